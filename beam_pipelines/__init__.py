@@ -1,0 +1,1 @@
+"""From mammogram DICOM files to TFRecord patch shards: everything that touches DICOM or Beam."""

@@ -1,0 +1,360 @@
+"""Every default of the project, one frozen dataclass a program.
+
+The paper is Wu et al., "Synthesizing lesions using contextual GANs improves breast cancer
+classification on mammograms". A default is the paper's sentence where it has one; the help text
+quotes it in quotation marks. Where the paper is silent or contradicts itself, the help says what
+was decided, and docs/decisions/ says why.
+
+All pixel lengths are given for the paper's 256 px patches and scale with size / 256
+(see `scaled_length`). Flags are generated from these classes by `flag_config`.
+"""
+
+import dataclasses
+from typing import Any
+
+PAPER_SIZE = 256
+
+NORMAL = "normal"
+MALIGNANT_MASS = "malignant_mass"
+BENIGN_MASS = "benign_mass"
+MALIGNANT_CALCIFICATION = "malignant_calcification"
+BENIGN_CALCIFICATION = "benign_calcification"
+SOURCE = "source"  # normal windows set aside for the generator; used for nothing else
+UNLABELLED = "unlabelled"  # patches of films nobody vouched for; never used for training
+PATCH_CLASSES = (
+    NORMAL,
+    MALIGNANT_MASS,
+    BENIGN_MASS,
+    MALIGNANT_CALCIFICATION,
+    BENIGN_CALCIFICATION,
+    SOURCE,
+    UNLABELLED,
+)
+LESION_CLASSES = (MALIGNANT_MASS, BENIGN_MASS, MALIGNANT_CALCIFICATION, BENIGN_CALCIFICATION)
+MALIGNANT_CLASSES = (MALIGNANT_MASS, MALIGNANT_CALCIFICATION)
+SPLITS = ("train", "validation", "test")
+TASKS = ("mass", "calcification", "removal")
+
+
+def option(default: Any, help_text: str, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field that becomes a flag: its default, its help, its allowed values."""
+    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
+
+
+def scaled_length(pixels_at_256: float, size: int) -> int:
+    """A pixel length of the paper at another patch size: at least 1 px, 0 stays 0."""
+    if pixels_at_256 == 0:
+        return 0
+    return max(1, round(pixels_at_256 * size / PAPER_SIZE))
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomConfig:
+    """`beam_pipelines.make_phantom`: a synthetic copy of OMI-DB's layout."""
+
+    output_dir: str = option("", "Directory to write the phantom tree to (required).")
+    clients: int = option(40, "Number of clients (women).")
+    seed: int = option(0, "The same seed gives the same bytes.")
+    image_size: str = option(
+        "clinical",
+        "clinical: 3328x2560 at 0.07 mm; small: 832x640 at 0.28 mm, for quick runs.",
+        ("clinical", "small"),
+    )
+    broken_files: int = option(4, "Number of damaged files (images and side-cars) to plant.")
+    workers: int = option(0, "Processes to draw with; 0: one per core.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchesConfig:
+    """`beam_pipelines.make_patches`: DICOM tree to TFRecord patch shards."""
+
+    source: str = option(
+        "optimam",
+        "Layout of the input: optimam (OMI-DB) or folder (any folder of mammogram DICOM files "
+        "without annotations).",
+        ("optimam", "folder"),
+    )
+    input_dir: str = option("", "Root of the data set (required).")
+    output_dir: str = option("", "Directory for shards and manifest.json (required).")
+    seed: int = option(0, "Keys every random draw and the split.")
+    size: int = option(PAPER_SIZE, "Patch side in pixels: '256x256px'.")
+    train_fraction: float = option(
+        0.6, "'60%/20%/20% training/validation/testing splits', by client."
+    )
+    validation_fraction: float = option(0.2, "See --train_fraction; the rest is the test split.")
+    all_in_split: str = option(
+        "", "Put every client into this split (an external test set, say).", ("", *SPLITS)
+    )
+    train_normal: int = option(400_000, "'for training, we created 400,000 normals'.")
+    train_malignant_mass: int = option(42_280, "'42,280 malignant masses'.")
+    train_benign_mass: int = option(3_500, "'3,500 benign masses'.")
+    train_malignant_calcification: int = option(24_100, "'24,100 malignant calcifications'.")
+    train_benign_calcification: int = option(6_580, "'6,580 benign calcifications'.")
+    train_source: int = option(
+        20_000,
+        "Normal windows of training images set aside for synthesis and used for nothing else "
+        "(not in the paper, which does not say where its healthy patches come from).",
+    )
+    eval_normal: int = option(1_000, "'validation and testing (each) ... 1,000 normals'.")
+    eval_malignant_mass: int = option(1_000, "'1,000 malignant masses' each.")
+    eval_malignant_calcification: int = option(1_000, "'1,000 malignant calcifications' each.")
+    allow_shortfall: bool = option(
+        False, "Finish although the data cannot give the counts; the manifest records it."
+    )
+    min_tissue: float = option(0.9, "Normal patches: 'contains at least 90% breast tissue'.")
+    min_tissue_lesion: float = option(0.0, "The same for lesion patches; the paper has no rule.")
+    max_offset: int = option(
+        128,
+        "'a random x and y offset is chosen between 0 to 128 pixels in either direction': drawn "
+        "in [-(max_offset-1), max_offset-1] output pixels, so that the pixel stays in the patch.",
+    )
+    flip_probability: float = option(0.5, "'randomly flipped (left/right)'.")
+    rotate: bool = option(True, "'rotated (90, 180, or 270 degrees)': uniform in 0, 90, 180, 270.")
+    scale_min: float = option(0.8, "'resized (uniformly from 0.8 to 1.2x)'.")
+    scale_max: float = option(1.2, "See --scale_min.")
+    augment_eval: bool = option(True, "Flip, rotate and resize validation and test patches too.")
+    image_sampling: str = option(
+        "even",
+        "'a random mammogram image': even spreads patches over the images, random is the literal "
+        "reading (with replacement).",
+        ("even", "random"),
+    )
+    normals_from_cases: bool = option(
+        False, "Also cut normal patches from the contralateral breast of cases."
+    )
+    normal_follow_up: bool = option(
+        False, "Normals only from clients with a later non-malignant episode."
+    )
+    resample_spacing_mm: float = option(
+        0.0, "Resample every image to this pixel spacing before cutting; 0: native spacing."
+    )
+    reduction: int = option(
+        1, "Average the decoded image over blocks of this many pixels a side before cutting."
+    )
+    assume_normal: bool = option(
+        False,
+        "--source=folder: label the patches normal. Without it they are 'unlabelled' and no "
+        "program trains on them.",
+    )
+    folder_patches: int = option(1_000, "--source=folder: patches to cut, in all.")
+    shard_megabytes: int = option(150, "Target size of a shard.")
+    beam: tuple[str, ...] = option(
+        (), "A Beam pipeline option, e.g. --beam=--runner=FnApiRunner; may be repeated."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GanConfig:
+    """`cgan_tf.train_gan`: the contextual GAN."""
+
+    task: str = option(
+        "mass",
+        "'We train separate models for generating masses, calcifications, and removing lesions.'",
+        TASKS,
+    )
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    workdir: str = option("", "Directory for checkpoints, logs and the generator (required).")
+    seed: int = option(0, "Keys weights, data order and every draw of a step.")
+    size: int = option(PAPER_SIZE, "Full resolution in pixels; a power of two, 32 or more.")
+    # Generator
+    generator_filters: int = option(
+        16, "'starts with 16 filters at the first convolutional layer block'."
+    )
+    bottleneck_filters: int = option(
+        2048, "'a 4x4x2048 tensor is compressed into a 1x1x4 embedding'."
+    )
+    embedding_channels: int = option(4, "See --bottleneck_filters.")
+    leaky_relu_slope: float = option(0.2, "Slope of LeakyReLU; not in the paper.")
+    attention_size: int = option(
+        0, "Resolution of the self-attention: 'At the 32x32 resolution' of 256; 0: size / 8."
+    )
+    border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.")
+    spectral_norm: str = option(
+        "both",
+        "'self-attention modules in both the generator and discriminators, as well as spectral "
+        "normalization'.",
+        ("both", "discriminator", "none"),
+    )
+    # Discriminator
+    discriminator_multiplier: int = option(8, "'8x the number of filters per layer'.")
+    discriminator_input: str = option(
+        "combined",
+        "combined: one channel. triplet: the literal three channels; real patches have an empty "
+        "lesion channel, which gives the fakes away.",
+        ("combined", "triplet"),
+    )
+    discriminator_noise: bool = option(False, "Random scalars in the discriminator's blocks too.")
+    # Losses
+    benign_weight: float = option(
+        0.2, "'the losses from benign and normal examples scaled by a factor of 0.2'."
+    )
+    normal_weight: float = option(0.2, "See --benign_weight.")
+    penalty_weight: float = option(10.0, "'where lambda = 10'.")
+    penalty_target: float = option(1.0, "'and k = 1'.")
+    penalty_squared: bool = option(
+        True, "Square the penalty (DRAGAN); the printed form without a square falls for ever."
+    )
+    penalty_noise: str = option(
+        "uniform_std",
+        "Scale of delta in 'x + delta': uniform_std is DRAGAN's alpha * 0.5 * std(x) * U(0,1), "
+        "uniform the printed U(0,1), gaussian N(0,1) * 0.5 * std(x).",
+        ("uniform_std", "uniform", "gaussian"),
+    )
+    penalty_logit: str = option(
+        "real", "The output whose gradient is penalised.", ("real", "real_minus_fake")
+    )
+    mode_seeking_weight: float = option(
+        0.0,
+        "Weight of a mode-seeking term (Mao et al. 2019) in the generator's loss, which rewards "
+        "different lesions for different random scalars; not in the paper, 0 turns it off.",
+    )
+    mode_seeking_margin: float = option(0.02, "Keeps the mode-seeking ratio away from zero.")
+    # Training
+    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate of 1e-5'.")
+    beta_1: float = option(0.0, "'beta1 = 0.0'.")
+    beta_2: float = option(0.99, "'beta2 = 0.99'.")
+    epsilon: float = option(1e-8, "'epsilon = 1e-8'.")
+    batch_size: int = option(16, "Patches of each class in a step; not in the paper.")
+    generator_steps: int = option(
+        0,
+        "Generator updates for each discriminator update; 0: 'For masses, we train the generator "
+        "twice for every one iteration of the discriminator', once for the others.",
+    )
+    grow: bool = option(True, "'we used progressive growing from 128px to 256px'.")
+    half_steps: int = option(100_000, "Iterations at half resolution; not in the paper.")
+    fade_in_steps: int = option(
+        3_000, "'Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0'."
+    )
+    full_steps: int = option(100_000, "Iterations at full resolution after the fade-in.")
+    ema: float = option(
+        0.999, "Decay of the averaged generator used for pictures and export; 0 turns it off."
+    )
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+    strategy: str = option("mirrored", "tf.distribute strategy.", ("mirrored", "none"))
+    intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
+    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
+    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.")
+    log_every: int = option(50, "Iterations between rows of metrics.csv and TensorBoard scalars.")
+    grid_every: int = option(1_000, "Iterations between image grids.")
+    dry_run: bool = option(
+        False, "Print the layers of each phase, with shapes and parameters, and stop."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesisConfig:
+    """`cgan_tf.synthesize`: a trained generator to a synthetic patch set."""
+
+    generator: str = option("", "Generator directory written by train_gan (required).")
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    output_dir: str = option("", "Directory for the synthetic shards and manifest.json (required).")
+    seed: int = option(0, "Keys the choice of source patches and the random scalars.")
+    count: int = option(5_000, "'we generated 5000 examples each'.")
+    source_classes: tuple[str, ...] = option(
+        (),
+        "Classes of the patches fed to the generator; empty: source for synthesis, "
+        "malignant_mass and malignant_calcification for removal.",
+    )
+    source_split: str = option("train", "Split of the patches fed to the generator.", SPLITS)
+    allow_evaluation_split: bool = option(
+        False, "Permit --source_split other than train; such a set must never be trained on."
+    )
+    threshold: float = option(
+        0.1, "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal."
+    )
+    min_area_fraction: float = option(
+        0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
+    )
+    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
+    smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
+    batch_size: int = option(64, "Candidates a batch.")
+    patience: int = option(2_000, "Candidates after which almost no acceptance stops the program.")
+    min_acceptance: float = option(0.01, "Acceptance rate below which --patience stops it.")
+    shard_megabytes: int = option(150, "Target size of a shard.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """`cgan_tf.train_classifier`: ResNet-50, cancer or no cancer."""
+
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize.")
+    workdir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
+    seed: int = option(0, "Keys weights and the sampling plan.")
+    weights: str = option(
+        "imagenet",
+        "'ResNet-50, initialized with weights trained from ImageNet': imagenet, none, or the path "
+        "of a weights file.",
+    )
+    synthetic_fraction: float = option(
+        0.0, "'an initial proportion is chosen': share of synthetic samples at the start."
+    )
+    decay: str = option(
+        "multiplicative",
+        "'decayed by 10% every 5000 training samples': times 0.9, or minus 10 points.",
+        ("multiplicative", "subtractive"),
+    )
+    decay_rate: float = option(0.1, "See --decay.")
+    decay_every: int = option(5_000, "See --decay.")
+    samples: int = option(500_000, "'Models are trained for 500K samples'.")
+    validate_every: int = option(5_000, "'evaluated every 5000 samples'.")
+    batch_size: int = option(1, "'We train with a batch size of one'.")
+    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate 1e-5'.")
+    beta_1: float = option(0.9, "'beta1 = 0.9'.")
+    beta_2: float = option(0.999, "'beta2 = 0.999'.")
+    epsilon: float = option(1e-7, "Adam's epsilon; not in the paper, Keras' default.")
+    batch_norm: str = option(
+        "inference",
+        "inference: moving statistics, trained scale and offset; frozen: nothing of it learns; "
+        "batch: batch statistics (wants a batch size of 8 or more).",
+        ("inference", "frozen", "batch"),
+    )
+    benign: str = option(
+        "negative", "Benign patches in training: negatives, or left out.", ("negative", "exclude")
+    )
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+    intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
+    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
+    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """`cgan_tf.evaluate`: one classifier on real test patches and on synthetic sets."""
+
+    classifier: str = option("", "Work directory of train_classifier (required).")
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    synthetic_dirs: tuple[str, ...] = option(
+        (), "Output directories of synthesize: scored beside their source patches."
+    )
+    output_dir: str = option("", "Directory for scores.csv, features.npz, metrics.json (required).")
+    split: str = option("test", "Split to score.", SPLITS)
+    batch_size: int = option(64, "Patches a batch.")
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """`cgan_tf.report`: evaluations and synthetic sets to one self-contained HTML file."""
+
+    evaluations: tuple[str, ...] = option(
+        (), "Output directories of evaluate; the first is the baseline (required)."
+    )
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize, for Figure 1.")
+    showcase_dirs: tuple[str, ...] = option(
+        (), "Output directories of synthesize on real mammograms, shown before and after."
+    )
+    showcase_patches_dir: str = option("", "The patches that --showcase_dirs started from.")
+    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the loss curves.")
+    output: str = option("", "The HTML file to write (required).")
+    title: str = option("Contextual GAN on mammograms", "Title of the report.")
+    notice: str = option("", "A sentence shown under the title, e.g. what the data are.")
+    seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.")
+    tsne_per_class: int = option(1_000, "Patches of each group in the t-SNE map, at most.")

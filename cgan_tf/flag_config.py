@@ -1,0 +1,136 @@
+"""Dataclass to absl flags to dataclass, and the frame that every program shares.
+
+A program is::
+
+    def main(config: PatchesConfig) -> None: ...
+
+    if __name__ == "__main__":
+        run_program(PatchesConfig, "beam_pipelines.make_patches:run")
+
+Heavy imports happen after the flags are parsed, so that `--help` and a refused command are quick.
+"""
+
+import dataclasses
+import importlib
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from absl import app, flags
+
+from cgan_tf.errors import UserError
+
+Config = TypeVar("Config")
+
+
+def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag for every field of a config dataclass."""
+    for name, kind, default, help_text, choices in _fields(config_class):
+        if kind is bool:
+            flags.DEFINE_boolean(name, default, help_text, flag_values=flag_values)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, help_text, flag_values=flag_values)
+        elif kind is float:
+            flags.DEFINE_float(name, default, help_text, flag_values=flag_values)
+        elif choices:
+            flags.DEFINE_enum(name, default, list(choices), help_text, flag_values=flag_values)
+        elif kind is str:
+            flags.DEFINE_string(name, default, help_text, flag_values=flag_values)
+        elif name == "beam":  # values hold commas and equals signs: one occurrence, one value
+            flags.DEFINE_multi_string(name, list(default), help_text, flag_values=flag_values)
+        else:
+            flags.DEFINE_list(name, list(default), help_text, flag_values=flag_values)
+
+
+def config_from_flags(
+    config_class: type[Config], flag_values: flags.FlagValues = flags.FLAGS
+) -> Config:
+    """The parsed flags as the frozen dataclass they were defined from."""
+    values = {}
+    for name, kind, *_ in _fields(config_class):
+        value = flag_values[name].value
+        values[name] = tuple(value) if kind is tuple else value
+    return config_class(**values)
+
+
+def flags_text(config: Any) -> str:
+    """The config as a flag file: one `--name=value` a line, every field."""
+    lines = []
+    for name, kind, *_ in _fields(type(config)):
+        value = getattr(config, name)
+        if kind is bool:
+            lines.append(f"--{name}={str(value).lower()}")
+        elif name == "beam":
+            lines += [f"--{name}={item}" for item in value]
+        elif kind is tuple:
+            lines.append(f"--{name}={','.join(value)}")
+        else:
+            lines.append(f"--{name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """The config as JSON-ready values (tuples become lists)."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def config_from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
+    """The inverse of `config_to_dict`; an unknown or missing name is an error."""
+    known = {name: kind for name, kind, *_ in _fields(config_class)}
+    if set(values) != set(known):
+        difference = ", ".join(sorted(set(values) ^ set(known)))
+        raise UserError(f"{config_class.__name__}: names that do not match: {difference}")
+    return config_class(
+        **{name: tuple(v) if known[name] is tuple else v for name, v in values.items()}
+    )
+
+
+def run_program(config_class: type, target: str, required: tuple[str, ...]) -> None:
+    """Parses the flags, then imports `module:function` and calls it with the config.
+
+    A `UserError` becomes one line on standard error and exit code 1; a wrong flag, a positional
+    argument or a missing required flag exits with code 2.
+    """
+    define_flags(config_class)
+    program = target.split(":")[0].rsplit(".", 1)[-1]
+
+    def main(argv: list[str]) -> None:
+        if len(argv) > 1:
+            _exit(2, f"{program}: unexpected argument '{argv[1]}'; every option is a --flag=value")
+        config = config_from_flags(config_class)
+        missing = [f"--{name}" for name in required if not getattr(config, name)]
+        if missing:
+            _exit(2, f"{program}: {' and '.join(missing)} required; see --help")
+        try:
+            module, function = target.split(":")
+            getattr(importlib.import_module(module), function)(config)
+        except UserError as error:
+            _exit(1, f"{program}: {error}")
+        except KeyboardInterrupt:
+            _exit(130, f"{program}: interrupted; run the same command again to go on")
+
+    app.run(main)
+
+
+def _exit(code: int, message: str) -> typing.NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _fields(config_class: type) -> list[tuple[str, Any, Any, str, tuple[str, ...]]]:
+    rows = []
+    for field in dataclasses.fields(config_class):
+        kind = (
+            typing.get_origin(field.type)
+            if isinstance(field.type, types.GenericAlias)
+            else field.type
+        )
+        rows.append(
+            (field.name, kind, field.default, field.metadata["help"], field.metadata["choices"])
+        )
+    return rows

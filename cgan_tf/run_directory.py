@@ -1,0 +1,145 @@
+"""One run, one directory: its flags beside its output, resumed or refused, never half-written.
+
+Layout: `run.json` (program, version, flags) is written when the run starts and `manifest.json`
+when it has finished; a directory without `manifest.json` holds an unfinished run.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cgan_tf import __version__
+from cgan_tf.errors import UserError
+from cgan_tf.flag_config import config_to_dict
+
+RUN_FILE = "run.json"
+MANIFEST_FILE = "manifest.json"
+
+# Flags that may differ between the start of a run and its continuation: they change the pace of
+# the work, not its result.
+PACE_FLAGS = frozenset({"checkpoint_minutes", "workers", "beam"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """An opened run directory."""
+
+    directory: Path
+    finished: bool
+
+
+@contextlib.contextmanager
+def open_run(directory: str | Path, program: str, config: Any) -> Iterator[Run]:
+    """Opens `directory` for `program`, for as long as the block lasts.
+
+    Yields a `Run` whose `finished` says that there is nothing to do. Raises `UserError` when the
+    directory holds another program's run or the same program's with other flags (naming the
+    difference), when it holds files that no run accounts for, or when another process is in it.
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{directory}: another process is working in it") from error
+        _check_or_start(directory, program, config)
+        yield Run(directory, (directory / MANIFEST_FILE).exists())
+
+
+def _check_or_start(directory: Path, program: str, config: Any) -> None:
+    flags = config_to_dict(config)
+    run_file = directory / RUN_FILE
+    if not run_file.exists():
+        strangers = sorted(p.name for p in directory.iterdir() if p.name != ".lock")
+        if strangers:
+            raise UserError(
+                f"{directory}: expected an empty directory or a run of {program}, "
+                f"found {', '.join(strangers[:3])}"
+            )
+        write_json(run_file, {"program": program, "version": __version__, "flags": flags})
+        return
+    saved = read_json(run_file)
+    if saved.get("program") != program:
+        raise UserError(f"{directory}: holds a run of {saved.get('program')}, not of {program}")
+    before = saved.get("flags", {})
+    different = [
+        f"--{name} was {before.get(name)!r}, is {flags.get(name)!r}"
+        for name in sorted(set(before) | set(flags))
+        if name not in PACE_FLAGS and before.get(name) != flags.get(name)
+    ]
+    if different:
+        raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
+
+
+def finish_run(directory: str | Path, program: str, content: dict[str, Any]) -> None:
+    """Writes `manifest.json`, the mark of a finished run, with the flags beside the content."""
+    flags = read_json(Path(directory) / RUN_FILE)["flags"]
+    header = {"format": 1, "program": program, "version": __version__}
+    write_json(Path(directory) / MANIFEST_FILE, {**header, **content, "flags": flags})
+
+
+def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict[str, Any]:
+    """The manifest of a finished run of `program` (or one of several).
+
+    Raises `UserError` naming the file when it is missing, unreadable or another program's.
+    """
+    path = Path(directory) / MANIFEST_FILE
+    programs = (program,) if isinstance(program, str) else program
+    if not path.exists():
+        reason = "unfinished run" if (path.parent / RUN_FILE).exists() else "no such file"
+        raise UserError(f"{path}: expected the manifest of {' or '.join(programs)}: {reason}")
+    manifest = read_json(path)
+    if manifest.get("program") not in programs:
+        raise UserError(
+            f"{path}: expected a manifest of {' or '.join(programs)}, "
+            f"found {manifest.get('program')!r}"
+        )
+    return manifest
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """A JSON object from a file; `UserError` when it is missing or broken."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected a JSON object: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes JSON under a temporary name and renames it."""
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a file so that its final name never holds a part of it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
