@@ -1,0 +1,268 @@
+"""ContextualGan: both networks, their optimizers and one training step.
+
+A step is one discriminator update and its generator updates. Every random draw of a step is keyed
+by (seed, step, purpose, update) and made for the global batch, of which a replica takes its rows:
+the number of replicas changes nothing.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from cgan_tf import losses
+from cgan_tf.config import GanConfig
+from cgan_tf.models.discriminator import Discriminator
+from cgan_tf.models.generator import Generator, combine, scalar_count
+from cgan_tf.models.layers import halve, spectral_layers
+from cgan_tf.schedules import generator_updates
+
+# Purposes of the random draws of a step.
+_Z_DISCRIMINATOR, _Z_GENERATOR, _Z_SECOND, _NOISE, _ALPHA, _Z_IN_D = range(6)
+
+
+class ContextualGan(keras.Model):
+    """The contextual GAN of the paper.
+
+    Attributes:
+      phase: "half", "fade" or "full"; Python state, so each phase is traced once.
+      step: iterations done. averaged: the generator with averaged weights (EMA).
+    """
+
+    def __init__(self, config: GanConfig):
+        super().__init__(name="contextual_gan", dtype="float32", autocast=False)
+        self.config = config
+        self.phase = "half" if config.grow else "full"
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        self.averaged = Generator(config, name="averaged")
+        self.step = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self._build_all()
+        self.optimizers = {
+            name: _adam(config, variables) for name, variables in self.variable_groups().items()
+        }
+        super().compile(optimizer=None)  # Keras would make an RMSprop nobody asked for
+
+    def _build_all(self) -> None:
+        """Creates the variables of every phase: "fade" uses all of them."""
+        config = self.config
+        image = tf.zeros([1, config.size, config.size, 1])
+        z = tf.zeros([1, scalar_count(config.size)])
+        alpha = tf.constant(0.5)
+        for generator in (self.generator, self.averaged):
+            generator(image, z, phase="fade", alpha=alpha)
+        channels = 3 if config.discriminator_input == "triplet" else 1
+        images = tf.zeros([1, config.size, config.size, channels])
+        z_in_d = z[:, : scalar_count(config.size) // 2] if config.discriminator_noise else None
+        self.discriminator(images, phase="fade", alpha=alpha, z=z_in_d)
+        self.averaged.set_weights(self.generator.get_weights())
+        self.built = True
+
+    def variable_groups(self) -> dict[str, list]:
+        """Trainable weights by optimizer: those of the half phase keep their moments, new layers
+        have their own Adam, counted from their first update."""
+        groups: dict[str, list] = {}
+        for network in (self.generator, self.discriminator):
+            new = {id(w) for layer in _new_layers(network) for w in layer.trainable_weights}
+            if not self.config.grow:
+                new = set()
+            weights = network.trainable_weights
+            groups[f"{network.name}_kept"] = [w for w in weights if id(w) not in new]
+            if new:
+                groups[f"{network.name}_new"] = [w for w in weights if id(w) in new]
+        return groups
+
+    def alpha(self) -> tf.Tensor:
+        """Fade-in weight of this step, a value in the graph (schedules.fade_in_alpha)."""
+        done = tf.cast(self.step - self.config.half_steps, tf.float32)
+        return tf.clip_by_value(done / max(1, self.config.fade_in_steps), 0.0, 1.0)
+
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One iteration.
+
+        Args:
+          data: float32 [batch, size, size, 1] in [-1, 1] under "real", "source" and, where their
+            weight is not 0, "benign" and "normal" (see gan_data.streams).
+
+        Returns:
+          scalars, this replica's: losses, class probabilities, gradient norms, lesion figures.
+        """
+        images = {
+            name: halve(value) if self.phase == "half" else value for name, value in data.items()
+        }
+        alpha = self.alpha()
+        metrics = self._update_discriminator(images, alpha)
+        for update in range(generator_updates(self.config)):
+            metrics |= self._update_generator(images["source"], alpha, update)
+        self._average(self.step)
+        self.step.assign_add(1)
+        return metrics | {"alpha": alpha}
+
+    def _update_discriminator(self, images, alpha) -> dict[str, tf.Tensor]:
+        config, source = self.config, images["source"]
+        z = self._uniform(_Z_DISCRIMINATOR, 0, source, scalar_count(config.size))
+        lesion = tf.stop_gradient(self.generator(source, z, phase=self.phase, alpha=alpha))
+        parts = {losses.REAL: _real_input(config, images["real"])}
+        parts[losses.FAKE] = _fake_input(config, source, lesion)
+        for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
+            if name in images:
+                parts[label] = _real_input(config, images[name])
+        for layer in spectral_layers(self.discriminator):
+            layer.iterate()
+        with tf.GradientTape() as tape:
+            stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0)
+            logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
+            loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
+            penalty = tf.constant(0.0)
+            if config.penalty_weight:
+                penalty = self._penalty(parts[losses.REAL], alpha)
+            total = loss + config.penalty_weight * penalty
+        norm = self._apply(self.discriminator, tape, total)
+        probabilities = {
+            f"p_{name}_on_{name}": tf.reduce_mean(tf.nn.softmax(logits[label])[:, label])
+            for label, name in enumerate(("real", "fake", "benign", "normal"))
+            if label in logits
+        }
+        return {"loss_d": loss, "penalty": penalty, "gradient_d": norm, **probabilities}
+
+    def _penalty(self, real, alpha):
+        config = self.config
+        shape = (config.size, config.size, real.shape[-1])
+        noise = self._uniform(_NOISE, 0, real, *shape)[:, : real.shape[1], : real.shape[2], :]
+        noise = (noise + 1.0) / 2.0  # U(0, 1)
+        if config.penalty_noise == "gaussian":
+            noise = tf.math.ndtri(tf.clip_by_value(noise, 1e-6, 1 - 1e-6))
+        share = (self._uniform(_ALPHA, 0, real, 1, 1, 1) + 1.0) / 2.0
+        images = losses.perturb(real, noise, share, config.penalty_noise)
+
+        def critic(x):
+            logits = self._discriminate(x, alpha, 1)
+            score = logits[:, losses.REAL]
+            return score - logits[:, losses.FAKE] if config.penalty_logit != "real" else score
+
+        return losses.gradient_penalty(
+            critic, images, config.penalty_target, config.penalty_squared
+        )
+
+    def _update_generator(self, source, alpha, update: int) -> dict[str, tf.Tensor]:
+        config = self.config
+        z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
+        for layer in spectral_layers(self.generator):
+            layer.iterate()
+        with tf.GradientTape() as tape:
+            lesion = self.generator(source, z, phase=self.phase, alpha=alpha)
+            logits = self._discriminate(_fake_input(config, source, lesion), alpha, 2 + update)
+            loss = losses.generator_loss(logits)
+            total = loss
+            if config.mode_seeking_weight:
+                second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
+                other = self.generator(source, second, phase=self.phase, alpha=alpha)
+                seeking = losses.mode_seeking_loss(
+                    lesion, other, z, second, config.mode_seeking_margin
+                )
+                total += config.mode_seeking_weight * seeking
+        norm = self._apply(self.generator, tape, total)
+        sign = -1.0 if config.task == "removal" else 1.0
+        return {
+            "loss_g": loss,
+            "gradient_g": norm,
+            "lesion_area": tf.reduce_mean(tf.cast(sign * lesion > 0.1, tf.float32)),
+            "lesion_peak": tf.reduce_mean(tf.reduce_max(sign * lesion, axis=[1, 2, 3])),
+        }
+
+    def _discriminate(self, images, alpha, call: int):
+        z = None
+        if self.config.discriminator_noise:
+            z = self._uniform(_Z_IN_D, call, images, scalar_count(self.config.size) // 2)
+        return self.discriminator(images, phase=self.phase, alpha=alpha, z=z)
+
+    def _apply(self, network, tape, loss) -> tf.Tensor:
+        """Applies the gradients of loss / replicas, group by group; returns their norm."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        groups = {
+            name: variables
+            for name, variables in self.variable_groups().items()
+            if name.startswith(network.name)
+        }
+        everything = [w for variables in groups.values() for w in variables]
+        with tape:
+            scaled = loss / replicas  # MirroredStrategy sums over replicas
+        gradients = tape.gradient(scaled, [w.value for w in everything])
+        by_id = {id(w): g for w, g in zip(everything, gradients, strict=True) if g is not None}
+        for name, variables in groups.items():
+            used = [w for w in variables if id(w) in by_id]  # the rest belong to another phase
+            if used:
+                self.optimizers[name].apply([by_id[id(w)] for w in used], used)
+        return tf.linalg.global_norm(list(by_id.values()))
+
+    def _average(self, step) -> None:
+        """EMA of the generator's weights; u vectors and everything else are copied."""
+        if not self.config.ema:
+            decay = tf.constant(0.0)
+        else:
+            done = tf.cast(step, tf.float32)
+            decay = tf.minimum(self.config.ema, (1.0 + done) / (10.0 + done))
+        trained = {id(w) for w in self.generator.trainable_weights}
+        pairs = list(zip(self.averaged.weights, self.generator.weights, strict=True))
+
+        def update(strategy, decay):
+            for target, value in pairs:
+                keep = decay if id(value) in trained else 0.0
+                strategy.extended.update(
+                    target.value,
+                    lambda t, v, k: t.assign(k * t + (1.0 - k) * v),
+                    args=(value.value, keep),
+                )
+
+        tf.distribute.get_replica_context().merge_call(update, args=(decay,))
+
+    def _uniform(self, purpose: int, update: int, like, *shape: int) -> tf.Tensor:
+        """U(-1, 1) of [rows of `like`, *shape]: this replica's rows of the global draw."""
+        context = tf.distribute.get_replica_context()
+        rows = tf.shape(like)[0]
+        key = tf.stack(
+            [
+                tf.constant(self.config.seed * 1000 + purpose * 100 + update, tf.int64),
+                tf.cast(tf.convert_to_tensor(self.step), tf.int64),
+            ]
+        )
+        whole = tf.random.stateless_uniform(
+            [rows * context.num_replicas_in_sync, *shape], key, -1.0, 1.0
+        )
+        start = rows * tf.cast(context.replica_id_in_sync_group, tf.int32)
+        return whole[start : start + rows]
+
+
+def _new_layers(network) -> list[keras.layers.Layer]:
+    """Layers that are first used when the network grows."""
+    if isinstance(network, Generator):
+        return [network.encoder[0], *network.decoder[0], network.full_head]
+    return [network.convs[0]]
+
+
+def _adam(config: GanConfig, variables: list) -> keras.optimizers.Adam:
+    optimizer = keras.optimizers.Adam(
+        config.learning_rate, config.beta_1, config.beta_2, config.epsilon
+    )
+    optimizer.build(variables)
+    return optimizer
+
+
+def _real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:
+    """What the discriminator sees of a real patch: the patch, or [no lesion, patch, patch]."""
+    if config.discriminator_input == "combined":
+        return images
+    return tf.concat([tf.zeros_like(images), images, images], axis=-1)
+
+
+def _fake_input(config: GanConfig, image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:
+    """The combined image, or "a final three-channel output image" [lesion, input, combined]."""
+    combined = combine(image, lesion)
+    if config.discriminator_input == "combined":
+        return combined
+    return tf.concat([lesion, image, combined], axis=-1)

@@ -1,0 +1,118 @@
+"""Which patches feed which task, in which order.
+
+The order is a pure function of (seed, stream, sample number): a checkpoint holds a step number and
+nothing of the data.
+"""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from cgan_tf.config import (
+    BENIGN_CALCIFICATION,
+    BENIGN_MASS,
+    MALIGNANT_CALCIFICATION,
+    MALIGNANT_CLASSES,
+    MALIGNANT_MASS,
+    NORMAL,
+    GanConfig,
+)
+from cgan_tf.errors import UserError
+from cgan_tf.patch_sets import PatchIndex, PatchSet
+
+# Classes of [real, benign, normal] and of the generator's input, by task. For removal the paper is
+# silent: a cleaned patch should look normal, and the fourth class, which it must not look like, is
+# malignant.
+CLASSES = {
+    "mass": {
+        "real": (MALIGNANT_MASS,),
+        "benign": (BENIGN_MASS,),
+        "normal": (NORMAL,),
+        "source": (NORMAL,),
+    },
+    "calcification": {
+        "real": (MALIGNANT_CALCIFICATION,),
+        "benign": (BENIGN_CALCIFICATION,),
+        "normal": (NORMAL,),
+        "source": (NORMAL,),
+    },
+    "removal": {
+        "real": (NORMAL,),
+        "benign": (BENIGN_MASS, BENIGN_CALCIFICATION),
+        "normal": MALIGNANT_CLASSES,
+        "source": MALIGNANT_CLASSES,
+    },
+}
+
+
+def streams(config: GanConfig, patches: PatchSet) -> dict[str, PatchIndex]:
+    """The patches of each role in a step; a role whose loss has weight 0 is left out."""
+    indexes = {}
+    for role, classes in CLASSES[config.task].items():
+        if (role == "benign" and not config.benign_weight) or (
+            role == "normal" and not config.normal_weight
+        ):
+            continue
+        try:
+            indexes[role] = patches.index("train", *classes)
+        except UserError as error:
+            hint = f"; --{role}_weight=0 does without" if role in ("benign", "normal") else ""
+            raise UserError(f"{error} (role '{role}' of task {config.task}){hint}") from error
+    found = indexes["real"].pixels(0).shape[0]
+    if found != config.size:
+        raise UserError(
+            f"{patches.directory}: expected patches of {config.size} px (--size), found {found}"
+        )
+    return indexes
+
+
+def sample_order(seed: int, stream: str, epoch: int, length: int) -> np.ndarray:
+    """The permutation of a stream's patches in one epoch."""
+    digest = hashlib.blake2b(f"{seed}|{stream}|{epoch}".encode(), digest_size=16).digest()
+    key = np.frombuffer(digest, np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).permutation(length)
+
+
+class SampleOrder:
+    """Position of sample number n in a stream: epoch after epoch of permutations."""
+
+    def __init__(self, seed: int, stream: str, length: int):
+        self.seed, self.stream, self.length = seed, stream, length
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, sample: int) -> int:
+        epoch, place = divmod(sample, self.length)
+        if epoch not in self._epochs:
+            self._epochs = {epoch: sample_order(self.seed, self.stream, epoch, self.length)}
+        return int(self._epochs[epoch][place])
+
+
+def training_batches(config: GanConfig, patches: PatchSet, start_step: int) -> tf.data.Dataset:
+    """Batches from iteration `start_step` on, without end.
+
+    Each element maps a role to float32 [batch, size, size, 1] in [-1, 1].
+    """
+    indexes = streams(config, patches)
+    orders = {
+        role: SampleOrder(config.seed, f"{config.task}/{role}", len(index))
+        for role, index in indexes.items()
+    }
+
+    def fetch(step: int) -> np.ndarray:
+        first = int(step) * config.batch_size
+        samples = range(first, first + config.batch_size)
+        return np.stack(
+            [np.stack([indexes[role].pixels(orders[role][n]) for n in samples]) for role in indexes]
+        )[..., None]
+
+    shape = [len(indexes), config.batch_size, config.size, config.size, 1]
+
+    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = tf.ensure_shape(tf.numpy_function(fetch, [step], tf.float32), shape)
+        return dict(zip(indexes, tf.unstack(batch), strict=True))
+
+    steps = tf.data.Dataset.counter(start=np.int64(start_step))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return steps.map(load).prefetch(2).with_options(options)

@@ -1,0 +1,72 @@
+"""How real and synthetic patches are mixed: the share's schedule and the order of every stream.
+
+Paper, "Patch Classifier Training": positives and negatives are drawn with equal probability, and
+"an initial proportion is chosen, and then decayed by 10% every 5000 training samples". The share
+applies to positives and negatives alike. The whole order is a pure function of the seed.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+REAL_NEGATIVE, REAL_POSITIVE, SYNTHETIC_NEGATIVE, SYNTHETIC_POSITIVE = range(4)
+STREAM_NAMES = ("real negative", "real positive", "synthetic negative", "synthetic positive")
+STREAM_LABELS = (0, 1, 0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The synthetic share over a run.
+
+    Attributes:
+      initial: share at the start, 0 to 1. decay: multiplicative ("by 10%" of what it was) or
+        subtractive (by 10 points). rate: 0.1 for 10%. every: samples between decays.
+    """
+
+    initial: float
+    decay: str = "multiplicative"
+    rate: float = 0.1
+    every: int = 5_000
+
+    def share(self, sample: int | np.ndarray) -> np.ndarray:
+        """Synthetic share at a sample number counted from 0."""
+        decays = np.asarray(sample) // self.every
+        if self.decay == "multiplicative":
+            return self.initial * (1 - self.rate) ** decays
+        return np.maximum(0.0, self.initial - self.rate * decays)
+
+    def intervals(self, samples: int) -> np.ndarray:
+        """Share in each interval of `every` samples of a run: float64 [ceil(samples / every)]."""
+        return np.asarray(self.share(np.arange(0, samples, self.every)))
+
+    def expected_synthetic(self, samples: int) -> float:
+        """Synthetic samples that a run of this length is expected to draw."""
+        return float(self.share(np.arange(samples)).sum())
+
+
+def stream_weights(share: np.ndarray) -> np.ndarray:
+    """Probabilities of the four streams at synthetic shares [k]: float64 [k, 4]."""
+    real, synthetic = (1 - np.asarray(share)) / 2, np.asarray(share) / 2
+    return np.stack([real, real, synthetic, synthetic], axis=-1)
+
+
+def patch_numbers(seed: int, stream: int, count: int, draws: np.ndarray) -> np.ndarray:
+    """The patch that each draw of a stream takes: int64 [len(draws)] in [0, count).
+
+    Every epoch is its own permutation, keyed by (seed, stream, epoch): each patch comes once
+    before any comes again.
+    """
+    draws = np.asarray(draws, np.int64)
+    numbers = np.empty_like(draws)
+    order = np.argsort(draws, kind="stable")
+    epochs, starts = np.unique(draws[order] // count, return_index=True)
+    for epoch, members in zip(epochs, np.split(order, starts[1:]), strict=True):
+        generator = np.random.Generator(np.random.Philox([seed, stream, int(epoch)]))
+        numbers[members] = generator.permutation(count)[draws[members] % count]
+    return numbers
+
+
+def plan_checksum(plan: np.ndarray) -> str:
+    """SHA-256 of a sampling plan [samples, 2] of (stream, patch)."""
+    return hashlib.sha256(np.ascontiguousarray(plan, "<i4").tobytes()).hexdigest()

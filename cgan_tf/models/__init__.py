@@ -1,0 +1,1 @@
+"""The networks: layers, generator, discriminator, ResNet-50."""

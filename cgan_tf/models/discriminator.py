@@ -1,0 +1,76 @@
+"""The discriminator: "identical to the encoding part of the generator, but with 8x the number of
+filters per layer and strides of 2 replaced with max pooling operations".
+"""
+
+import keras
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.models.generator import block_count
+from cgan_tf.models.layers import (
+    Conv,
+    Dense,
+    FadeIn,
+    SelfAttention,
+    halve,
+    max_pool,
+    with_scalar,
+)
+
+CLASSES = 4  # [real, fake, benign, normal]
+
+
+class Discriminator(keras.Model):
+    """Image to four logits, one a class."""
+
+    def __init__(self, config: GanConfig, name: str = "discriminator"):
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self.config = config
+        self.blocks = block_count(config.size)
+        dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
+        settings = {"normalise": config.spectral_norm != "none", "compute_dtype": dtype}
+        first = config.generator_filters * config.discriminator_multiplier
+        filters = [first * 2**i for i in range(self.blocks)]
+        self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
+        self.convs = [Conv(f, 3, f"block_{i}", **settings) for i, f in enumerate(filters)]
+        size = config.attention_size or config.size // 8
+        self.attention_block = block_count(config.size) - block_count(size) if size > 0 else -1
+        if self.attention_block >= 0:
+            self.attention = SelfAttention(
+                filters[self.attention_block - 1], "attention", **settings
+            )
+        self.logits = Dense(CLASSES, "logits", normalise=settings["normalise"])
+        self.fade_entry = FadeIn("fade_entry")
+
+    def call(self, images, phase: str = "full", alpha=None, z=None):
+        """Logits [batch, 4], float32.
+
+        Args:
+          images: float32 [batch, s, s, c] in [-1, 1]; c is 1, or 3 for triplets.
+          phase, alpha: as for the generator.
+          z: [batch, blocks] random scalars with --discriminator_noise, otherwise None.
+        """
+        if phase == "half":
+            features = self._leaky(self.half_entry(images))
+        else:
+            features = self._block(0, images, z)
+            if phase == "fade":
+                old = self._leaky(self.half_entry(halve(images)))
+                features = self.fade_entry(old, features, alpha)
+        features = self._attend(0, features)
+        for i in range(1, self.blocks):
+            features = self._attend(i, self._block(i, features, z))
+        flat = tf.reshape(features, [tf.shape(features)[0], 16 * features.shape[-1]])
+        return self.logits(flat)
+
+    def _block(self, i: int, features, z):
+        """conv 3x3 -> max pool 2x2 -> LeakyReLU."""
+        if z is not None:
+            features = with_scalar(features, z[:, i])
+        return self._leaky(max_pool(self.convs[i](features)))
+
+    def _attend(self, i: int, features):
+        return self.attention(features) if i + 1 == self.attention_block else features
+
+    def _leaky(self, features):
+        return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)

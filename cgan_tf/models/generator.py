@@ -1,0 +1,162 @@
+"""The generator: a U-net that gives the lesion alone (paper, section 2 and Figure 2).
+
+Blocks are counted from the outside: encoder block 0 takes the image at full resolution. At 256 px
+there are six, with 16, 32, 64, 128, 256, 512 filters at 128, 64, 32, 16, 8 and 4 px. The paper's
+"4x4x2048" cannot come from doubling 16 filters six times; one 3x3 convolution gives it
+(docs/decisions/generator.md). The half-resolution network is the same without block 0 on both
+sides, so every weight is kept when it grows.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_scalar
+
+
+def block_count(size: int) -> int:
+    """Halvings from `size` down to 4 px."""
+    return round(math.log2(size / 4))
+
+
+def scalar_count(size: int) -> int:
+    """Width of z: one scalar a block, encoder first, outermost first."""
+    return 2 * block_count(size)
+
+
+def border_width(config: GanConfig, phase: str) -> int:
+    """Width of the zero frame: 10 px at 256, 5 px in its half phase, so that doubling agrees."""
+    if config.border == 0:
+        return 0
+    half = max(1, round(config.border / 2 * config.size / 256))
+    return half if phase == "half" else 2 * half
+
+
+class Generator(keras.Model):
+    """Image and random scalars to the lesion channel."""
+
+    def __init__(self, config: GanConfig, name: str = "generator"):
+        super().__init__(name=name, dtype="float32", autocast=False)
+        self.config = config
+        self.blocks = block_count(config.size)
+        dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
+        self.settings = {"normalise": config.spectral_norm == "both", "compute_dtype": dtype}
+        filters = [config.generator_filters * 2**i for i in range(self.blocks)]
+        self.half_entry = Conv(filters[0], 1, "half_entry", **self.settings)
+        self.encoder = [
+            Conv(f, 3, f"encoder_{i}", strides=2, **self.settings) for i, f in enumerate(filters)
+        ]
+        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **self.settings)
+        self.embedding = Conv(
+            config.embedding_channels, 4, "embedding", padding="VALID", **self.settings
+        )
+        mirrored = [filters[0], *filters[:-1]]  # 16, 16, 32, ... 256, outermost first
+        self.decoder = [
+            (
+                Conv(f, 3, f"decoder_{i}_first", **self.settings),
+                Conv(f, 3, f"decoder_{i}_second", **self.settings),
+            )
+            for i, f in enumerate(mirrored)
+        ]
+        self._add_attention(filters, mirrored, dtype)
+        self.half_head = self._head("half_head")
+        self.full_head = self._head("full_head")
+        self.fade_entry = FadeIn("fade_entry")
+        self.fade_lesion = FadeIn("fade_lesion")
+
+    def _head(self, name: str) -> Conv:
+        # Without spectral normalisation: a normalised head could never make its lesion small.
+        start = keras.initializers.RandomNormal(stddev=0.02)
+        return Conv(1, 1, name, normalise=False, initializer=start)
+
+    def _add_attention(self, filters: list[int], mirrored: list[int], dtype: str) -> None:
+        """Attention where features have the attention resolution: "at the 32x32 resolution"."""
+        size = self.config.attention_size or self.config.size // 8
+        place = block_count(self.config.size) - block_count(size)  # blocks before that resolution
+        settings = {"normalise": self.settings["normalise"], "compute_dtype": dtype}
+        # -1 turns it off; encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
+        self.attention_block = place if size > 0 else -1
+        if self.attention_block >= 0:
+            self.encoder_attention = SelfAttention(
+                filters[place - 1], "encoder_attention", **settings
+            )
+            self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
+
+    def call(self, image, z, phase: str = "full", alpha=None):
+        """The lesion channel.
+
+        Args:
+          image: float32 [batch, s, s, 1] in [-1, 1]; s is size, or size / 2 in phase "half".
+          z: float32 [batch, 2 * blocks] in [-1, 1]; the outermost two are unused in phase "half".
+          phase: "half", "fade" or "full".
+          alpha: scalar tensor, weight of the full-resolution layers in phase "fade".
+
+        Returns:
+          float32 [batch, s, s, 1] in [-1, 1], zero on the border frame.
+        """
+        skips = self._encode(image, z, phase, alpha)
+        features = self._embed(skips[-1])
+        outermost = 1 if phase == "half" else 0
+        inner = features
+        for i in reversed(range(outermost, self.blocks)):
+            inner, features = features, self._decode(i, features, skips[i], z)
+        if phase == "half":
+            lesion = self.half_head(features)
+        else:
+            lesion = self.full_head(features)
+            if phase == "fade":
+                lesion = self.fade_lesion(double(self.half_head(inner)), lesion, alpha)
+        return self._crop_border(lesion, phase)
+
+    def _encode(self, image, z, phase: str, alpha) -> list:
+        """The output of every encoder block; entry i feeds decoder block i."""
+        skips: list = [None] * self.blocks
+        if phase == "half":
+            features = self._leaky(self.half_entry(image))
+        else:
+            features = self._leaky(self.encoder[0](with_scalar(image, z[:, 0])))
+            if phase == "fade":
+                old = self._leaky(self.half_entry(halve(image)))
+                features = self.fade_entry(old, features, alpha)
+        if self.attention_block == 1:
+            features = self.encoder_attention(features)
+        skips[0] = features
+        for i in range(1, self.blocks):
+            features = self._leaky(self.encoder[i](with_scalar(features, z[:, i])))
+            if i + 1 == self.attention_block:
+                features = self.encoder_attention(features)
+            skips[i] = features
+        return skips
+
+    def _embed(self, features):
+        """[B, 4, 4, C] to the 1x1x4 embedding, resized (nearest) to [B, 4, 4, 4]."""
+        embedding = self.embedding(self._leaky(self.bottleneck(features)))  # [B, 1, 1, 4]
+        return tf.broadcast_to(
+            embedding, [tf.shape(embedding)[0], 4, 4, self.config.embedding_channels]
+        )
+
+    def _decode(self, i: int, features, skip, z):
+        """ "concatenating the skip connection and random scalar value to the input, followed by
+        an up-sampling operation (nearest neighbor) and two convolutional layers (with ReLU)"."""
+        first, second = self.decoder[i]
+        features = with_scalar(tf.concat([features, skip], axis=-1), z[:, self.blocks + i])
+        features = tf.nn.relu(second(tf.nn.relu(first(double(features)))))
+        return self.decoder_attention(features) if i == self.attention_block else features
+
+    def _crop_border(self, lesion, phase: str):
+        """ "followed by a 10px border cropping and clipping of values within [-1.0, 1.0]"."""
+        width = border_width(self.config, phase)
+        if width:
+            lesion = lesion[:, width:-width, width:-width, :]
+            lesion = tf.pad(lesion, [[0, 0], [width, width], [width, width], [0, 0]])
+        return tf.clip_by_value(lesion, -1.0, 1.0)
+
+    def _leaky(self, features):
+        return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
+
+
+def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:
+    """ "The resulting output is then added to the original input image"; clipped to [-1, 1]."""
+    return tf.clip_by_value(image + lesion, -1.0, 1.0)

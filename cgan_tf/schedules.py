@@ -1,0 +1,61 @@
+"""What happens at which iteration: phases, fade-in weight, generator updates.
+
+Paper, "Progressive growing": the generator is trained at half resolution, then "over 3000
+iterations, the weight on the 128px layer decreases from 1 to 0 while the weight of the 256px
+increases from 0 to 1".
+"""
+
+from typing import Literal
+
+from cgan_tf.config import GanConfig
+
+Phase = Literal["half", "fade", "full"]
+
+
+def total_steps(config: GanConfig) -> int:
+    """Iterations of a whole run (an iteration: one discriminator update, its generator updates)."""
+    if not config.grow:
+        return config.full_steps
+    return config.half_steps + config.fade_in_steps + config.full_steps
+
+
+def phase_at(step: int, config: GanConfig) -> Phase:
+    """The phase of iteration `step`, counted from 0."""
+    if not config.grow or step >= config.half_steps + config.fade_in_steps:
+        return "full"
+    return "half" if step < config.half_steps else "fade"
+
+
+def phase_end(step: int, config: GanConfig) -> int:
+    """The first iteration after the phase that `step` is in."""
+    ends: dict[Phase, int] = {
+        "half": config.half_steps,
+        "fade": config.half_steps + config.fade_in_steps,
+        "full": total_steps(config),
+    }
+    return ends[phase_at(step, config)]
+
+
+def fade_in_alpha(step: float, half_steps: int, fade_in_steps: int) -> float:
+    """Weight of the full-resolution layer: linear from 0 to 1 over the fade-in, then 1."""
+    if fade_in_steps == 0:
+        return float(step >= half_steps)
+    return min(1.0, max(0.0, (step - half_steps) / fade_in_steps))
+
+
+def generator_updates(config: GanConfig) -> int:
+    """Generator updates an iteration: "For masses, we train the generator twice"."""
+    if config.generator_steps:
+        return config.generator_steps
+    return 2 if config.task == "mass" else 1
+
+
+def ema_decay(step: int, decay: float) -> float:
+    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+def work_units(step: int, config: GanConfig) -> int:
+    """Work done before iteration `step`; one at full resolution costs four at half."""
+    half = min(step, config.half_steps) if config.grow else 0
+    return half + 4 * (step - half)
