@@ -166,7 +166,9 @@ class GanConfig:
     embedding_channels: int = option(4, "See --bottleneck_filters.")
     leaky_relu_slope: float = option(0.2, "Slope of LeakyReLU; not in the paper.")
     attention_size: int = option(
-        0, "Resolution of the self-attention: 'At the 32x32 resolution' of 256; 0: size / 8."
+        0,
+        "Resolution of the self-attention: 'At the 32x32 resolution' of 256; 0: size / 8 (8 at "
+        "least); -1: no attention.",
     )
     border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.")
     spectral_norm: str = option(

@@ -16,11 +16,13 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import app, flags
 
 from cgan_tf.errors import UserError
+from cgan_tf.progress import separate_native_stderr
 
 Config = TypeVar("Config")
 
@@ -97,7 +99,7 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
     argument or a missing required flag exits with code 2.
     """
     define_flags(config_class)
-    program = target.split(":")[0].rsplit(".", 1)[-1]
+    program = Path(sys.argv[0]).stem
 
     def main(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -106,6 +108,7 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
         missing = [f"--{name}" for name in required if not getattr(config, name)]
         if missing:
             _exit(2, f"{program}: {' and '.join(missing)} required; see --help")
+        separate_native_stderr()
         try:
             module, function = target.split(":")
             getattr(importlib.import_module(module), function)(config)

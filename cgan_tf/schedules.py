@@ -56,6 +56,10 @@ def ema_decay(step: int, decay: float) -> float:
 
 
 def work_units(step: int, config: GanConfig) -> int:
-    """Work done before iteration `step`; one at full resolution costs four at half."""
+    """Work done before iteration `step`, for the time left.
+
+    Filters double where the resolution halves, so every block of the discriminator costs the same
+    and the half phase, which lacks one, costs about three quarters of the full one.
+    """
     half = min(step, config.half_steps) if config.grow else 0
-    return half + 4 * (step - half)
+    return 3 * half + 4 * (step - half)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
-from cgan_tf.models.generator import block_count
+from cgan_tf.models.generator import attention_block, block_count
 from cgan_tf.models.layers import (
     Conv,
     Dense,
@@ -33,8 +33,7 @@ class Discriminator(keras.Model):
         filters = [first * 2**i for i in range(self.blocks)]
         self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
         self.convs = [Conv(f, 3, f"block_{i}", **settings) for i, f in enumerate(filters)]
-        size = config.attention_size or config.size // 8
-        self.attention_block = block_count(config.size) - block_count(size) if size > 0 else -1
+        self.attention_block = attention_block(config)
         if self.attention_block >= 0:
             self.attention = SelfAttention(
                 filters[self.attention_block - 1], "attention", **settings

@@ -26,6 +26,14 @@ def scalar_count(size: int) -> int:
     return 2 * block_count(size)
 
 
+def attention_block(config: GanConfig) -> int:
+    """Halvings from `size` to the resolution of the self-attention; -1 without attention."""
+    if config.attention_size < 0:
+        return -1
+    resolution = config.attention_size or max(8, config.size // 8)
+    return block_count(config.size) - block_count(resolution)
+
+
 def border_width(config: GanConfig, phase: str) -> int:
     """Width of the zero frame: 10 px at 256, 5 px in its half phase, so that doubling agrees."""
     if config.border == 0:
@@ -73,12 +81,10 @@ class Generator(keras.Model):
 
     def _add_attention(self, filters: list[int], mirrored: list[int], dtype: str) -> None:
         """Attention where features have the attention resolution: "at the 32x32 resolution"."""
-        size = self.config.attention_size or self.config.size // 8
-        place = block_count(self.config.size) - block_count(size)  # blocks before that resolution
         settings = {"normalise": self.settings["normalise"], "compute_dtype": dtype}
-        # -1 turns it off; encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
-        self.attention_block = place if size > 0 else -1
-        if self.attention_block >= 0:
+        # Encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
+        place = self.attention_block = attention_block(self.config)
+        if place >= 0:
             self.encoder_attention = SelfAttention(
                 filters[place - 1], "encoder_attention", **settings
             )

@@ -1,0 +1,84 @@
+"""The generator as a SavedModel that needs TensorFlow alone, with a card that says what it is."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.errors import UserError
+from cgan_tf.flag_config import config_to_dict
+from cgan_tf.models.generator import combine, scalar_count
+from cgan_tf.run_directory import read_json, sha256, write_json
+
+CARD = "model.json"
+
+
+def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any]:
+    """Writes the averaged generator to `directory` and returns its card.
+
+    Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
+      serving_default(image) -> lesion, combined, with scalars drawn inside;
+      with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
+    """
+    generator, size, width = model.averaged, config.size, scalar_count(config.size)
+
+    def with_noise(image, z):
+        lesion = generator(image, z, phase="full")
+        return {"lesion": lesion, "combined": combine(image, lesion)}
+
+    def serve(image):
+        return with_noise(image, tf.random.uniform([tf.shape(image)[0], width], -1.0, 1.0))
+
+    image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
+    z = tf.TensorSpec([None, width], tf.float32, name="z")
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    archive.add_endpoint("serving_default", serve, [image])
+    archive.add_endpoint("with_noise", with_noise, [image, z])
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    archive.write_out(str(temporary), verbose=False)
+    card = {
+        "format": 1,
+        "task": config.task,
+        "size": size,
+        "z_width": width,
+        "step": int(model.step.numpy()),
+        "checksum": directory_checksum(temporary),
+        "patches_manifest_sha256": sha256(Path(config.patches_dir) / "manifest.json"),
+        "licence": "",
+        "flags": config_to_dict(config),
+    }
+    write_json(temporary / CARD, card)
+    shutil.rmtree(directory, ignore_errors=True)
+    temporary.replace(directory)
+    return {key: value for key, value in card.items() if key != "flags"}
+
+
+def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
+    """The `with_noise` signature and the card of an exported generator.
+
+    Raises `UserError` when the card is missing or the files are not those it was written for:
+    damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
+    """
+    directory = Path(directory)
+    card = read_json(directory / CARD)
+    found = directory_checksum(directory)
+    if found != card.get("checksum"):
+        raise UserError(f"{directory}: expected checksum {card.get('checksum')}, found {found}")
+    loaded = tf.saved_model.load(str(directory))
+    function = loaded.signatures["with_noise"]
+    function.owner = loaded  # the signature alone would let the variables go
+    return function, card
+
+
+def directory_checksum(directory: Path) -> str:
+    """SHA-256 over the names and contents of a SavedModel's files, the card left out."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != CARD):
+        digest.update(f"{path.relative_to(directory).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()

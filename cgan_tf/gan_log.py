@@ -1,0 +1,108 @@
+"""What a training run leaves to look at: metrics.csv, TensorBoard, image grids."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.errors import UserError
+from cgan_tf.flag_config import flags_text
+from cgan_tf.gan_data import streams
+from cgan_tf.models.generator import combine, scalar_count
+from cgan_tf.models.layers import double, halve
+from cgan_tf.patch_sets import PatchSet
+
+GRID_COLUMNS = 8
+
+
+class GanLog:
+    """Collects the metrics of each step and writes their means every --log_every steps."""
+
+    def __init__(self, config: GanConfig, patches: PatchSet, directory: Path, start_step: int):
+        self.config, self.directory = config, directory
+        self.csv_path = directory / "metrics.csv"
+        _drop_rows_after(self.csv_path, start_step)
+        self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
+        with self.writer.as_default(step=start_step):
+            tf.summary.text("flags", f"```\n{flags_text(config)}```")
+        (directory / "grids").mkdir(exist_ok=True)
+        self.pending: list[dict[str, tf.Tensor]] = []
+        indexes = streams(config, patches)
+        self.inputs = _spread(indexes["source"])
+        self.real = _spread(indexes["real"])
+        z = np.random.Generator(np.random.Philox(key=config.seed))
+        shape = (2, GRID_COLUMNS, scalar_count(config.size))
+        self.z = z.uniform(-1, 1, shape).astype(np.float32)
+
+    def add(self, step: int, phase: str, metrics: dict[str, tf.Tensor], model) -> None:
+        """Takes the metrics of the iteration that made `step` iterations complete."""
+        self.pending.append(metrics)
+        if step % self.config.log_every == 0:
+            self._write_metrics(step, phase)
+        if step % self.config.grid_every == 0:
+            self.add_grid(step, model, phase)
+
+    def _write_metrics(self, step: int, phase: str) -> None:
+        means = {
+            name: float(np.mean([float(m[name]) for m in self.pending]))
+            for name in self.pending[-1]
+        }
+        self.pending = []
+        if not all(np.isfinite(list(means.values()))):
+            wrong = ", ".join(name for name, value in means.items() if not np.isfinite(value))
+            raise UserError(
+                f"{self.directory}: {wrong} not finite near step {step}; the last checkpoint "
+                "before it is kept"
+            )
+        new = not self.csv_path.exists()
+        with self.csv_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "phase", *means])
+            writer.writerow([step, phase, *(f"{value:.6g}" for value in means.values())])
+        with self.writer.as_default(step=step):
+            for name, value in means.items():
+                tf.summary.scalar(name, value)
+
+    def add_grid(self, step: int, model, phase: str) -> None:
+        """Rows: input, then lesion and combined for two draws of z, then real patches."""
+        image = tf.constant(self.inputs)
+        image = halve(image) if phase == "half" else image
+        rows = [image]
+        for z in self.z:
+            lesion = model.averaged(image, tf.constant(z), phase=phase, alpha=model.alpha())
+            rows += [lesion, combine(image, lesion)]
+        if phase == "half":
+            rows = [double(row) for row in rows]
+        grid = np.concatenate([_strip(np.asarray(row)) for row in [*rows, self.real]])
+        cv2.imwrite(str(self.directory / "grids" / f"{step:07d}.png"), grid)
+        with self.writer.as_default(step=step):
+            tf.summary.image("input | lesion, combined (twice) | real", grid[None, ..., None])
+
+
+def _strip(images: np.ndarray) -> np.ndarray:
+    """[n, s, s, 1] in [-1, 1] to one uint8 row."""
+    levels = np.rint((images[..., 0] + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+    return np.concatenate([np.pad(image, 1) for image in levels], axis=1)
+
+
+def _spread(index) -> np.ndarray:
+    """Patches spread evenly over an index, float32 [GRID_COLUMNS, s, s, 1]."""
+    places = np.linspace(0, len(index) - 1, GRID_COLUMNS).astype(int)
+    return np.stack([index.pixels(place) for place in places])[..., None]
+
+
+def _drop_rows_after(path: Path, step: int) -> None:
+    """Forgets what was logged after the checkpoint that the run goes on from."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = rows[:1] + [row for row in rows[1:] if row and int(row[0]) <= step]
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(kept)
+    temporary.replace(path)

@@ -1,0 +1,81 @@
+"""ResNet-50 (He et al. 2016) as the paper's patch classifier: cancer or no cancer.
+
+Paper, "Patch Classifier Training": Keras' ResNet-50 with one logit. The patch is one grey channel
+and ImageNet's networks want three, so it is repeated and the published mean is subtracted inside
+the graph; nothing outside needs to know of it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+FEATURES = 2048
+# Mean of ImageNet in blue, green, red: the "caffe" preprocessing that ResNet-50 was published with.
+IMAGENET_MEAN = (103.939, 116.779, 123.68)
+BATCH_NORM_MODES = ("inference", "frozen", "batch")
+
+
+class PatchClassifier(keras.Model):
+    """float32 [B, S, S, 1] in [-1, 1] to float32 logits [B]; positive means cancer.
+
+    Args:
+      batch_norm: with the paper's batch of one, batch statistics are those of one patch. inference
+        normalises with the moving statistics and trains scale and offset; frozen trains nothing of
+        it; batch uses and learns batch statistics.
+      precision: float32 or mixed_bfloat16, of the convolutions; preprocessing, the last pooling
+        and the logit are float32 always.
+
+    The backbone is called with an explicit `training`, because in a functional model built around
+    it `fit` would override the argument and go on learning the moving statistics.
+    """
+
+    def __init__(self, batch_norm: str = "inference", precision: str = "float32"):
+        # autocast would round the patch to bfloat16 before the mean is subtracted.
+        super().__init__(name="patch_classifier", dtype="float32", autocast=False)
+        if batch_norm not in BATCH_NORM_MODES:
+            raise ValueError(f"batch_norm: expected one of {BATCH_NORM_MODES}, found {batch_norm}")
+        self.batch_norm = batch_norm
+        with _dtype_policy(precision):
+            self.backbone = keras.applications.ResNet50(
+                include_top=False, weights=None, input_shape=(None, None, 3)
+            )
+        self.head = keras.layers.Dense(1, dtype="float32", name="logit")
+        if batch_norm == "frozen":
+            for layer in self.backbone.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.trainable = False
+        self.head.build((None, FEATURES))
+        self.built = True
+
+    def call(self, patches: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The logits [B]."""
+        return self.logits(self.features(patches, training))
+
+    def features(self, patches: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The last feature layer, float32 [B, 2048]: the last map averaged over its places."""
+        learns = training and self.batch_norm == "batch"
+        maps = self.backbone(preprocess(patches), training=learns)  # [B, S/32, S/32, 2048]
+        return tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))
+
+    def logits(self, features: tf.Tensor) -> tf.Tensor:
+        """Logits [B] of features [B, 2048]."""
+        return self.head(features)[:, 0]
+
+
+def preprocess(patches: tf.Tensor) -> tf.Tensor:
+    """[B, S, S, 1] in [-1, 1] to [B, S, S, 3]: 0 to 255, ImageNet's mean subtracted."""
+    levels = (tf.cast(patches, tf.float32) + 1.0) * 127.5
+    return levels - tf.constant(IMAGENET_MEAN, tf.float32)  # [B, S, S, 1] - [3]
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Keras' global policy while the backbone is built: its constructor takes no dtype."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,10 @@
+"""Trains the contextual GAN on patches and exports its generator.
+
+python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P --workdir=W
+"""
+
+from cgan_tf.config import GanConfig
+from cgan_tf.flag_config import run_program
+
+if __name__ == "__main__":
+    run_program(GanConfig, "cgan_tf.gan_training:train_gan", required=())
