@@ -1,0 +1,233 @@
+"""The training run of the classifier: sampling plan, steps, validations, resuming.
+
+A work directory holds run.json, plan.npy (the order of the samples), checkpoints/ (while the run
+is unfinished), metrics.csv, tensorboard/, validation/ (the scores of every validation),
+best.weights.h5 and, at the end, manifest.json.
+"""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from cgan_tf import progress
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.errors import UserError
+from cgan_tf.mixing import STREAM_NAMES, plan_checksum
+from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run, sha256
+
+WEIGHTS_FILE = "best.weights.h5"
+VALIDATION_BATCH = 64
+
+
+def train_classifier(config: ClassifierConfig) -> None:
+    """Runs or resumes a training."""
+    check_config(config)
+    progress.quiet_tensorflow()
+    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
+    finished = (Path(config.workdir) / MANIFEST_FILE).exists()
+    training = None if finished else ClassifierTraining(config)
+    with open_run(config.workdir, "train_classifier", config) as run:
+        if training is None:
+            print(f"{run.directory}: training is finished; nothing to do")
+            return
+        training.run(run.directory)
+
+
+def check_config(config: ClassifierConfig) -> None:
+    """Raises `UserError` for numbers that no run can have."""
+    for name in ("samples", "validate_every", "batch_size", "decay_every"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
+    for name in ("synthetic_fraction", "decay_rate"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise UserError(f"--{name}: expected 0 to 1, found {getattr(config, name):g}")
+    if config.seed < 0:
+        raise UserError(f"--seed: expected 0 or more, found {config.seed}")
+    if config.learning_rate <= 0:
+        raise UserError(f"--learning_rate: expected more than 0, found {config.learning_rate:g}")
+
+
+class ClassifierTraining:
+    """One run: built, restored, stepped to its end."""
+
+    def __init__(self, config: ClassifierConfig):
+        import keras
+        import tensorflow as tf
+
+        from cgan_tf import classifier_data
+        from cgan_tf.models.pretrained import load_weights
+        from cgan_tf.models.resnet import PatchClassifier
+        from cgan_tf.patch_sets import PatchSet
+
+        self.config = config
+        tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
+        self.pools = classifier_data.training_pools(config)
+        self.validation, self.labels = classifier_data.evaluation_pool(
+            PatchSet(config.patches_dir), "validation"
+        )
+        classifier_data.check_sizes([*self.pools, self.validation])
+        keras.utils.set_random_seed(config.seed)
+        self.model = PatchClassifier(config.batch_norm, config.precision)
+        load_weights(self.model, config.weights)
+        self.optimizer = keras.optimizers.Adam(
+            config.learning_rate, config.beta_1, config.beta_2, config.epsilon
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        # float64 counts exactly and sums the losses of 5,000 samples without drift.
+        self.state = {
+            name: tf.Variable(value, dtype=tf.float64, name=name)
+            for name, value in (
+                ("seen", 0), ("loss_sum", 0), ("loss_count", 0), ("best_auc", -1), ("best_seen", 0)
+            )
+        }  # fmt: skip
+        self.stop_requested = False
+
+    def run(self, directory: Path) -> None:
+        """Trains from the last checkpoint to the end."""
+        from cgan_tf.classifier_log import ClassifierLog
+
+        self.directory = directory
+        plan = self._plan()
+        self._restore()
+        log = ClassifierLog(directory, self.config, self._seen())
+        previous = [signal.signal(s, self._request_stop) for s in (signal.SIGTERM, signal.SIGINT)]
+        try:
+            self._train(plan, log)
+        finally:
+            for number, handler in zip((signal.SIGTERM, signal.SIGINT), previous, strict=True):
+                signal.signal(number, handler)
+        self._finish(plan, log)
+
+    def _plan(self) -> np.ndarray:
+        """The run's sampling plan: drawn once, then kept with the run."""
+        from cgan_tf import classifier_data
+
+        path = self.directory / "plan.npy"
+        if path.exists():
+            return np.load(path)
+        plan = classifier_data.sampling_plan(
+            classifier_data.schedule_of(self.config),
+            self.config.samples,
+            [len(pool) for pool in self.pools],
+            self.config.seed,
+        )
+        temporary = path.with_name(".plan.tmp.npy")
+        np.save(temporary, plan)
+        temporary.replace(path)
+        return plan
+
+    def _restore(self) -> None:
+        import tensorflow as tf
+
+        variables = {weight.path: weight.value for weight in self.model.weights}
+        for number, variable in enumerate(self.optimizer.variables):
+            variables[f"optimizer/{number}"] = variable.value
+        self.manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(variables={**variables, **self.state}),
+            str(self.directory / "checkpoints"),
+            max_to_keep=1,
+        )
+        if self.manager.latest_checkpoint:
+            status = self.manager.checkpoint.restore(self.manager.latest_checkpoint)
+            status.assert_consumed()
+
+    def _train(self, plan: np.ndarray, log) -> None:
+        from cgan_tf.classifier_data import reading_errors, training_batches
+
+        config = self.config
+        batches = training_batches(self.pools, plan, self._seen(), config.batch_size)
+        step = train_step(self.model, self.optimizer, self.state)
+        saved_at = time.monotonic()
+        label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
+        bar = progress.progress_bar(config.samples, label, "samples", self._seen())
+        with bar, reading_errors():
+            for patches, labels in batches:
+                before = self._seen()
+                step(patches, labels)
+                seen = before + len(labels)
+                bar.update(len(labels))
+                crossed = seen // config.validate_every > before // config.validate_every
+                if crossed or seen == config.samples:
+                    self._validate(log)
+                    bar.set_postfix_str(f"best AUC {float(self.state['best_auc']):.3f}")
+                if self.stop_requested or time.monotonic() - saved_at > (
+                    60 * config.checkpoint_minutes
+                ):
+                    self.manager.save(checkpoint_number=seen)
+                    saved_at = time.monotonic()
+                if self.stop_requested:
+                    raise KeyboardInterrupt
+
+    def _validate(self, log) -> None:
+        """Scores the validation set; keeps the weights when they are the best so far."""
+        from cgan_tf.classifier_scoring import score
+        from cgan_tf.statistics import exact_auc
+
+        seen, state = self._seen(), self.state
+        logits = score(self.model, self.validation, VALIDATION_BATCH)[0]
+        loss = float(state["loss_sum"]) / max(1.0, float(state["loss_count"]))
+        if not np.isfinite(loss) or not np.isfinite(logits).all():
+            raise UserError(f"{self.directory}: the loss is not finite before sample {seen:,}")
+        auc = exact_auc(self.labels, logits)
+        if auc > float(state["best_auc"]):
+            state["best_auc"].assign(auc)
+            state["best_seen"].assign(seen)
+            temporary = self.directory / ".partial.weights.h5"
+            self.model.save_weights(temporary)
+            temporary.replace(self.directory / WEIGHTS_FILE)
+        log.add_validation(seen, loss, auc, float(state["best_auc"]), logits, self.labels)
+        state["loss_sum"].assign(0)
+        state["loss_count"].assign(0)
+
+    def _finish(self, plan: np.ndarray, log) -> None:
+        config, state = self.config, self.state
+        drawn = np.bincount(plan[:, 0], minlength=len(STREAM_NAMES))
+        content = {
+            "weights": WEIGHTS_FILE,
+            "weights_sha256": sha256(self.directory / WEIGHTS_FILE),
+            "samples": self._seen(),
+            "best_samples": int(state["best_seen"]),
+            "best_validation_auc": float(state["best_auc"]),
+            "validations": log.validations(),
+            "patches": dict(zip(STREAM_NAMES, map(len, self.pools), strict=True)),
+            "drawn": dict(zip(STREAM_NAMES, drawn.tolist(), strict=True)),
+            "plan_sha256": plan_checksum(plan),
+            "patch_size": len(self.validation.pixels(0)),
+        }
+        finish_run(self.directory, "train_classifier", content)
+        shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+        print(
+            f"{self.directory / WEIGHTS_FILE}: validation AUC {float(state['best_auc']):.3f} "
+            f"after {int(state['best_seen']):,} of {config.samples:,} samples"
+        )
+
+    def _seen(self) -> int:
+        return int(self.state["seen"])
+
+    def _request_stop(self, _signal, _frame) -> None:
+        self.stop_requested = True
+
+
+def train_step(model, optimizer, state):
+    """One Adam step on the mean binary cross-entropy, as a graph; counts into `state`."""
+    import tensorflow as tf
+
+    variables = model.trainable_variables
+
+    @tf.function
+    def step(patches, labels):
+        with tf.GradientTape() as tape:
+            logits = model(patches, training=True)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        count = tf.cast(tf.shape(labels)[0], tf.float64)
+        state["seen"].assign_add(count)
+        state["loss_count"].assign_add(count)
+        state["loss_sum"].assign_add(tf.reduce_sum(tf.cast(losses, tf.float64)))
+
+    return step

@@ -1,0 +1,14 @@
+"""Trains ResNet-50 on real and synthetic patches: cancer or no cancer.
+
+python -m cgan_tf.train_classifier --patches_dir=P --synthetic_dirs=M,C,R --workdir=W
+"""
+
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.flag_config import run_program
+
+if __name__ == "__main__":
+    run_program(
+        ClassifierConfig,
+        "cgan_tf.classifier_training:train_classifier",
+        required=("patches_dir", "workdir"),
+    )
