@@ -1,0 +1,77 @@
+"""The account of a run: what was read, used, left over and rejected, and where patches are from."""
+
+import collections
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger
+from beam_pipelines.sources import UnitIndex
+from beam_pipelines.spills import Row
+
+
+def account_of(
+    index: UnitIndex, chosen: Sequence[Row], rejections: Sequence[Rejection]
+) -> dict[str, Any]:
+    """The ledger of the manifest, see `rejections.ledger`, with the marks' repairs."""
+    used_images = {row.sop_uid for row in chosen}
+    used_marks = {(row.sop_uid, row.mark_id) for row in chosen if row.mark_id}
+    names = {item.name for item in rejections}
+    eligible_images = {image.sop_uid for image in index.images if image.path not in names}
+    eligible_marks = {
+        (image.sop_uid, mark.mark_id)
+        for image in index.images
+        for mark in image.marks
+        if mark.name_on(image) not in names
+    }
+    account = ledger(
+        read=index.read,
+        used={
+            IMAGES: len(used_images),
+            MARKS: len(used_marks),
+            FILES: index.read.get(FILES, 0) - sum(item.kind == FILES for item in rejections),
+        },
+        not_needed={
+            IMAGES: len(eligible_images - used_images),
+            MARKS: len(eligible_marks - used_marks),
+        },
+        rejected=list(rejections),
+    )
+    account[MARKS]["repaired"] = dict(sorted(index.repairs.items()))
+    return account
+
+
+def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
+    """By split and class: patches, and the images and clients that they are from."""
+    groups: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
+    for row in chosen:
+        groups[row.split, row.patch_class].append(row)
+    origins: dict[str, dict[str, dict[str, int]]] = {}
+    for (split, name), rows in sorted(groups.items()):
+        origins.setdefault(split, {})[name] = {
+            "patches": len(rows),
+            "images": len({row.sop_uid for row in rows}),
+            "clients": len({row.client_id for row in rows}),
+        }
+    return origins
+
+
+def summary(content: dict[str, Any], directory: Path) -> str:
+    """What a person wants to know at the end, in a few lines."""
+    lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
+    for split, classes in content["origins"].items():
+        for name, row in classes.items():
+            lines.append(
+                f"{split:<12}{name:<26}{row['patches']:>9}{row['images']:>9}{row['clients']:>9}"
+            )
+    for kind, row in content["ledger"].items():
+        rejected = sum(row["rejected"].values())
+        if row["read"]:
+            lines.append(
+                f"{kind}: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
+                f"+ {rejected} rejected"
+            )
+    for row in content["shortfall"]:
+        lines.append(f"short: {row['set']} has {row['found']} of {row['wanted']}")
+    lines.append(f"make_patches: {directory} (manifest.json, rejections.csv)")
+    return "\n".join(lines)

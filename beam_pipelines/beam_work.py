@@ -1,0 +1,129 @@
+"""Many small work items through Beam: one function, small results, nothing large in between.
+
+Items and results are JSON. They travel by files under the run's own directory, and only places in
+those files go through Beam: a pipeline stays small however many items there are, and the results
+are there for the program that started it, whichever runner did the work.
+"""
+
+import argparse
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns while it is
+
+import apache_beam as beam  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+
+from beam_pipelines import files  # noqa: E402
+from cgan_tf.errors import UserError  # noqa: E402
+
+_CHUNK_BYTES = 1 << 16
+_BUCKETS = 16
+_DEFAULTS = ("--runner=FnApiRunner",)
+
+Item = dict[str, Any]
+
+
+class _Strict(argparse.ArgumentParser):
+    def error(self, message: str):  # type: ignore[no-untyped-def]
+        raise UserError(f"--beam: {message}")
+
+
+def beam_options(flags: Sequence[str]) -> PipelineOptions:
+    """Beam's options from `--beam` flags; an option that Beam does not have is a `UserError`.
+
+    Beam itself drops what it does not know with a warning. Without a runner it is FnApiRunner:
+    Beam's own default looks for a binary to download.
+    """
+    parser = _Strict(add_help=False, allow_abbrev=False)
+    for options in _with_subclasses(PipelineOptions):
+        if "_add_argparse_args" in vars(options):
+            options._add_argparse_args(parser)
+    found, unknown = parser.parse_known_args(list(flags))
+    if unknown:
+        raise UserError(f"--beam={unknown[0]}: Beam has no such option")
+    chosen = [] if found.runner else list(_DEFAULTS)
+    return PipelineOptions([*chosen, *flags])
+
+
+def run_work(
+    function: Callable[[Item], Item],
+    items: Iterable[Item],
+    directory: str,
+    name: str,
+    options: PipelineOptions,
+) -> list[Item]:
+    """Applies a picklable function to every item; the results come in no particular order.
+
+    Items and results are kept as `name`-*.jsonl in `directory`.
+    """
+    path = os.path.join(directory, f"{name}-items.jsonl")
+    places = _write_items(path, items)
+    if not places:
+        return []
+    results = os.path.join(directory, f"{name}-results")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | "Places" >> beam.Create(places)
+                | "SpreadPlaces" >> beam.Reshuffle()
+                | "ReadItems" >> beam.FlatMap(_read_items)
+                | "SpreadItems" >> beam.Reshuffle()
+                | "Work" >> beam.ParDo(_Work(function))
+                | "Collect" >> beam.GroupByKey()
+                | "WriteResults" >> beam.MapTuple(_WriteResults(results))
+            )
+    found = []
+    for file in files.file_names(results):
+        if not file.startswith("."):
+            found += json.loads(files.read_bytes(os.path.join(results, file)))
+    return found
+
+
+class _Work(beam.DoFn):
+    def __init__(self, function: Callable[[Item], Item]):
+        self.function = function
+
+    def process(self, line: str) -> Iterator[tuple[int, str]]:
+        yield len(line) % _BUCKETS, json.dumps(self.function(json.loads(line)))
+
+
+class _WriteResults:
+    def __init__(self, directory: str):
+        self.directory = directory
+
+    def __call__(self, bucket: int, results: Iterable[str]) -> None:
+        content = "[" + ",".join(results) + "]"
+        files.write_atomically(os.path.join(self.directory, f"{bucket:02d}.json"), content.encode())
+
+
+def _write_items(path: str, items: Iterable[Item]) -> list[tuple[str, int, int]]:
+    """One line an item; returns (path, offset, length) of chunks of whole lines."""
+    lines, places, start, length = [], [], 0, 0
+    for item in items:
+        lines.append(json.dumps(item).encode() + b"\n")
+        length += len(lines[-1])
+        if length >= _CHUNK_BYTES:
+            places.append((path, start, length))
+            start, length = start + length, 0
+    if length:
+        places.append((path, start, length))
+    files.write_atomically(path, b"".join(lines))
+    return places
+
+
+def _read_items(place: tuple[str, int, int]) -> list[str]:
+    return files.read_range(*place).decode().splitlines()
+
+
+def _with_subclasses(options: type) -> list[type]:
+    found = [options]
+    for subclass in options.__subclasses__():
+        found += [item for item in _with_subclasses(subclass) if item not in found]
+    return found

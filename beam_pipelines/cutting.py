@@ -1,0 +1,199 @@
+"""One image to all of its patches: the whole of the pixel work, without Beam."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from beam_pipelines import dicom, files
+from beam_pipelines.augment import Augmentation, box_in_patch, cut_patch, draw_augmentation
+from beam_pipelines.plan import Draw
+from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
+from beam_pipelines.sampling import draw_stream, lesion_window, tissue_window
+from beam_pipelines.sources import LESION, Image, Mark, reject_image
+from beam_pipelines.tissue import breast_mask, integral_of, window_tissue
+from cgan_tf.config import PatchesConfig, scaled_length
+from cgan_tf.records import PatchRecord
+
+_ATTEMPTS = 32  # windows tried for a lesion patch when --min_tissue_lesion asks for tissue
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """One patch: the draw it answers and its record."""
+
+    draw: Draw
+    record: PatchRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    Attributes:
+      cuts: in the order of the draws; a draw that found no window is left out.
+      rejections: of the image, or of some of its marks.
+    """
+
+    cuts: tuple[Cut, ...]
+    rejections: tuple[Rejection, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A decoded image with its mask and its marks in its own pixels."""
+
+    image: Image
+    mammogram: dicom.Mammogram
+    integral: np.ndarray
+    marks: tuple[Mark, ...]
+
+
+def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
+    """Reads, decodes, masks and cuts; whatever is wrong with the image is a rejection."""
+    rejections: list[Rejection] = []
+    try:
+        prepared = _prepare(image, config, rejections)
+    except Rejected as fault:
+        rejected_marks = {item.name for item in rejections}
+        everything = reject_image(image, fault.reason, fault.detail)
+        return Outcome(
+            (), (*rejections, *(item for item in everything if item.name not in rejected_marks))
+        )
+    cuts = (_cut(prepared, draw, config) for draw in draws)
+    return Outcome(tuple(cut for cut in cuts if cut is not None), tuple(rejections))
+
+
+def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
+    mammogram = _read(image, config)
+    marks = tuple(_marks_inside(image, mammogram, rejections))
+    if image.use == LESION and not marks:
+        raise Rejected(Reason.NO_USABLE_MARK)
+    smallest = round(config.size / config.scale_max)
+    if min(mammogram.grey.shape) < smallest:
+        raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
+    integral = integral_of(breast_mask(mammogram.grey))
+    if image.use != LESION:
+        probe = np.random.Generator(np.random.Philox(key=0))
+        if tissue_window(probe, integral, smallest, config.min_tissue) is None:
+            raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
+    return _Prepared(image, mammogram, integral, marks)
+
+
+def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
+    try:
+        mammogram = dicom.read_mammogram(files.read_bytes(image.path), image.strict)
+        found = mammogram.header
+        if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
+            raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
+        return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm)
+    except Rejected:
+        raise
+    except OSError as error:
+        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
+    except Exception as error:  # an attribute of a damaged file may be of any type
+        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+
+
+def _marks_inside(image: Image, mammogram: dicom.Mammogram, rejections: list[Rejection]):
+    """The marks with their boxes clipped, in pixels of the reduced image."""
+    (height, width), (scale_x, scale_y) = mammogram.grey.shape, mammogram.scale
+    for mark in sorted(image.marks, key=lambda mark: mark.mark_id):
+        x0, y0, x1, y1 = mark.box
+        box = (
+            min(max(x0 * scale_x, 0.0), width),
+            min(max(y0 * scale_y, 0.0), height),
+            min(max(x1 * scale_x, 0.0), width),
+            min(max(y1 * scale_y, 0.0), height),
+        )
+        if box[0] < box[2] and box[1] < box[3]:
+            yield dataclasses.replace(mark, box=box)
+        else:
+            rejections.append(Rejection(MARKS, mark.name_on(image), Reason.BOX_OUTSIDE_IMAGE))
+
+
+def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
+    generator = draw_stream(bytes.fromhex(draw.key))
+    augmentation = draw_augmentation(generator, config, draw.split)
+    marks = [mark for mark in prepared.marks if mark.patch_class == draw.patch_class]
+    mark = marks[draw.index % len(marks)] if marks else None
+    if min(prepared.mammogram.grey.shape) < augmentation.side:
+        return None
+    if mark:
+        place = _lesion_place(generator, prepared, mark, augmentation, config)
+    elif prepared.image.use == LESION:
+        return None  # every mark of this class was outside the image
+    else:
+        place = tissue_window(generator, prepared.integral, augmentation.side, config.min_tissue)
+    if place is None:
+        return None
+    return Cut(draw, _record(prepared, draw, mark, augmentation, place, config))
+
+
+def _lesion_place(
+    generator: np.random.Generator,
+    prepared: _Prepared,
+    mark: Mark,
+    augmentation: Augmentation,
+    config: PatchesConfig,
+) -> tuple[int, int] | None:
+    shape, side = prepared.mammogram.grey.shape, augmentation.side
+    offset = scaled_length(config.max_offset, config.size)
+    for _ in range(_ATTEMPTS):
+        left, top = lesion_window(generator, mark.box, shape, side, config.size, offset)
+        tissue = window_tissue(prepared.integral, left, top, side)
+        if tissue >= config.min_tissue_lesion - 1e-9:
+            return left, top
+    return None
+
+
+def _record(
+    prepared: _Prepared,
+    draw: Draw,
+    mark: Mark | None,
+    augmentation: Augmentation,
+    place: tuple[int, int],
+    config: PatchesConfig,
+) -> PatchRecord:
+    image, mammogram = prepared.image, prepared.mammogram
+    left, top = place
+    record = PatchRecord(
+        patch_id=f"{image.sop_uid}/{draw.patch_class}/{draw.index}",
+        patch=cut_patch(mammogram.grey, left, top, augmentation, config.size),
+        patch_class=draw.patch_class,
+        client_id=image.client_id,
+        study_uid=image.study_uid,
+        sop_uid=image.sop_uid,
+        laterality=image.laterality,
+        view=image.view,
+        manufacturer=mammogram.header.manufacturer,
+        pixel_spacing_mm=mammogram.spacing_mm,
+        tissue_fraction=float(window_tissue(prepared.integral, left, top, augmentation.side)),
+        window=(left, top, augmentation.side),
+        flip=int(augmentation.flip),
+        rotation=augmentation.rotation,
+        scale=config.size / augmentation.side,
+        label_evidence=image.evidence,
+        synthetic=int(mammogram.header.synthetic),
+    )
+    return _with_lesion(record, mark, augmentation, config.size) if mark else record
+
+
+def _with_lesion(
+    record: PatchRecord, mark: Mark, augmentation: Augmentation, size: int
+) -> PatchRecord:
+    left, top = int(record.window[0]), int(record.window[1])
+    x0, y0, x1, y1 = mark.box
+    box = box_in_patch(mark.box, left, top, augmentation, size)
+    assert box[0] < box[2], (mark.box, record.window)
+    assert box[1] < box[3], (mark.box, record.window)
+    return dataclasses.replace(
+        record,
+        has_mass=mark.has_mass,
+        has_calcification=mark.has_calcification,
+        box=box,
+        mark_id=mark.mark_id,
+        label_evidence=mark.evidence,
+        conspicuity=mark.conspicuity,
+        lesion_size_mm=max(x1 - x0, y1 - y0) * record.pixel_spacing_mm,
+    )

@@ -1,0 +1,127 @@
+"""A DICOM file's bytes to a mammogram in grey levels.
+
+>>> mammogram = read_mammogram(files.read_bytes(path))
+>>> mammogram.grey.min() >= -1
+"""
+
+import dataclasses
+import io
+import warnings
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+
+from beam_pipelines import files
+from beam_pipelines.decoders import decode_pixels
+from beam_pipelines.dicom_header import Header, header_of_dataset, selection_fault
+from beam_pipelines.grey_levels import grey_levels
+from beam_pipelines.rejections import Reason, Rejected
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mammogram:
+    """One image, ready to be cut.
+
+    Attributes:
+      grey: float32 [H, W] in [-1, 1], background dark.
+      header: of the file.
+      spacing_mm: of `grey`; 0 when unknown.
+      scale: (x, y) pixels of `grey` a stored pixel.
+    """
+
+    grey: np.ndarray
+    header: Header
+    spacing_mm: float
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+def read_mammogram(data: bytes, strict: bool = True) -> Mammogram:
+    """Decodes a DICOM file at its stored size.
+
+    Raises `Rejected` for whatever makes the file unfit, the selection filter of `dicom_header`
+    included (`strict` as there).
+    """
+    dataset = parse(data)
+    header = header_of_dataset(dataset)
+    fault = selection_fault(header, strict)
+    if fault:
+        raise Rejected(*fault)
+    spacing = _square_spacing(header)
+    return Mammogram(grey_levels(decode_pixels(dataset), dataset), header, spacing)
+
+
+def parse(data: bytes) -> Any:
+    """A pydicom data set from bytes; `Rejected` when it is not one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values are judged where they are used
+            return pydicom.dcmread(io.BytesIO(data))
+    except Exception as error:  # damaged files raise nearly anything
+        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+
+
+def read_header(path: str) -> Header:
+    """The header of a file, its pixels unread; `Rejected` when there is none."""
+    try:
+        with files.open_binary(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return header_of_dataset(pydicom.dcmread(file, stop_before_pixels=True))
+    except OSError as error:
+        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or "") from error
+    except Exception as error:
+        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+
+
+def reduce(mammogram: Mammogram, reduction: int, spacing_mm: float) -> Mammogram:
+    """Block averages of `reduction` pixels a side, then resampling to `spacing_mm` (0: none).
+
+    Rows and columns that do not fill a block are dropped (right and bottom). Raises `Rejected`
+    when the spacing is asked for and unknown.
+    """
+    if reduction > 1:
+        mammogram = _block_average(mammogram, reduction)
+    if spacing_mm > 0:
+        mammogram = _resample(mammogram, spacing_mm)
+    return mammogram
+
+
+def _block_average(mammogram: Mammogram, block: int) -> Mammogram:
+    height, width = (length // block for length in mammogram.grey.shape)
+    if not height or not width:
+        raise Rejected(Reason.IMAGE_TOO_SMALL, f"{mammogram.grey.shape} for blocks of {block}")
+    whole = mammogram.grey[: height * block, : width * block]
+    return dataclasses.replace(
+        mammogram,
+        grey=cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA),
+        spacing_mm=mammogram.spacing_mm * block,
+        scale=(mammogram.scale[0] / block, mammogram.scale[1] / block),
+    )
+
+
+def _resample(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
+    if not mammogram.spacing_mm:
+        raise Rejected(Reason.UNKNOWN_SPACING)
+    factor = mammogram.spacing_mm / spacing_mm
+    old_height, old_width = mammogram.grey.shape
+    height, width = max(1, round(old_height * factor)), max(1, round(old_width * factor))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return dataclasses.replace(
+        mammogram,
+        grey=cv2.resize(mammogram.grey, (width, height), interpolation=way).clip(-1, 1),
+        spacing_mm=spacing_mm,
+        scale=(
+            mammogram.scale[0] * width / old_width,
+            mammogram.scale[1] * height / old_height,
+        ),
+    )
+
+
+def _square_spacing(header: Header) -> float:
+    if not header.spacing_mm:
+        return 0.0
+    row, column = header.spacing_mm
+    if abs(row - column) > 0.01 * column:
+        raise Rejected(Reason.NON_SQUARE_PIXELS, f"{row:g} x {column:g} mm")
+    return row

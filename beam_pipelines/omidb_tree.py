@@ -1,0 +1,108 @@
+"""Where things are in a copy of OMI-DB: every layout variant, one set of paths.
+
+    <root>/[FFDM/]DATA/<client>/IMAGEDB_<client>.json, NBSS_<client>.json
+    <root>/[FFDM/]DATA/<client>/<study>/<sop>.dcm.json or <sop>.json
+    <root>/[FFDM/]IMAGES/<client>/<study>/<sop>.dcm
+
+Older copies are lower case; FFDM may be above or below DATA and IMAGES.
+"""
+
+import dataclasses
+import os
+
+from beam_pipelines import files
+from cgan_tf.errors import UserError
+
+_LEVEL = "ffdm"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientFiles:
+    """The files of one client.
+
+    Attributes:
+      imagedb, nbss: paths, empty when missing.
+      side_cars, images: path by (study, SOP instance uid).
+      others: files that are none of these.
+      folder: where images are.
+    """
+
+    imagedb: str
+    nbss: str
+    side_cars: dict[tuple[str, str], str]
+    images: dict[tuple[str, str], str]
+    others: tuple[str, ...]
+    folder: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """The two roots of a copy; either may be empty, not both."""
+
+    data: str
+    images: str
+
+    def clients(self) -> list[str]:
+        """Every client with data or with images."""
+        return sorted({*files.directories(self.data), *files.directories(self.images)})
+
+    def files_of(self, client: str) -> ClientFiles:
+        """The files of a client."""
+        data = os.path.join(self.data, client)
+        documents = {name.lower(): os.path.join(data, name) for name in files.file_names(data)}
+        imagedb = documents.pop(f"imagedb_{client.lower()}.json", "")
+        nbss = documents.pop(f"nbss_{client.lower()}.json", "")
+        others = sorted(documents.values())
+        side_cars = _by_study(data, (".dcm.json", ".json"), others)
+        folder = os.path.join(self.images or self.data, client)
+        images = _by_study(folder, (".dcm",), others) if self.images else {}
+        return ClientFiles(imagedb, nbss, side_cars, images, tuple(others), folder)
+
+
+def find_tree(root: str) -> Tree:
+    """The tree under `root`; `UserError` when there is no DATA directory with clients."""
+    if not files.is_directory(root):
+        raise UserError(f"{root}: expected a directory with DATA and IMAGES, found none")
+    for base in (root, _child(root, _LEVEL)):
+        data = _descend(base, "data")
+        if data:
+            tree = Tree(data, _descend(base, "images"))
+            if not tree.clients():
+                raise UserError(f"{data}: expected a directory for each client, found none")
+            return tree
+    raise UserError(f"{root}: expected OMI-DB's directories DATA and IMAGES, found neither")
+
+
+def _descend(base: str, name: str) -> str:
+    path = _child(base, name) if base else ""
+    return (_child(path, _LEVEL) or path) if path else ""
+
+
+def _child(path: str, lower: str) -> str:
+    """The sub-directory of that name in either case; empty when there is none."""
+    for name in files.directories(path):
+        if name.lower() == lower:
+            return os.path.join(path, name)
+    return ""
+
+
+def _by_study(
+    client: str, endings: tuple[str, ...], others: list[str]
+) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for study in files.directories(client):
+        folder = os.path.join(client, study)
+        for name in files.file_names(folder):
+            path = os.path.join(folder, name)
+            ending = next((e for e in endings if name.lower().endswith(e)), "")
+            key = study, name[: -len(ending)] if ending else ""
+            if not ending or key in found:
+                others.append(path)
+            else:
+                found[key] = path
+        others += [
+            path
+            for sub in files.directories(folder)
+            for path in files.walk(os.path.join(folder, sub))
+        ]
+    return found

@@ -1,0 +1,371 @@
+"""OMI-DB (OPTIMAM): its JSON to images and marks with labels, every rejection named."""
+
+import collections
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from beam_pipelines import dicom, files
+from beam_pipelines.dicom_header import Header, header_of_side_car, selection_fault
+from beam_pipelines.omidb_labels import (
+    BENIGN,
+    MALIGNANT,
+    SIDES,
+    dated_events,
+    episode_status,
+    has_finding,
+    label_of_mark,
+    lesion_flags,
+    mapping,
+    parse_date,
+)
+from beam_pipelines.omidb_tree import ClientFiles, Tree
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejected, Rejection
+from beam_pipelines.sources import HEALTHY, LESION, Image, Mark, UnitIndex
+
+_NORMAL = ("N", "NA", "NAB")
+_NOT_MALIGNANT = (*_NORMAL, "B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimam:
+    """A copy of OMI-DB; its units are the clients.
+
+    Attributes:
+      normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
+      normal_follow_up: whether a normal needs a later episode without malignancy.
+    """
+
+    tree: Tree
+    normals_from_cases: bool = False
+    normal_follow_up: bool = False
+
+    def units(self) -> list[str]:
+        """The clients."""
+        return self.tree.clients()
+
+    def read_unit(self, unit: str) -> UnitIndex:
+        """One client."""
+        account = _Account()
+        found = self.tree.files_of(unit)
+        imagedb = account.document(found.imagedb)
+        episodes = _episodes(account.document(found.nbss))
+        listed = list(_listed(mapping(imagedb), found, episodes, account))
+        _account_for_the_rest(listed, found, imagedb is not None, account)
+        screened = [item for item in listed if not account.reject_unfit(item, episodes)]
+        cases = _case_sides(listed, episodes)
+        images = [self._image(unit, item, episodes, cases, account) for item in screened]
+        return account.index(image for image in images if image)
+
+    def _image(
+        self,
+        client: str,
+        item: "_Listed",
+        episodes: dict[str, dict[str, Any]],
+        cases: set[str],
+        account: "_Account",
+    ) -> Image | None:
+        """A screening mammogram with what it is good for; None when it is good for nothing."""
+        header = item.header
+        assert header
+        image = Image(
+            path=item.path,
+            client_id=client,
+            study_uid=item.study_uid,
+            sop_uid=item.sop_uid,
+            laterality=header.laterality,
+            view=header.view,
+            use=HEALTHY,
+        )
+        if item.marks:
+            marks = tuple(account.marks(item, episodes[item.episode_id]))
+            if marks:
+                return dataclasses.replace(image, use=LESION, marks=marks)
+            return account.reject(item.path, Reason.NO_USABLE_MARK)
+        reason = self._not_healthy(header.laterality, item.episode_id, episodes, cases)
+        if reason:
+            return account.reject(item.path, *reason)
+        status = episode_status(episodes[item.episode_id])
+        return dataclasses.replace(image, evidence=f"episode status {status}")
+
+    def _not_healthy(
+        self, side: str, episode_id: str, episodes: dict[str, dict[str, Any]], cases: set[str]
+    ) -> tuple[Reason, str] | None:
+        """Why a breast without a mark is not called healthy.
+
+        A breast is healthy when none of the woman's episodes holds anything against it. The other
+        breast of a woman with a finding counts only with `normals_from_cases`.
+        """
+        if has_finding(episodes[episode_id], side):
+            return Reason.CASE_WITHOUT_BOX, ""
+        if side in cases:
+            return Reason.CASE_IN_OTHER_IMAGE, ""
+        if cases and not self.normals_from_cases:
+            return Reason.CONTRALATERAL_OF_CASE, ""
+        status = episode_status(episodes[episode_id])
+        if not cases and status not in _NORMAL:
+            return Reason.NOT_NORMAL, f"episode status {status or 'unknown'}"
+        if self.normal_follow_up and not _followed_up(episode_id, episodes):
+            return Reason.NO_FOLLOW_UP, ""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed:
+    """An image as IMAGEDB lists it, with what its header says.
+
+    Attributes:
+      path: the file, or a name for the ledger when there is none.
+      has_file: whether it exists. header: None when none can be read.
+      episode_id: empty when NBSS knows none. screening: whether the study is a screening one.
+    """
+
+    path: str
+    has_file: bool
+    study_uid: str
+    sop_uid: str
+    episode_id: str
+    screening: bool
+    marks: dict[str, Any]
+    header: Header | None
+
+
+class _Account:
+    """Collects what is read and rejected of one client."""
+
+    def __init__(self) -> None:
+        self.rejections: list[Rejection] = []
+        self.read: collections.Counter[str] = collections.Counter()
+        self.repairs: collections.Counter[str] = collections.Counter()
+
+    def index(self, images: Iterator[Image]) -> UnitIndex:
+        """The client's index."""
+        return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read), dict(self.repairs))
+
+    def reject(self, path: str, reason: Reason, detail: str = "") -> None:
+        """Rejects an image whose marks are accounted for."""
+        self.rejections.append(Rejection(IMAGES, path, reason, detail))
+
+    def reject_file(self, path: str, reason: Reason) -> None:
+        """Counts and rejects a file that is neither image nor readable JSON."""
+        self.read[FILES] += 1
+        self.rejections.append(Rejection(FILES, path, reason))
+
+    def reject_unfit(self, item: _Listed, episodes: dict[str, dict[str, Any]]) -> bool:
+        """Counts a listed image; whether it is rejected as no screening mammogram of a known
+        episode, its marks with it."""
+        self.read.update({IMAGES: 1, MARKS: len(item.marks)})
+        fault = _unfit(item, episodes)
+        if fault:
+            self.reject(item.path, *fault)
+            for key in item.marks:
+                name = f"{item.path}#{key}"
+                self.rejections.append(
+                    Rejection(MARKS, name, Reason.IMAGE_REJECTED, fault[0].value)
+                )
+        return fault is not None
+
+    def document(self, path: str) -> Any:
+        """The content of a JSON file; None when it is missing or broken."""
+        if not path:
+            return None
+        try:
+            content = json.loads(files.read_bytes(path))
+        except OSError:
+            self.reject_file(path, Reason.UNREADABLE_FILE)
+        except (ValueError, RecursionError):
+            self.reject_file(path, Reason.BROKEN_JSON)
+        else:
+            if isinstance(content, dict):
+                self.read[FILES] += 1
+                return content
+            self.reject_file(path, Reason.BROKEN_JSON)
+        return None
+
+    def marks(self, item: _Listed, episode: dict[str, Any]) -> Iterator[Mark]:
+        """The usable marks of an image; the others are rejected."""
+        assert item.header
+        for key, content in sorted(item.marks.items()):
+            try:
+                box = self._box(content, item.header)
+                yield _mark(key, content, box, episode, item.header.laterality)
+            except Rejected as fault:
+                name = f"{item.path}#{key}"
+                self.rejections.append(Rejection(MARKS, name, fault.reason, fault.detail))
+
+    def _box(self, content: Any, header: Header) -> tuple[float, float, float, float]:
+        if not isinstance(content, dict):
+            raise Rejected(Reason.BROKEN_MARK)
+        x1, y1, x2, y2 = (_corner(content.get(name)) for name in ("X1", "Y1", "X2", "Y2"))
+        if x1 > x2 or y1 > y2:
+            self.repairs["swapped_corners"] += 1
+        box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+        if box[0] == box[2] or box[1] == box[3]:
+            raise Rejected(Reason.EMPTY_BOX)
+        if not (header.columns and header.rows):
+            return box
+        width, height = float(header.columns), float(header.rows)
+        clipped = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
+        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+            raise Rejected(Reason.BOX_OUTSIDE_IMAGE)
+        if clipped != box:
+            self.repairs["clipped_to_image"] += 1
+        return clipped
+
+
+def _listed(
+    imagedb: dict[str, Any],
+    found: ClientFiles,
+    episodes: dict[str, dict[str, Any]],
+    account: _Account,
+) -> Iterator[_Listed]:
+    for study, study_content in sorted(mapping(imagedb.get("STUDIES")).items()):
+        episode_id, screening = _episode_of(mapping(study_content), episodes)
+        for series_content in mapping(study_content).values():
+            for sop, marks in sorted(mapping(series_content).items()):
+                path = found.images.get((study, sop), "")
+                side_car = account.document(found.side_cars.get((study, sop), ""))
+                yield _Listed(
+                    path=path or f"{found.folder}/{study}/{sop}.dcm",
+                    has_file=bool(path),
+                    study_uid=study,
+                    sop_uid=sop,
+                    episode_id=episode_id,
+                    screening=screening,
+                    marks=mapping(marks),
+                    header=_header(side_car, path),
+                )
+
+
+def _header(side_car: Any, path: str) -> Header | None:
+    """From the side-car where it says what the image is, else from the file."""
+    header = header_of_side_car(side_car) if side_car else None
+    if (header and header.sop_class and header.rows) or not path:
+        return header
+    try:
+        return dicom.read_header(path)
+    except Rejected:
+        return header
+
+
+def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> tuple[str, bool]:
+    """The episode of a study, and whether the study belongs to a screening event.
+
+    By EpisodeID, else by the date of an event. A study is a screening one when its date is that
+    of a screening, or when the episode holds nothing but screening.
+    """
+    date = parse_date(study.get("StudyDate"))
+    episode_id = str(study.get("EpisodeID") or "")
+    if episode_id not in episodes:
+        matches = [key for key, episode in episodes.items() if date in dated_events(episode)]
+        episode_id = matches[0] if date and matches else ""
+    if not episode_id:
+        return "", False
+    events = dated_events(episodes[episode_id])
+    if date in events:
+        return episode_id, "SCREENING" in events[date]
+    kinds = {event for names in events.values() for event in names}
+    return episode_id, kinds == {"SCREENING"}
+
+
+def _unfit(item: _Listed, episodes: dict[str, dict[str, Any]]) -> tuple[Reason, str] | None:
+    if not item.sop_uid:
+        return Reason.NO_SOP_UID, ""
+    if not item.has_file:
+        return Reason.NO_IMAGE_FILE, ""
+    if item.header is None:
+        return Reason.NO_HEADER, ""
+    fault = selection_fault(item.header)
+    if fault:
+        return fault
+    if not item.episode_id:
+        return Reason.NO_EPISODE, ""
+    return None if item.screening else (Reason.NOT_SCREENING, "")
+
+
+def _account_for_the_rest(
+    listed: list[_Listed], found: ClientFiles, has_imagedb: bool, account: _Account
+) -> None:
+    """Files that IMAGEDB does not speak of."""
+    known = {(item.study_uid, item.sop_uid) for item in listed}
+    reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
+    for key, path in found.images.items():
+        if key not in known:
+            account.read[IMAGES] += 1
+            account.reject(path, reason)
+    for key, path in found.side_cars.items():
+        if key not in known:
+            account.reject_file(path, Reason.SIDE_CAR_WITHOUT_IMAGE)
+    for path in found.others:
+        account.reject_file(path, Reason.UNEXPECTED_FILE)
+
+
+def _case_sides(listed: list[_Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
+    """The sides with a mark or a finding in any episode of the woman."""
+    marked = {item.header.laterality for item in listed if item.marks and item.header}
+    found = {side for side in SIDES for episode in episodes.values() if has_finding(episode, side)}
+    return {side for side in SIDES if side in marked | found}
+
+
+def _episodes(nbss: Any) -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in mapping(nbss).items() if isinstance(value, dict)}
+
+
+def _followed_up(episode_id: str, episodes: dict[str, dict[str, Any]]) -> bool:
+    """Whether a later episode was without malignancy."""
+    start = _first_date(episodes[episode_id])
+    later = [
+        episode_status(episode)
+        for key, episode in episodes.items()
+        if key != episode_id and start and (_first_date(episode) or start) > start
+    ]
+    return bool(later) and all(status in _NOT_MALIGNANT for status in later)
+
+
+def _first_date(episode: dict[str, Any]) -> datetime.date | None:
+    dates = list(dated_events(episode))
+    opened = parse_date(episode.get("EpisodeOpenedDate"))
+    return min([*dates, opened]) if opened else min(dates, default=None)
+
+
+def _corner(value: Any) -> float:
+    if value is None or value == "":
+        raise Rejected(Reason.MISSING_CORNERS)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise Rejected(Reason.BROKEN_MARK, "corner") from error
+    if not math.isfinite(number):
+        raise Rejected(Reason.BROKEN_MARK, "corner")
+    return number
+
+
+def _mark(
+    key: str,
+    content: dict[str, Any],
+    box: tuple[float, float, float, float],
+    episode: dict[str, Any],
+    side: str,
+) -> Mark:
+    mass, suspicious, benign_calcification, neither = lesion_flags(content)
+    if not (mass or suspicious or benign_calcification):
+        reason = Reason.NEITHER_MASS_NOR_CALCIFICATION if neither else Reason.NO_LESION_TYPE
+        raise Rejected(reason)
+    label, evidence = label_of_mark(content, episode, side)
+    if not label:
+        raise Rejected(Reason.NO_PATHOLOGY)
+    if label == MALIGNANT and not (mass or suspicious):
+        raise Rejected(Reason.BENIGN_CALCIFICATION_IN_MALIGNANT_LESION)
+    assert label in (MALIGNANT, BENIGN)
+    return Mark(
+        mark_id=str(key),
+        box=box,
+        patch_class=f"{label}_{'mass' if mass else 'calcification'}",
+        has_mass=int(mass),
+        has_calcification=int(suspicious or benign_calcification),
+        evidence=evidence,
+        conspicuity=str(content.get("Conspicuity") or ""),
+    )

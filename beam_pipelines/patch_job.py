@@ -1,0 +1,239 @@
+"""The patch job: index, plan, cut, choose, write shards, account."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import files, spills
+from beam_pipelines.accounting import account_of, origins_of, summary
+from beam_pipelines.beam_work import beam_options, run_work
+from beam_pipelines.cutting import cut_image
+from beam_pipelines.plan import Draw, Quota, draws_of, quotas_of
+from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
+from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
+from beam_pipelines.sources import Image, Mark, UnitIndex, digest, merge, open_source
+from beam_pipelines.spills import Row
+from cgan_tf.config import PatchesConfig
+from cgan_tf.errors import UserError
+from cgan_tf.progress import progress_bar
+from cgan_tf.run_directory import RUN_FILE, finish_run, open_run
+
+PROGRAM = "make_patches"
+REJECTIONS_FILE = "rejections.csv"
+_MARGIN = 0.02  # more draws than wanted in the first round, for images that cannot be cut
+_FRUITLESS_ROUNDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class CutToSpill:
+    """The work on one image: cut every patch planned for it into one spill file."""
+
+    config: PatchesConfig
+    directory: str
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Returns the name of the spill file with its rows and rejections."""
+        name = item["name"]
+        if not files.exists(os.path.join(self.directory, name)):
+            image = _image_from(item["image"])
+            draws = [Draw(*values) for values in item["draws"]]
+            spills.write_spill(self.directory, name, cut_image(image, draws, self.config))
+        return spills.read_trailer(self.directory, name)
+
+
+def make_patches(config: PatchesConfig) -> None:
+    """Makes the patch set that the config describes; says so when it is there already.
+
+    Raises `UserError` for a missing or empty input, unknown Beam options, and counts that the
+    data cannot give (unless `allow_shortfall`).
+    """
+    options = beam_options(config.beam)
+    source = open_source(config)
+    with open_run(config.output_dir, PROGRAM, config) as run:
+        if run.finished:
+            print(f"make_patches: {run.directory} is finished, nothing to do")
+            return
+        spill_directory = str(run.directory / spills.DIRECTORY)
+        try:
+            index = _read_index(source)
+            quotas = quotas_of(index.images, config)
+            hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
+            _shortfall(hopeful, quotas, config)
+        except UserError:
+            if not files.is_directory(spill_directory):  # nothing was done: no run to go on with
+                (run.directory / RUN_FILE).unlink()
+            raise
+        rows, rejections = _cut_until_enough(quotas, config, spill_directory, options)
+        chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
+        found = collections.Counter(row.group for row in chosen)
+        shortfall = _shortfall(found, quotas, config)
+        splits = _write_shards(chosen, config, spill_directory, options)
+        content = {"splits": splits, "shortfall": shortfall}
+        _finish(run.directory, config, index, chosen, rejections, content)
+
+
+def _read_index(source: Any) -> UnitIndex:
+    units = source.units()
+    with progress_bar(len(units), "Reading the index", "units") as bar:
+        indexes = []
+        for unit in units:
+            indexes.append(source.read_unit(unit))
+            bar.update()
+    return merge(indexes)
+
+
+def _cut_until_enough(
+    quotas: Sequence[Quota], config: PatchesConfig, directory: str, options: Any
+) -> tuple[list[Row], set[Rejection]]:
+    """Rounds of cutting until every quota has its rows; nearly always one round."""
+    orders = {quota.group: draws_of(quota, config) for quota in quotas}
+    rows: list[Row] = []
+    rejections: set[Rejection] = set()
+    fruitless: collections.Counter[str] = collections.Counter()
+    for number in itertools.count():
+        found = collections.Counter(row.group for row in rows)
+        dead = {item.name for item in rejections if item.kind == IMAGES}
+        batch = []
+        for quota in quotas:
+            missing = quota.count - found[quota.group]
+            if missing > 0 and fruitless[quota.group] < _FRUITLESS_ROUNDS:
+                batch += _next_draws(quota, orders[quota.group], missing, dead, number)
+        if not batch:
+            return rows, rejections
+        new_rows, new_rejections = _cut_round(batch, config, directory, number, options)
+        rows += new_rows
+        rejections |= new_rejections
+        gained = collections.Counter(row.group for row in new_rows)
+        fruitless.update(quota.group for quota in quotas if not gained[quota.group])
+    raise AssertionError
+
+
+def _next_draws(
+    quota: Quota,
+    order: Iterator[tuple[Image, Draw]],
+    missing: int,
+    dead: set[str],
+    number: int,
+) -> list[tuple[Image, Draw]]:
+    """The next draws of a quota from images that are not known to be unfit."""
+    alive = sum(image.path not in dead for image in quota.images)
+    if not alive:
+        return []
+    # After the first round draws of live images have failed too: ask each of them again.
+    wanted = missing + int(missing * _MARGIN) + 2 if number == 0 else max(missing, alive)
+    return list(itertools.islice((pair for pair in order if pair[0].path not in dead), wanted))
+
+
+def _cut_round(
+    batch: list[tuple[Image, Draw]],
+    config: PatchesConfig,
+    directory: str,
+    number: int,
+    options: Any,
+) -> tuple[list[Row], set[Rejection]]:
+    by_image: dict[str, tuple[Image, list[Draw]]] = {}
+    for image, draw in batch:
+        by_image.setdefault(image.sop_uid, (image, []))[1].append(draw)
+    items = [_work_item(image, draws) for _, (image, draws) in sorted(by_image.items())]
+    with _spill_bar(directory, {item["name"] for item in items}):
+        results = run_work(
+            CutToSpill(config, directory), items, directory, f"round{number}", options
+        )
+    rows = [Row(*values) for result in results for values in result["rows"]]
+    rejections = {
+        spills.rejection_from(values) for result in results for values in result["rejections"]
+    }
+    return rows, rejections
+
+
+def _work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
+    name = digest(image.sop_uid, *sorted(draw.key for draw in draws)).hex()
+    return {
+        "name": f"{name}.spill",
+        "image": dataclasses.asdict(image),
+        "draws": [dataclasses.astuple(draw) for draw in draws],
+    }
+
+
+def _image_from(values: dict[str, Any]) -> Image:
+    marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
+    return Image(**{**values, "marks": marks})
+
+
+@contextlib.contextmanager
+def _spill_bar(directory: str, names: set[str]) -> Iterator[None]:
+    """A bar that counts spill files, which any number of workers write."""
+    stop = threading.Event()
+    with progress_bar(len(names), "Cutting patches", "images") as bar:
+
+        def count() -> None:
+            pause = 0.5
+            while not stop.wait(pause):
+                start = time.monotonic()
+                bar.update(len(names.intersection(files.file_names(directory))) - bar.n)
+                pause = max(0.5, 10 * (time.monotonic() - start))
+
+        thread = threading.Thread(target=count, daemon=True)
+        thread.start()
+        try:
+            yield
+            bar.update(len(names) - bar.n)
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _write_shards(
+    chosen: list[Row], config: PatchesConfig, directory: str, options: Any
+) -> dict[str, Any]:
+    items = shard_plan(chosen, config.shard_megabytes * 1_000_000)
+    work = WriteShard(config.output_dir, directory)
+    return splits_of(run_work(work, items, directory, "shards", options))
+
+
+def _shortfall(
+    found: Mapping[str, int], quotas: Sequence[Quota], config: PatchesConfig
+) -> list[dict[str, Any]]:
+    """The quotas that are not met; a `UserError` with them unless a shortfall is allowed."""
+    short = [
+        {"set": quota.group, "wanted": quota.count, "found": found[quota.group]}
+        for quota in quotas
+        if found[quota.group] < quota.count
+    ]
+    if short and not config.allow_shortfall:
+        lines = [f"  {row['set']:<36}{row['wanted']:>10}{row['found']:>10}" for row in short]
+        raise UserError(
+            f"{config.input_dir} cannot give these counts; lower them, or finish with fewer "
+            "(--allow_shortfall):\n"
+            + "\n".join([f"  {'set':<36}{'wanted':>10}{'found':>10}", *lines])
+        )
+    return short
+
+
+def _finish(
+    directory: Path,
+    config: PatchesConfig,
+    index: UnitIndex,
+    chosen: list[Row],
+    cut_rejections: set[Rejection],
+    content: dict[str, Any],
+) -> None:
+    """Writes the rejections and the manifest, removes the spills, and prints what there is."""
+    rejections = [*index.rejections, *cut_rejections]
+    account = account_of(index, chosen, rejections)
+    shown = [
+        dataclasses.replace(item, name=files.relative(item.name, config.input_dir))
+        for item in rejections
+    ]
+    files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
+    content = {"seed": config.seed, **content, "origins": origins_of(chosen), "ledger": account}
+    finish_run(directory, PROGRAM, content)
+    files.remove_directory(str(directory / spills.DIRECTORY))
+    print(summary(content, directory))

@@ -1,0 +1,134 @@
+"""Why something was not used: one enum of reasons, one ledger whose numbers add up."""
+
+import collections
+import csv
+import dataclasses
+import enum
+import io
+from collections.abc import Iterable
+from typing import Any
+
+IMAGES, MARKS, FILES = "images", "marks", "files"
+KINDS = (IMAGES, MARKS, FILES)
+
+
+class Reason(enum.StrEnum):
+    """Every reason for which a file, an image or a mark is left out."""
+
+    # Files
+    UNREADABLE_FILE = "unreadable_file"
+    BROKEN_JSON = "broken_json"
+    UNEXPECTED_FILE = "unexpected_file"
+    SIDE_CAR_WITHOUT_IMAGE = "side_car_without_image"
+    NOT_DICOM = "not_dicom"
+    # Images: where they belong
+    CLIENT_WITHOUT_IMAGEDB = "client_without_imagedb"
+    NO_SOP_UID = "no_sop_uid"
+    NOT_IN_IMAGEDB = "not_in_imagedb"
+    NO_IMAGE_FILE = "no_image_file"
+    DUPLICATE_IMAGE = "duplicate_image"
+    NO_EPISODE = "no_episode"
+    NOT_SCREENING = "not_screening"
+    # Images: what they are
+    NO_HEADER = "no_header"
+    WRONG_SOP_CLASS = "wrong_sop_class"
+    NOT_MAMMOGRAPHY = "not_mammography"
+    FOR_PROCESSING = "for_processing"
+    TOMOSYNTHESIS = "tomosynthesis"
+    SYNTHESISED_2D = "synthesised_2d"
+    MULTI_FRAME = "multi_frame"
+    WRONG_LATERALITY = "wrong_laterality"
+    WRONG_VIEW = "wrong_view"
+    MAGNIFICATION_VIEW = "magnification_view"
+    SPOT_VIEW = "spot_view"
+    IMPLANT = "implant"
+    NON_SQUARE_PIXELS = "non_square_pixels"
+    SIDE_CAR_DISAGREES = "side_car_disagrees"
+    # Images: what they are good for
+    CASE_WITHOUT_BOX = "case_without_box"
+    CASE_IN_OTHER_IMAGE = "case_in_other_image"
+    CONTRALATERAL_OF_CASE = "contralateral_of_case"
+    NOT_NORMAL = "not_normal"
+    NO_FOLLOW_UP = "no_follow_up"
+    NO_USABLE_MARK = "no_usable_mark"
+    # Images: their pixels
+    BROKEN_DICOM = "broken_dicom"
+    NO_PIXEL_DATA = "no_pixel_data"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    UNSUPPORTED_PIXELS = "unsupported_pixels"
+    BROKEN_PIXEL_DATA = "broken_pixel_data"
+    SIZE_MISMATCH = "size_mismatch"
+    IMAGE_TOO_LARGE = "image_too_large"
+    IMAGE_TOO_SMALL = "image_too_small"
+    BAD_GREY_LEVELS = "bad_grey_levels"
+    UNKNOWN_SPACING = "unknown_spacing"
+    IMPLAUSIBLE_TISSUE_MASK = "implausible_tissue_mask"
+    NO_VALID_WINDOW = "no_valid_window"
+    # Marks
+    BROKEN_MARK = "broken_mark"
+    MISSING_CORNERS = "missing_corners"
+    EMPTY_BOX = "empty_box"
+    BOX_OUTSIDE_IMAGE = "box_outside_image"
+    NO_LESION_TYPE = "no_lesion_type"
+    NEITHER_MASS_NOR_CALCIFICATION = "neither_mass_nor_calcification"
+    BENIGN_CALCIFICATION_IN_MALIGNANT_LESION = "benign_calcification_in_malignant_lesion"
+    NO_PATHOLOGY = "no_pathology"
+    IMAGE_REJECTED = "image_rejected"
+
+
+class Rejected(Exception):
+    """Raised where an image turns out to be of no use; carries the reason for the ledger."""
+
+    def __init__(self, reason: Reason, detail: str = ""):
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Rejection:
+    """One thing left out.
+
+    Attributes:
+      kind: images, marks or files. name: the path, or an id where there is no file.
+      detail: what was found; never a value that could name a person.
+    """
+
+    kind: str
+    name: str
+    reason: Reason
+    detail: str = ""
+
+
+def ledger(
+    read: dict[str, int],
+    used: dict[str, int],
+    not_needed: dict[str, int],
+    rejected: list[Rejection],
+) -> dict[str, dict[str, Any]]:
+    """The account of every file, image and mark, by kind.
+
+    Raises `AssertionError` when the numbers do not add up: that would be a silent loss.
+    """
+    account = {}
+    for kind in KINDS:
+        reasons = collections.Counter(item.reason.value for item in rejected if item.kind == kind)
+        account[kind] = {
+            "read": read.get(kind, 0),
+            "used": used.get(kind, 0),
+            "not_needed": not_needed.get(kind, 0),
+            "rejected": dict(sorted(reasons.items())),
+        }
+        total = used.get(kind, 0) + not_needed.get(kind, 0) + sum(reasons.values())
+        assert total == read.get(kind, 0), (kind, account[kind])
+    return account
+
+
+def rejections_csv(rejected: Iterable[Rejection]) -> bytes:
+    """The rejections as a table, sorted."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "kind", "reason", "detail"])
+    for item in sorted(rejected):
+        writer.writerow([item.name, item.kind, item.reason.value, item.detail])
+    return text.getvalue().encode()
