@@ -5,10 +5,7 @@ dataset of changing weights; pixels are read by number afterwards. The resulting
 the run: going on after an interruption starts in its middle, whatever is in flight.
 """
 
-import bisect
 import contextlib
-import dataclasses
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,41 +28,11 @@ from cgan_tf.mixing import (
     patch_numbers,
     stream_weights,
 )
-from cgan_tf.patch_sets import PatchIndex, PatchSet
-from cgan_tf.records import PatchRecord
+from cgan_tf.patch_pools import PatchPool, check_sizes, patch_size
+from cgan_tf.patch_sets import PatchSet
 
 SAMPLES_AT_ONCE = 8192  # of the plan, which is drawn one by one
 READERS = 2  # batches decoded side by side
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PatchPool:
-    """Several patch indices read as one; may be empty."""
-
-    indices: tuple[PatchIndex, ...]
-
-    @property
-    def starts(self) -> list[int]:
-        """Position of each index's first patch, and the total."""
-        return list(itertools.accumulate((len(index) for index in self.indices), initial=0))
-
-    def __len__(self) -> int:
-        return sum(len(index) for index in self.indices)
-
-    def pixels(self, number: int) -> np.ndarray:
-        """float32 [S, S] in [-1, 1]."""
-        index, place = self._place(number)
-        return index.pixels(place)
-
-    def record(self, number: int) -> PatchRecord:
-        """The whole record."""
-        index, place = self._place(number)
-        return index.record(place)
-
-    def _place(self, number: int) -> tuple[PatchIndex, int]:
-        starts = self.starts
-        owner = bisect.bisect_right(starts, number) - 1
-        return self.indices[owner], number - starts[owner]
 
 
 def training_pools(config: ClassifierConfig) -> tuple[PatchPool, ...]:
@@ -96,21 +63,6 @@ def training_pools(config: ClassifierConfig) -> tuple[PatchPool, ...]:
 def schedule_of(config: ClassifierConfig) -> Schedule:
     """The synthetic share's schedule as the flags give it."""
     return Schedule(config.synthetic_fraction, config.decay, config.decay_rate, config.decay_every)
-
-
-def evaluation_pool(patches: PatchSet, split: str) -> tuple[PatchPool, np.ndarray]:
-    """(patches, labels int [n]) of a split: normal against malignant, as in the paper.
-
-    Benign and unlabelled patches never count.
-    """
-    negatives, positives = patches.count(split, NORMAL), patches.count(split, *MALIGNANT_CLASSES)
-    if not negatives or not positives:
-        raise UserError(
-            f"{patches.directory}: {split}: expected normal and malignant patches, found "
-            f"{negatives} and {positives}"
-        )
-    pool = PatchPool((patches.index(split, NORMAL), patches.index(split, *MALIGNANT_CLASSES)))
-    return pool, np.repeat([0, 1], [negatives, positives])
 
 
 def sampling_plan(schedule: Schedule, samples: int, counts: Sequence[int], seed: int) -> np.ndarray:
@@ -176,24 +128,6 @@ def reading_errors() -> Iterator[None]:
         if found is None:
             raise
         raise UserError(found[1]) from error
-
-
-def patch_size(pools: Sequence[PatchPool]) -> int:
-    """Side of the first patch."""
-    return len(next(pool for pool in pools if len(pool)).pixels(0))
-
-
-def check_sizes(pools: Sequence[PatchPool]) -> None:
-    """Raises `UserError` when the sets hold patches of different sizes."""
-    indices = [index for pool in pools for index in pool.indices]
-    expected = len(indices[0].pixels(0))
-    for index in indices:
-        found = len(index.pixels(0))
-        if found != expected:
-            raise UserError(
-                f"{index.name}: expected {expected} px patches as in {indices[0].name}, "
-                f"found {found} px"
-            )
 
 
 def _pool(patch_sets: Sequence[PatchSet], classes: tuple[str, ...]) -> PatchPool:

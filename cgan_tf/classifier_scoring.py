@@ -1,33 +1,50 @@
 """Scores and features of patches under a classifier."""
 
-import numpy as np
-import tensorflow as tf
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from cgan_tf.classifier_data import PatchPool, pool_batches, reading_errors
-from cgan_tf.models.resnet import PatchClassifier
+import numpy as np
+
+from cgan_tf.classifier_data import pool_batches, reading_errors
+from cgan_tf.errors import UserError
+from cgan_tf.models.resnet import FEATURES, PatchClassifier
+from cgan_tf.patch_pools import PatchPool
+from cgan_tf.run_directory import sha256
 
 
 def score(
-    model: PatchClassifier, pool: PatchPool, batch_size: int
+    model: PatchClassifier,
+    pool: PatchPool,
+    batch_size: int,
+    advance: Callable[[int], Any] = lambda patches: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(logits float32 [n], features float32 [n, 2048]) of the patches of a pool, in its order."""
-    logits, features = [], []
+    """(logits float32 [n], features float32 [n, 2048]) of the patches of a pool, in its order.
+
+    `advance` is told the patches of each batch, for a progress bar.
+    """
+    logits, features = [np.zeros(0, np.float32)], [np.zeros((0, FEATURES), np.float32)]
+    if not len(pool):
+        return logits[0], features[0]
     with reading_errors():
         for patches in pool_batches(pool, batch_size):
-            batch = _forward(model)(patches)
-            logits.append(batch[0].numpy())
-            features.append(batch[1].numpy())
+            batch_logits, batch_features = model.infer(patches)
+            logits.append(batch_logits.numpy())
+            features.append(batch_features.numpy())
+            advance(len(logits[-1]))
     return np.concatenate(logits), np.concatenate(features)
 
 
-def _forward(model: PatchClassifier):
-    """The model's inference graph, traced once per model."""
-    if not hasattr(model, "inference_graph"):
+def load_classifier(
+    directory: str | Path, manifest: dict[str, Any], precision: str = "float32"
+) -> PatchClassifier:
+    """The classifier of a finished training run, with its best weights.
 
-        @tf.function
-        def forward(patches):
-            features = model.features(patches, training=False)
-            return model.logits(features), features
-
-        model.inference_graph = forward
-    return model.inference_graph
+    Raises `UserError` when the weights are not those that the manifest describes.
+    """
+    path = Path(directory) / manifest["weights"]
+    if not path.exists() or sha256(path) != manifest["weights_sha256"]:
+        raise UserError(f"{path}: expected the weights that {directory}'s manifest describes")
+    model = PatchClassifier(manifest["flags"]["batch_norm"], precision)
+    model.load_weights(path)
+    return model

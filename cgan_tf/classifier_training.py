@@ -57,7 +57,7 @@ class ClassifierTraining:
         import keras
         import tensorflow as tf
 
-        from cgan_tf import classifier_data
+        from cgan_tf import classifier_data, patch_pools
         from cgan_tf.models.pretrained import load_weights
         from cgan_tf.models.resnet import PatchClassifier
         from cgan_tf.patch_sets import PatchSet
@@ -66,10 +66,10 @@ class ClassifierTraining:
         tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
         tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
         self.pools = classifier_data.training_pools(config)
-        self.validation, self.labels = classifier_data.evaluation_pool(
+        self.validation, self.labels = patch_pools.evaluation_pool(
             PatchSet(config.patches_dir), "validation"
         )
-        classifier_data.check_sizes([*self.pools, self.validation])
+        patch_pools.check_sizes([*self.pools, self.validation])
         keras.utils.set_random_seed(config.seed)
         self.model = PatchClassifier(config.batch_norm, config.precision)
         load_weights(self.model, config.weights)

@@ -157,6 +157,11 @@ def decode_pixels(serialised: bytes, where: str) -> np.ndarray:
     return decode_png(feature["patch"].bytes_list.value[0], "patch", where)
 
 
+def decode_patch_id(serialised: bytes, where: str) -> str:
+    """Only the id of a record."""
+    return _features(serialised, where)["patch_id"].bytes_list.value[0].decode()
+
+
 def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
     """Float image to 16-bit PNG with the levels of feature `name`; out-of-range values clip."""
     span, lowest = _IMAGES[name]

@@ -59,6 +59,12 @@ class PatchClassifier(keras.Model):
         maps = self.backbone(preprocess(patches), training=learns)  # [B, S/32, S/32, 2048]
         return tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))
 
+    @tf.function(reduce_retracing=True)
+    def infer(self, patches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(logits [B], features [B, 2048]) as one graph."""
+        features = self.features(patches, training=False)
+        return self.logits(features), features
+
     def logits(self, features: tf.Tensor) -> tf.Tensor:
         """Logits [B] of features [B, 2048]."""
         return self.head(features)[:, 0]
