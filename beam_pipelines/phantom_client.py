@@ -10,13 +10,19 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from beam_pipelines.phantom_anatomy import IMAGE_SHAPES, SPACINGS_MM
-from beam_pipelines.phantom_dicom import Header, dicom_dataset, file_bytes, sidecar_bytes
+from beam_pipelines.phantom_dicom import (
+    Header,
+    dicom_dataset,
+    file_bytes,
+    set_unknown_syntax,
+    sidecar_bytes,
+)
 from beam_pipelines.phantom_encoding import GreyMapping
 from beam_pipelines.phantom_manufacturers import MANUFACTURERS, Manufacturer, draw_mapping
 from beam_pipelines.phantom_noise import keyed_generator
-from beam_pipelines.phantom_omidb import Mark, draw_box, imagedb, nbss
+from beam_pipelines.phantom_omidb import Mark, draw_box, episode_status, imagedb, nbss
 from beam_pipelines.phantom_picture import Picture, draw_picture
-from beam_pipelines.phantom_plan import Client, Episode, PlannedImage
+from beam_pipelines.phantom_plan import Client, Episode, PlannedImage, Study
 
 MASK_REDUCTION = 8
 
@@ -27,33 +33,37 @@ def draw_client(seed: int, client: Client, size: str) -> Iterator[tuple[str, byt
     rows: dict[str, list[dict[str, Any]]] = {"images": [], "marks": [], "lesions": []}
     rows["episodes"] = [_episode_row(client, episode) for episode in client.episodes]
     quirk = client.quirk
-    for episode in client.episodes:
-        pictures: dict[tuple[str, str], Picture] = {}
-        for image in episode.images:
-            key = (image.side, image.view)
-            if key not in pictures:
-                pictures[key] = draw_picture(
-                    seed,
-                    (client.index, episode.episode_id),
-                    client.body,
-                    episode.lesions,
-                    image.side,
-                    image.view,
-                    size,
-                )
-            picture = pictures[key]
-            found = []
-            if client.boxes and image.purpose == "presentation" and not image.damage:
-                found = _marks(seed, client, image, picture, quirk)
-                quirk = None if found else quirk  # one mark of the client has it
-            marks[image.sop_uid] = found
-            yield from _image_files(seed, client, episode, image, picture, size, rows)
-            rows["marks"] += [_mark_row(client, image, mark) for mark in found]
+    for episode, study, image, picture in _pictures(seed, client, size):
+        found = []
+        annotated = study.event == "SCREENING" and image.purpose == "presentation"
+        if client.boxes and annotated and image.shot == "standard" and not image.damage:
+            found = _marks(seed, client, image, picture, quirk)
+            quirk = None if found else quirk  # one mark of the client has it
+        marks[image.sop_uid] = found
+        yield from _image_files(seed, client, episode, study, image, picture, size, rows)
+        rows["marks"] += [_mark_row(client, image, mark) for mark in found]
     folder = f"DATA/{client.client_id}"
     columns = IMAGE_SHAPES[size][1]
     yield f"{folder}/IMAGEDB_{client.client_id}.json", _json(imagedb(client, marks, columns))
     yield f"{folder}/NBSS_{client.client_id}.json", _json(nbss(client))
     yield f"truth/{client.client_id}/rows.json", _json(rows)
+
+
+def _pictures(
+    seed: int, client: Client, size: str
+) -> Iterator[tuple[Episode, Study, PlannedImage, Picture]]:
+    """Every image with its picture; images of the same view of an episode share one."""
+    for episode in client.episodes:
+        drawn: dict[tuple[str, str], Picture] = {}
+        key = (client.index, episode.episode_id)
+        for study in episode.studies:
+            for image in study.images:
+                side, view = image.side, image.view
+                if (side, view) not in drawn:
+                    drawn[side, view] = draw_picture(
+                        seed, key, client.body, episode.lesions, side, view, size
+                    )
+                yield episode, study, image, drawn[side, view]
 
 
 def _marks(
@@ -82,6 +92,7 @@ def _image_files(
     seed: int,
     client: Client,
     episode: Episode,
+    study: Study,
     image: PlannedImage,
     picture: Picture,
     size: str,
@@ -93,9 +104,9 @@ def _image_files(
         keyed_generator(seed, client.index, episode.episode_id, image.side, image.view, "voi"),
         manufacturer,
     )
-    header = _header(client, episode, image, picture, size)
+    header = _header(client, study, image, picture, size)
     dataset = dicom_dataset(header, manufacturer, mapping, picture.display)
-    place = f"{client.client_id}/{episode.study_uid}/{image.sop_uid}"
+    place = f"{client.client_id}/{study.uid}/{image.sop_uid}"
     content = _damaged(dataset, image.damage)
     if content is not None:
         yield f"IMAGES/{place}.dcm", content
@@ -105,8 +116,8 @@ def _image_files(
             sidecar = sidecar[: len(sidecar) // 2]
         ending = ".json" if client.older_sidecars else ".dcm.json"
         yield f"DATA/{place}{ending}", sidecar
-    rows["images"].append(_image_row(client, episode, image, manufacturer, mapping, picture))
-    if image.purpose == "presentation":
+    rows["images"].append(_image_row(client, episode, study, image, manufacturer, mapping, picture))
+    if image.purpose == "presentation" and image.shot == "standard":
         rows["lesions"] += _lesion_rows(client, image, picture)
         yield f"truth/{client.client_id}/{image.sop_uid}.npz", _truth(picture)
 
@@ -120,7 +131,7 @@ def _damaged(dataset: Dataset, damage: str) -> bytes | None:
     if damage == "no_pixels":
         del dataset.PixelData
     if damage == "unknown_syntax":
-        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
+        set_unknown_syntax(dataset)
     content = file_bytes(dataset)
     if damage == "truncated":
         return content[: len(content) * 2 // 3]
@@ -131,14 +142,14 @@ def _damaged(dataset: Dataset, damage: str) -> bytes | None:
 
 
 def _header(
-    client: Client, episode: Episode, image: PlannedImage, picture: Picture, size: str
+    client: Client, study: Study, image: PlannedImage, picture: Picture, size: str
 ) -> Header:
     return Header(
         client_id=client.client_id,
-        study_uid=episode.study_uid,
+        study_uid=study.uid,
         series_uid=image.series_uid,
         sop_uid=image.sop_uid,
-        study_date=episode.date.strftime("%Y%m%d"),
+        study_date=study.date.strftime("%Y%m%d"),
         age=client.age,
         side=image.side,
         view=image.view,
@@ -178,7 +189,7 @@ def _episode_row(client: Client, episode: Episode) -> dict[str, Any]:
         "malignant": int(any(item.pathology == "malignant" for item in episode.lesions)),
         "benign": int(any(item.pathology == "benign" for item in episode.lesions)),
         "date": episode.date.isoformat(),
-        "study": episode.study_uid,
+        "status": episode_status(episode),
         "density": round(client.body.density, 3),
         "client_quirk": client.quirk or "",
     }
@@ -187,6 +198,7 @@ def _episode_row(client: Client, episode: Episode) -> dict[str, Any]:
 def _image_row(
     client: Client,
     episode: Episode,
+    study: Study,
     image: PlannedImage,
     manufacturer: Manufacturer,
     mapping: GreyMapping,
@@ -196,7 +208,8 @@ def _image_row(
     return {
         "client": client.client_id,
         "episode": episode.episode_id,
-        "study": episode.study_uid,
+        "study": study.uid,
+        "event": study.event,
         "series": image.series_uid,
         "sop": image.sop_uid,
         "side": image.side,

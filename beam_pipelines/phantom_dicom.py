@@ -27,8 +27,11 @@ from beam_pipelines.phantom_manufacturers import (
 
 PRESENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.1.2"
 PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.2.1"
+TOMOSYNTHESIS_CLASS = "1.2.840.10008.5.1.4.1.1.13.1.3"
+TOMOSYNTHESIS_FRAMES = 2  # enough to be refused
 IMPLEMENTATION_UID = "1.2.826.0.1.3680043.9.3218.1.2"
 VIEW_CODES = {
+    "ML": ("R-10224", "medio-lateral"),
     "CC": ("R-10242", "cranio-caudal"),
     "MLO": ("R-10226", "medio-lateral oblique"),
 }
@@ -81,7 +84,10 @@ def dicom_dataset(
     dataset.BurnedInAnnotation = "YES" if header.labelled else "NO"
     if not raw:
         _add_voi(dataset, manufacturer, mapping)
-    _add_pixels(dataset, stored, bits, manufacturer.syntax)
+    frames = 1
+    if header.shot == "tomosynthesis":
+        dataset.NumberOfFrames = frames = TOMOSYNTHESIS_FRAMES
+    _add_pixels(dataset, stored, bits, manufacturer.syntax, frames)
     return dataset
 
 
@@ -103,6 +109,10 @@ def _add_identity(dataset: Dataset, header: Header, manufacturer: Manufacturer) 
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.ImageType = ["ORIGINAL", "PRIMARY"] if raw else ["DERIVED", "PRIMARY"]
     dataset.SOPClassUID = PROCESSING_CLASS if raw else PRESENTATION_CLASS
+    if header.shot == "generated_2d":
+        dataset.ImageType = ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]
+    if header.shot == "tomosynthesis":
+        dataset.SOPClassUID = TOMOSYNTHESIS_CLASS
     dataset.SOPInstanceUID = header.sop_uid
     dataset.StudyInstanceUID = header.study_uid
     dataset.SeriesInstanceUID = header.series_uid
@@ -136,15 +146,14 @@ def _add_geometry(dataset: Dataset, header: Header, manufacturer: Manufacturer) 
     dataset.EstimatedRadiographicMagnificationFactor = (
         "1.8" if header.shot == "magnification" else "1.05"
     )
-    dataset.ImageLaterality = header.side
+    dataset.ImageLaterality = "B" if header.shot == "both_sides" else header.side
     dataset.OrganExposed = "BREAST"
     dataset.BreastImplantPresent = "YES" if header.shot == "implant" else "NO"
     dataset.PartialView = "NO"
-    dataset.ViewPosition = (
-        f"{header.side}{header.view}" if manufacturer.view_prefix else header.view
-    )
+    name = "ML" if header.shot == "other_view" else header.view
+    dataset.ViewPosition = f"{header.side}{name}" if manufacturer.view_prefix else name
     if manufacturer.view_code or header.shot in SHOT_CODES:
-        view = _code(*VIEW_CODES[header.view])
+        view = _code(*VIEW_CODES[name])
         view.ViewModifierCodeSequence = Sequence(
             [_code(*SHOT_CODES[header.shot])] if header.shot in SHOT_CODES else []
         )
@@ -177,7 +186,7 @@ def _add_voi(dataset: Dataset, manufacturer: Manufacturer, mapping: GreyMapping)
     dataset.VOILUTFunction = mapping.voi
 
 
-def _add_pixels(dataset: Dataset, stored: np.ndarray, bits: int, syntax: str) -> None:
+def _add_pixels(dataset: Dataset, stored: np.ndarray, bits: int, syntax: str, frames: int) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -192,9 +201,19 @@ def _add_pixels(dataset: Dataset, stored: np.ndarray, bits: int, syntax: str) ->
             stored, level=0, codecformat="j2k", bitspersample=bits, reversible=True, numthreads=1
         )
     else:
-        dataset.PixelData = stored.astype("<u2").tobytes()
+        dataset.PixelData = stored.astype("<u2").tobytes() * frames
         dataset["PixelData"].VR = "OW"
         return
-    dataset.PixelData = encapsulate([frame])
+    _set_frames(dataset, [frame] * frames)
+
+
+def set_unknown_syntax(dataset: Dataset) -> None:
+    """Makes the pixels an MPEG2 stream, which no reader of mammograms decodes."""
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+    _set_frames(dataset, [bytes(512)])
+
+
+def _set_frames(dataset: Dataset, frames: list[bytes]) -> None:
+    dataset.PixelData = encapsulate(frames)
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True

@@ -90,17 +90,16 @@ def _mass(
     rho = distance / border
     if look.margin == "well_defined":
         # The chord through an ellipsoid; compressed tissue gives a faint dark rim (halo).
-        body = np.sqrt(np.clip(1 - rho**2, 0, 1)) ** 0.7
-        halo = -0.08 * np.exp(-(((rho - 1.12) / 0.07) ** 2)) * rng.integers(0, 2)
-        body = body + halo
+        body = blurred(np.sqrt(np.clip(1 - rho**2, 0, 1)), 0.3 / spacing)
+        body -= 0.07 * np.exp(-(((rho - 1.13) / 0.07) ** 2)) * rng.integers(0, 2)
     else:
-        softness = rng.uniform(1.5, 2.2) if look.margin == "ill_defined" else 2.2
-        scale = 0.72 if look.margin == "ill_defined" else 0.62
+        softness = rng.uniform(1.5, 2.4)
+        scale = 0.84 if look.margin == "ill_defined" else 0.76
         body = np.exp(-((rho / scale) ** softness))
     texture = 1 + 0.13 * power_law_field(rng, body.shape, spacing, 3.0, 12.0, 0.5)
     layer = look.contrast * body * np.clip(texture, 0.5, 1.5)
     if look.margin == "spiculated":
-        layer = layer + look.contrast * _spicules(rng, radius, y, x, rng.integers(14, 27), 0.45)
+        layer = layer + look.contrast * _spicules(rng, radius, y, x, rng.integers(9, 19), 0.42)
     return layer
 
 
@@ -134,17 +133,17 @@ def _spicules(
     centre."""
     theta, distance = np.arctan2(y, x), np.hypot(x, y)
     total = np.zeros_like(distance)
-    angles = (np.arange(count) + rng.uniform(-0.35, 0.35, count)) * 2 * np.pi / count
+    angles = (np.arange(count) + rng.uniform(-0.7, 0.7, count)) * 2 * np.pi / count
     for angle in angles:
-        reach = radius * rng.uniform(1.1, 1.75)
-        bend = rng.normal(0, 0.22) / radius
+        reach = radius * rng.uniform(0.9, 1.8)
+        bend = rng.normal(0, 0.30) / radius
         turned = (theta - angle - bend * distance + np.pi) % (2 * np.pi) - np.pi
         across = turned * distance
-        width = rng.uniform(0.28, 0.5) * np.clip(1.25 - distance / reach, 0.35, 1)
+        width = rng.uniform(0.3, 0.7) * np.clip(1.25 - distance / reach, 0.35, 1)
         along = np.clip((reach - distance) / (0.5 * reach), 0, 1)
         along = along * np.clip(distance / (0.5 * radius), 0, 1)
         line = np.exp(-((across / width) ** 2)) * along * (np.abs(turned) < 1.2)
-        total = np.maximum(total, rng.uniform(0.5, 1.1) * line)
+        total = np.maximum(total, rng.uniform(0.35, 1.1) * line)
     return strength * total
 
 

@@ -6,6 +6,7 @@ drawn), so that neither the order of the work nor the number of processes change
 
 import hashlib
 
+import cv2
 import numpy as np
 import scipy.fft
 
@@ -14,6 +15,10 @@ import scipy.fft
 BETA = 3.0
 # The power law cannot hold to frequency 0: below one cycle in this length the spectrum is flat.
 OUTER_SCALE_MM = 60.0
+# Anatomy larger than a few millimetres is drawn on this grid, the same for both image sizes, so
+# that a woman looks the same at both.
+COARSE_SHAPE = (208, 160)
+COARSE_MM = 1.12
 
 
 def keyed_generator(seed: int, *names: object) -> np.random.Generator:
@@ -54,3 +59,23 @@ def _squared_frequency(shape: tuple[int, int], spacing_mm: float) -> np.ndarray:
     rows = scipy.fft.fftfreq(shape[0], spacing_mm)[:, None]
     columns = scipy.fft.rfftfreq(shape[1], spacing_mm)[None, :]
     return rows**2 + columns**2
+
+
+def pixel_axes(shape: tuple[int, int], spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel centres in mm: float32 y [rows, 1] and x [1, columns]."""
+    y = (np.arange(shape[0], dtype=np.float32) + 0.5) * np.float32(spacing_mm)
+    x = (np.arange(shape[1], dtype=np.float32) + 0.5) * np.float32(spacing_mm)
+    return y[:, None], x[None, :]
+
+
+def upsample(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A coarse field on the pixels of an image."""
+    return cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def sample_field(field: np.ndarray, y_mm: np.ndarray, x_mm: np.ndarray) -> np.ndarray:
+    """A coarse field, periodic, read at other places: float32 of the places' shape."""
+    y_mm, x_mm = np.broadcast_arrays(y_mm, x_mm)
+    rows = (y_mm / COARSE_MM).astype(np.float32)
+    columns = (x_mm / COARSE_MM).astype(np.float32)
+    return cv2.remap(field, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from beam_pipelines.phantom_lesions import CALCIFICATION, DISTORTION, MASS, MASS_WITH_CALCIFICATION
-from beam_pipelines.phantom_plan import Client, Episode, PlannedImage, PlannedLesion
+from beam_pipelines.phantom_plan import DAYS_TO_ASSESSMENT, Client, Episode, PlannedLesion, Study
 
 FLAGS = (
     "ArchitecturalDistortion",
@@ -68,17 +68,31 @@ def imagedb(client: Client, marks: dict[str, list[Mark]], columns: int) -> dict[
     """IMAGEDB_<client>.json; `marks` by SOP instance UID, `columns` of the images."""
     studies = {}
     for episode in client.episodes:
-        study: dict[str, Any] = {
-            "EpisodeID": episode.episode_id,
-            "StudyDate": _date(client, episode.date),
-        }
-        for image in episode.images:
-            content = {str(m.mark_id): mark_json(m, columns) for m in marks.get(image.sop_uid, [])}
-            study[image.series_uid] = {image.sop_uid: content or None}
-        studies[episode.study_uid] = study
+        for study in episode.studies:
+            studies[study.uid] = _study(client, episode, study, marks, columns)
     content = {"ClientID": client.client_id, "Site": client.site, "STUDIES": studies}
     if client.quirk == "no_site":
         del content["Site"]
+    return content
+
+
+def _study(
+    client: Client,
+    episode: Episode,
+    study: Study,
+    marks: dict[str, list[Mark]],
+    columns: int,
+) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "EpisodeID": episode.episode_id,
+        "StudyDate": _date(client, study.date),
+    }
+    for image in study.images:
+        found = {str(m.mark_id): mark_json(m, columns) for m in marks.get(image.sop_uid, [])}
+        content[image.series_uid] = {image.sop_uid: found or None}
+    if client.odd_keys:
+        content["StudyDescription"] = "Breast Screening"
+        content[study.images[0].series_uid][""] = None
     return content
 
 
@@ -152,6 +166,16 @@ def nbss(client: Client) -> dict[str, Any]:
     }
 
 
+def episode_status(episode: Episode) -> str:
+    """The episode in OMI-DB's words: CI, M, B, NAB (biopsied), NA (assessed) or N."""
+    found = {lesion.pathology for lesion in episode.lesions}
+    if episode.kind == "interval":
+        return "CI"
+    if found:
+        return "M" if "malignant" in found else "B" if "benign" in found else "NAB"
+    return "NA" if episode.recalled else "N"
+
+
 def side_pathology(episode: Episode, side: str) -> str:
     """The worst finding of a side: malignant, uncertain, benign or normal."""
     found = {lesion.pathology for lesion in episode.lesions if lesion.side == side}
@@ -170,16 +194,20 @@ def _episode(client: Client, episode: Episode) -> dict[str, Any]:
         "IntervalCancerDateOfDiagnosis": None,
         "ActualEpisodeOpenedYear": str(opened.year),
         "PatientAge": client.age,
-        "StudyList": [episode.study_uid],
+        "StudyList": [study.uid for study in episode.studies] or None,
         "SCREENING": _screening(client, episode),
     }
+    if episode.recalled:
+        content["ASSESSMENT"] = _event(
+            client, episode, "ASSESSMENT", episode.lesions, DAYS_TO_ASSESSMENT
+        )
     if not episode.lesions:
         return content
-    content["ASSESSMENT"] = _event(client, episode, "ASSESSMENT", episode.lesions, 18)
     for table in ("BIOPSYWIDE", "BIOPSYFINE", "SURGERY"):
         lesions = tuple(item for item in episode.lesions if _table(item) == table)
         if lesions:
-            days = 60 if table == "SURGERY" else 18
+            days = {"BIOPSYFINE": 25, "BIOPSYWIDE": 26, "SURGERY": 60}[table]
+            days += 400 if episode.kind == "interval" else 0
             content[table] = _event(client, episode, table, lesions, days)
     content["LESION"] = _lesion_table(client, episode)
     if episode.kind == "interval":
@@ -200,7 +228,7 @@ def _screening(client: Client, episode: Episode) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for side, key in (("L", "left_opinion"), ("R", "right_opinion")):
         lesions = [item for item in episode.lesions if item.side == side]
-        recalled = bool(lesions) and episode.kind != "interval"
+        recalled = bool(lesions) and episode.recalled
         content[side] = {
             "DateTaken": _date(client, episode.date),
             "EquipmentMakeModel": None,
@@ -286,8 +314,3 @@ def draw_box(
         min(shape[1], box[2] + int(loose[2])),
         min(shape[0], box[3] + int(loose[3])),
     )
-
-
-def image_date(client: Client, image: PlannedImage) -> datetime.date:
-    """The date of the study that an image belongs to."""
-    return next(e.date for e in client.episodes if image in e.images)

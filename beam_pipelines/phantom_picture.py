@@ -10,13 +10,11 @@ from beam_pipelines.phantom_anatomy import (
     IMAGE_SHAPES,
     QUANTUM_NOISE,
     SPACINGS_MM,
-    Body,
-    Outline,
     draw_breast,
-    draw_outline,
 )
 from beam_pipelines.phantom_lesions import add_layer, blurred, draw_lesion, visible_box
 from beam_pipelines.phantom_noise import keyed_generator
+from beam_pipelines.phantom_outline import Body, Outline, draw_outline
 from beam_pipelines.phantom_plan import PlannedLesion
 
 LABEL_SHARE = 0.6  # of images carry a burnt-in view label

@@ -9,7 +9,6 @@ import datetime
 
 import numpy as np
 
-from beam_pipelines.phantom_anatomy import Body, draw_body
 from beam_pipelines.phantom_lesions import (
     CALCIFICATION,
     DISTORTION,
@@ -18,6 +17,7 @@ from beam_pipelines.phantom_lesions import (
     LesionLook,
 )
 from beam_pipelines.phantom_noise import keyed_generator
+from beam_pipelines.phantom_outline import Body, draw_body
 
 # Twenty clients: 45% malignant (one an interval case), 20% benign, 35% normal.
 BLOCK = ("malignant",) * 8 + ("interval",) + ("benign",) * 4 + ("normal",) * 7
@@ -48,6 +48,24 @@ CONTRAST_PER_MM = 0.0388 * 0.52 * 1.5
 SUBTLE_SHARE = 0.18
 SECOND_LESION_SHARE = 0.25
 PRIOR_EPISODE_SHARE = 0.12
+LATER_EPISODE_SHARE = 0.3  # of normal clients have a later normal episode without images
+RECALLED_SHARE = 0.15  # of normal clients were recalled to assessment and found normal
+UNCERTAIN_SHARE = 0.1  # of benign lesions are B3: neither malignant nor benign
+MISSING_VIEW_SHARE = 0.08
+PROCESSING_SHARE = 0.3  # of studies hold one FOR PROCESSING twin
+# Screening images that no patch may come from, and why.
+ODD_SHOT_SHARE = 0.15
+ODD_SHOTS = (
+    "magnification",
+    "spot",
+    "implant",
+    "tomosynthesis",
+    "generated_2d",
+    "other_view",
+    "both_sides",
+)
+ASSESSMENT_STUDY_SHARE = 0.2  # of recalled women have an image of the assessment too
+DAYS_TO_ASSESSMENT = 18
 # One mark of the case is written this way; None: as it should be.
 QUIRKS = (
     None,
@@ -117,15 +135,25 @@ class PlannedImage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Study:
+    """One study of an episode; `event` is SCREENING or ASSESSMENT."""
+
+    uid: str
+    event: str
+    date: datetime.date
+    images: tuple[PlannedImage, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Episode:
-    """One NBSS episode with its study, if it has images."""
+    """One NBSS episode; `recalled`: the woman came to assessment; `date`: of the screening."""
 
     episode_id: str
     kind: str
     date: datetime.date
+    recalled: bool
     lesions: tuple[PlannedLesion, ...]
-    study_uid: str
-    images: tuple[PlannedImage, ...]
+    studies: tuple[Study, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +172,7 @@ class Client:
     compact_dates: bool
     text_codes: bool
     older_sidecars: bool
+    odd_keys: bool
     episodes: tuple[Episode, ...]
 
 
@@ -167,6 +196,7 @@ def plan_client(seed: int, index: int, damages: tuple[str, ...] = ()) -> Client:
         compact_dates=bool(rng.uniform() < 0.25),
         text_codes=bool(rng.uniform() < 0.15),
         older_sidecars=bool(rng.uniform() < 0.4),
+        odd_keys=bool(rng.uniform() < 0.1),
         episodes=_plan_episodes(seed, index, kind, quirk if boxes else None, damages),
     )
 
@@ -188,34 +218,60 @@ def _plan_episodes(
     rng = keyed_generator(seed, index, "episodes")
     date = datetime.date(2011, 1, 3) + datetime.timedelta(days=int(rng.integers(0, 2500)))
     lesions = _plan_lesions(rng, kind, quirk)
-    last = _plan_episode(rng, index, 200, kind, date, lesions, damages)
-    if rng.uniform() >= PRIOR_EPISODE_SHARE:
-        return (last,)
-    earlier = date - datetime.timedelta(days=int(rng.integers(1000, 1180)))
-    return (_plan_episode(rng, index, 100, "normal", earlier, (), ()), last)
+    recalled = kind in ("benign", "malignant") or (
+        kind == "normal" and rng.uniform() < RECALLED_SHARE
+    )
+    studies = [_plan_screening(rng, index, 200, date, lesions, damages)]
+    if recalled and rng.uniform() < ASSESSMENT_STUDY_SHARE:
+        studies.append(_plan_assessment(rng, index, date, lesions))
+    episodes = [Episode("200", kind, date, recalled, lesions, tuple(studies))]
+    if rng.uniform() < PRIOR_EPISODE_SHARE:
+        earlier = date - datetime.timedelta(days=int(rng.integers(1000, 1180)))
+        study = _plan_screening(rng, index, 100, earlier, (), ())
+        episodes.insert(0, Episode("100", "normal", earlier, False, (), (study,)))
+    if kind == "normal" and rng.uniform() < LATER_EPISODE_SHARE:
+        later = date + datetime.timedelta(days=int(rng.integers(1000, 1180)))
+        episodes.append(Episode("300", "normal", later, False, (), ()))
+    return tuple(episodes)
 
 
-def _plan_episode(
+def _plan_screening(
     rng: np.random.Generator,
     index: int,
     number: int,
-    kind: str,
     date: datetime.date,
     lesions: tuple[PlannedLesion, ...],
     damages: tuple[str, ...],
-) -> Episode:
-    study_uid = f"{UID_PREFIX}.{100003 + 17 * index}.{number}.{int(rng.integers(1000, 9999))}"
+) -> Study:
+    uid = f"{UID_PREFIX}.{100003 + 17 * index}.{number}.{int(rng.integers(1000, 9999))}"
     views = list(VIEWS)
-    if rng.uniform() < 0.08 and not lesions:
+    if rng.uniform() < MISSING_VIEW_SHARE and not lesions:
         views.pop(int(rng.integers(4)))
-    images = []
-    for place, (side, view) in enumerate(views):
-        damage = damages[place] if place < len(damages) else ""
-        images.append(_plan_image(rng, study_uid, len(images), side, view, damage=damage))
-    if rng.uniform() < 0.3:
-        side, view = views[int(rng.integers(len(views)))]
-        images.append(_plan_image(rng, study_uid, len(images), side, view, "processing"))
-    return Episode(str(number), kind, date, lesions, study_uid, tuple(images))
+    images = [
+        _plan_image(rng, uid, place, *names, damage=damages[place] if place < len(damages) else "")
+        for place, names in enumerate(views)
+    ]
+    if rng.uniform() < PROCESSING_SHARE:
+        names = views[int(rng.integers(len(views)))]
+        images.append(_plan_image(rng, uid, len(images), *names, purpose="processing"))
+    if rng.uniform() < ODD_SHOT_SHARE:
+        names = views[int(rng.integers(len(views)))]
+        shot = ODD_SHOTS[int(rng.integers(len(ODD_SHOTS)))]
+        images.append(_plan_image(rng, uid, len(images), *names, shot=shot))
+    return Study(uid, "SCREENING", date, tuple(images))
+
+
+def _plan_assessment(
+    rng: np.random.Generator,
+    index: int,
+    date: datetime.date,
+    lesions: tuple[PlannedLesion, ...],
+) -> Study:
+    """One more MLO image of the recalled breast, two weeks after the screening."""
+    uid = f"{UID_PREFIX}.{100003 + 17 * index}.250.{int(rng.integers(1000, 9999))}"
+    side = lesions[0].side if lesions else "L"
+    day = date + datetime.timedelta(days=DAYS_TO_ASSESSMENT)
+    return Study(uid, "ASSESSMENT", day, (_plan_image(rng, uid, 7, side, "MLO"),))
 
 
 def _plan_image(
@@ -239,17 +295,19 @@ def _plan_lesions(
     if kind == "normal":
         return ()
     pathology = "benign" if kind == "benign" else "malignant"
+    if pathology == "benign" and rng.uniform() < UNCERTAIN_SHARE:
+        pathology = "uncertain"
     side = "LR"[int(rng.integers(2))]
     first = _plan_lesion(rng, side, "1", pathology, kind == "interval")
     if quirk == "both_sides":
-        other = "malignant" if pathology == "benign" else "benign"
+        other = "benign" if pathology == "malignant" else "malignant"
         return (first, _plan_lesion(rng, "LR"["RL".index(side)], "1", other, False))
     if quirk == "linked_two":
         second = _plan_lesion(rng, side, "2", pathology, False)
         near = {view: place + 0.05 for view, place in first.lateral.items()}
         return (first, dataclasses.replace(second, forward=first.forward, lateral=near))
     if rng.uniform() < SECOND_LESION_SHARE:
-        second = _plan_lesion(rng, side, "2", pathology, False)
+        second = _plan_lesion(rng, side, "2", pathology, kind == "interval")
         return (first, dataclasses.replace(second, **_far_from(first)))
     return (first,)
 
@@ -269,7 +327,7 @@ def _plan_lesion(
     size = float(np.clip(median * np.exp(rng.normal(0, spread)), SMALLEST_MM, LARGEST_MM))
     faint = 0.45 if interval or rng.uniform() < SUBTLE_SHARE else 1.0
     contrast = CONTRAST_PER_MM * size * np.exp(rng.normal(0, 0.2))
-    contrast = float(np.clip(contrast, 0.22, 0.5)) * faint
+    contrast = float(np.clip(contrast, 0.28, 0.52)) * faint
     if kind == CALCIFICATION:
         present = rng.uniform() < (0.85 if malignant else 0.5)
         contrast = present * faint * float(rng.uniform(0.13, 0.28 if malignant else 0.22))
