@@ -1,0 +1,14 @@
+"""Evaluations and synthetic sets to one self-contained HTML file.
+
+python -m cgan_tf.report --evaluations=BASELINE,MIXED --patches_dir=P --output=report.html
+"""
+
+from cgan_tf.config import ReportConfig
+from cgan_tf.flag_config import run_program
+
+if __name__ == "__main__":
+    run_program(
+        ReportConfig,
+        "cgan_tf.report_page:write_report",
+        required=("evaluations", "patches_dir", "output"),
+    )

@@ -1,0 +1,116 @@
+"""What the report reads: evaluations, synthetic sets, loss curves. Nothing is computed here."""
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.errors import UserError
+from cgan_tf.run_directory import read_json, read_manifest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredTest:
+    """One classifier on the test patches, as `evaluate` left it.
+
+    Attributes:
+      directory: of the evaluation. fraction: initial synthetic share, 0 to 1. seed: of the run.
+      patch_ids, clients, lesion_types: text [n]. labels: int [n]. logits: float [n].
+      metrics: metrics.json. training: the manifest of the classifier.
+    """
+
+    directory: Path
+    fraction: float
+    seed: int
+    patch_ids: np.ndarray
+    clients: np.ndarray
+    lesion_types: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As the paper's Table 1 calls it."""
+        return "Baseline" if self.fraction == 0 else f"{self.fraction:.0%} w/ decay"
+
+    @property
+    def classes(self) -> np.ndarray:
+        """normal, mass or calcification, text [n]."""
+        return np.where(self.lesion_types == "", "normal", self.lesion_types)
+
+
+def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
+    """The evaluations in the order given; the first is the one that others are compared with.
+
+    Raises `UserError` when one is unfinished or scored other patches than the first.
+    """
+    evaluations = [_read_evaluation(Path(directory)) for directory in directories]
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if not np.array_equal(first.patch_ids, other.patch_ids):
+            raise UserError(
+                f"{other.directory / 'scores.csv'}: expected the patches of "
+                f"{first.directory / 'scores.csv'}, found others"
+            )
+    return evaluations
+
+
+def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
+    """features.npz of an evaluation, with the task and split of every synthetic patch."""
+    path = evaluation.directory / "features.npz"
+    try:
+        with np.load(path) as arrays:
+            features = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected the features that evaluate writes") from error
+    rows = read_table(evaluation.directory / "synthetic_scores.csv")
+    features["synthetic_task"] = np.array([row["task"] for row in rows], dtype=str)
+    features["synthetic_split"] = np.array([row["split"] for row in rows], dtype=str)
+    return features
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; `UserError` when it is missing."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_losses(directory: Path) -> dict[str, np.ndarray]:
+    """The numeric columns of a training's metrics.csv, and its phases, as arrays [rows]."""
+    rows = read_table(directory / "metrics.csv")
+    columns = {}
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows]
+        try:
+            columns[name] = np.array([float(value) for value in values])
+        except ValueError:
+            columns[name] = np.array(values)
+    return columns
+
+
+def _read_evaluation(directory: Path) -> ScoredTest:
+    manifest = read_manifest(directory, "evaluate")
+    rows = read_table(directory / "scores.csv")
+    flags = manifest["classifier"]["flags"]
+    try:
+        return ScoredTest(
+            directory=directory,
+            fraction=float(flags["synthetic_fraction"]),
+            seed=int(flags["seed"]),
+            patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
+            clients=np.array([row["client_id"] for row in rows], dtype=str),
+            lesion_types=np.array([row["lesion_type"] for row in rows], dtype=str),
+            labels=np.array([int(row["label"]) for row in rows]),
+            logits=np.array([float(row["logit"]) for row in rows]),
+            metrics=read_json(directory / "metrics.json"),
+            training=manifest["classifier"],
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{directory / 'scores.csv'}: expected the scores of evaluate") from error

@@ -1,0 +1,130 @@
+"""The few pieces of HTML that the report is made of. Every string that comes in is escaped."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+
+STYLE = """
+:root { --ink: #1d1d1f; --soft: #5f6368; --rule: #d9d7d2; --accent: #9a3b26; --paper: #fff; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper);
+  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font: 600 1.9rem/1.2 Georgia, "Times New Roman", serif; margin: 0 0 .5rem; }
+h2 { font: 600 1.25rem/1.3 Georgia, "Times New Roman", serif; margin: 3rem 0 .75rem;
+  padding-top: .9rem; border-top: 1px solid var(--rule); }
+h3 { font-size: .95rem; font-weight: 600; margin: 1.5rem 0 .5rem; }
+p { max-width: 46rem; margin: .5rem 0; }
+.lead, figcaption, .note { color: var(--soft); font-size: .88rem; max-width: 46rem; }
+.notice { border-left: 3px solid var(--accent); padding: .6rem .9rem; margin: 1rem 0;
+  background: #faf6f2; max-width: none; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr));
+  gap: 0 2rem; margin: 1.5rem 0 0; }
+.facts div { padding: .7rem 0; border-top: 1px solid var(--rule); }
+.facts dt { color: var(--soft); font-size: .82rem; }
+.facts dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
+.facts dd small { display: block; font-size: .8rem; color: var(--soft); }
+figure { margin: 1.2rem 0; }
+figure > img { display: block; max-width: 100%; height: auto; }
+figcaption { margin-top: .5rem; }
+.pairs { display: grid; gap: .6rem; margin: .4rem 0 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); }
+.pairs img { display: block; width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
+  margin: .6rem 0; min-width: 50%; }
+th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1px solid var(--ink); }
+th, td { padding: .32rem 1.1rem .32rem 0; vertical-align: top; }
+th:not(:first-child), td:not(:first-child) { text-align: right; }
+td { border-bottom: 1px solid var(--rule); }
+tr:last-child td { border-bottom: 1px solid var(--ink); }
+ol.notes { padding-left: 1.1rem; }
+ol.notes li { margin: .25rem 0; }
+details { margin: .4rem 0; } summary { cursor: pointer; font-size: .9rem; }
+pre { font: .78rem/1.45 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto;
+  background: #f7f6f3; padding: .8rem; }
+footer { margin-top: 3rem; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 10.5pt; }
+  h2, h3 { break-after: avoid; } figure, tr, .pairs img, .facts div { break-inside: avoid; }
+  .pairs { grid-template-columns: repeat(3, 1fr); }
+  details:not([open]) { display: none; }
+  @page { margin: 16mm; }
+}
+"""
+
+
+def page(title: str, sections: Iterable[str]) -> str:
+    """The whole document; nothing in it asks for the network."""
+    body = "\n".join(section for section in sections if section)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what is under it; empty when there is nothing under it."""
+    content = "\n".join(part for part in parts if part)
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
+
+
+def heading(text: str) -> str:
+    """A heading inside a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph; kind: lead, note or notice."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def notes(texts: Sequence[str]) -> str:
+    """Numbered notes under a table."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f'<ol class="notes note">{items}</ol>'
+
+
+def facts(rows: Sequence[tuple[str, str, str]]) -> str:
+    """(what, figure, remark) as a grid."""
+    items = "".join(
+        f"<div><dt>{escape(what)}</dt><dd>{escape(figure)}<small>{escape(remark)}</small></dd></div>"
+        for what, figure, remark in rows
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table; the first column is text, the others are figures."""
+    head = "".join(f"<th>{escape(str(text))}</th>" for text in headings)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def picture(png: bytes, alternative: str) -> str:
+    """An image inside the page."""
+    data = base64.b64encode(png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
+
+
+def figure(png: bytes, caption: str) -> str:
+    """A plot and its caption."""
+    return f"<figure>{picture(png, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def gallery(pictures: Sequence[tuple[bytes, str]]) -> str:
+    """Pictures in a grid that follows the width of the screen."""
+    items = "".join(picture(png, alternative) for png, alternative in pictures)
+    return f'<div class="pairs">{items}</div>'
+
+
+def details(summary: str, text: str) -> str:
+    """Text to be opened, as written."""
+    return f"<details><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"

@@ -1,0 +1,78 @@
+"""Patches as pictures: each real one on the left, its synthetic counterpart on the right."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cgan_tf.evaluation_sources import find_sources, whole_sets
+from cgan_tf.patch_pools import PatchPool
+from cgan_tf.patch_sets import PatchSet
+from cgan_tf.records import PatchRecord
+
+SHOWN_PX = 192  # a smaller patch is enlarged by a whole factor up to about this side
+GAP_PX = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pair:
+    """A synthetic patch and the real one that it was made from."""
+
+    synthetic: PatchRecord
+    source: PatchRecord
+
+
+def example_pairs(
+    synthetic_dir: str | Path, patches: PatchSet, count: int, seed: int
+) -> list[Pair]:
+    """Pairs drawn at random from a synthetic set, in the order of the set; never hand-picked."""
+    pool, _ = whole_sets([PatchSet(synthetic_dir)])
+    generator = np.random.default_rng([seed, len(pool)])
+    chosen = np.sort(generator.permutation(len(pool))[:count])
+    records = [pool.record(int(number)) for number in chosen]
+    indices, numbers = find_sources(patches, [record.source_patch_id for record in records])
+    sources = PatchPool(indices)
+    return [
+        Pair(record, sources.record(number))
+        for record, number in zip(records, numbers, strict=True)
+    ]
+
+
+def pair_png(pair: Pair) -> bytes:
+    """real | synthetic | lesion channel as one PNG.
+
+    Real and synthetic share one grey scale, the range of both without its outermost 0.2%; the
+    lesion channel has its own, with zero at mid-grey.
+    """
+    both = np.stack([pair.source.patch, pair.synthetic.patch])
+    low, high = np.quantile(both, [0.002, 0.998])
+    views = [(view - low) / max(high - low, 0.05) for view in both]
+    lesion = pair.synthetic.lesion
+    if lesion is not None:
+        views.append(0.5 + lesion / (2 * max(float(np.abs(lesion).max()), 0.1)))
+    return encode([enlarge(to_levels(view)) for view in views])
+
+
+def to_levels(view: np.ndarray) -> np.ndarray:
+    """[0, 1] to uint8, out-of-range values clipped."""
+    return np.rint(np.clip(view, 0, 1) * 255).astype(np.uint8)
+
+
+def enlarge(levels: np.ndarray) -> np.ndarray:
+    """A small patch enlarged by a whole factor, smoothly: square pixels would look like noise."""
+    factor = max(1, round(SHOWN_PX / len(levels)))
+    if factor == 1:
+        return levels
+    return cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LANCZOS4)
+
+
+def encode(views: Sequence[np.ndarray]) -> bytes:
+    """Views side by side on white, as a grey PNG."""
+    side = len(views[0])
+    strip = np.full((side, len(views) * side + (len(views) - 1) * GAP_PX), 255, np.uint8)
+    for place, view in enumerate(views):
+        start = place * (side + GAP_PX)
+        strip[:, start : start + side] = view
+    return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
