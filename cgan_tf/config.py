@@ -360,3 +360,15 @@ class ReportConfig:
     notice: str = option("", "A sentence shown under the title, e.g. what the data are.")
     seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.")
     tsne_per_class: int = option(1_000, "Patches of each group in the t-SNE map, at most.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    """`cgan_tf.demo`: every program in turn on a phantom."""
+
+    output_dir: str = option("demo", "Directory for everything the demo makes.")
+    precision: str = option(
+        "auto",
+        "Arithmetic of the convolutions; auto: bfloat16 where a probe finds it faster.",
+        ("auto", "float32", "mixed_bfloat16"),
+    )

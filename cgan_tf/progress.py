@@ -3,22 +3,41 @@
 import faulthandler
 import os
 import sys
+from pathlib import Path
 
 from absl import logging
 from tqdm import tqdm
 
+PROGRESS_VARIABLE = "CGAN_PROGRESS_FILE"
+
 
 def progress_bar(total: int, label: str, unit: str, done: int = 0) -> tqdm:
-    """A bar on standard error; in a log file a line every half minute instead of many a second."""
-    return tqdm(
+    """A bar on standard error; in a log file a line every half minute instead of many a second.
+
+    A parent program that shows one bar for many names a file in CGAN_PROGRESS_FILE; the share that
+    is done, 0 to 1, is then written there instead.
+    """
+    path = os.environ.get(PROGRESS_VARIABLE)
+    kind = tqdm if path is None else _SharedBar
+    return kind(
         total=total,
         initial=done,
         desc=label,
         unit=f" {unit}",
-        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        mininterval=0.5 if path or sys.stderr.isatty() else 30.0,
         dynamic_ncols=True,
         smoothing=0.1,
     )
+
+
+class _SharedBar(tqdm):
+    """Writes its share to a file instead of drawing itself."""
+
+    def display(self, msg=None, pos=None):
+        path = Path(os.environ[PROGRESS_VARIABLE])
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(f"{self.n / self.total if self.total else 0:.4f}", encoding="utf-8")
+        temporary.replace(path)
 
 
 def quiet_tensorflow() -> None:

