@@ -14,6 +14,7 @@ _RLE = "1.2.840.10008.1.2.5"
 _JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
 _JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81))
 _JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91))
+_END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 streams
 _LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
 
 
@@ -69,6 +70,8 @@ def _raw(data: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
 def _decode_frame(decode: Any, data: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
     try:
         frame = pydicom.encaps.get_frame(data, 0, number_of_frames=1)
+        if decode is not _rle and not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
+            raise Rejected(Reason.BROKEN_PIXEL_DATA, "no end of image")  # decoders fill in grey
         return decode(frame, rows, columns, bits)
     except Rejected:
         raise

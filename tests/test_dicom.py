@@ -1,0 +1,351 @@
+"""Decoding, grey levels and the selection filter, against pydicom where it has an answer."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_voi_lut
+from pydicom.uid import ImplicitVRLittleEndian
+
+from beam_pipelines import dicom
+from beam_pipelines.decoders import decode_pixels
+from beam_pipelines.dicom_header import (
+    SECONDARY_CAPTURE,
+    header_of_dataset,
+    header_of_side_car,
+    selection_fault,
+)
+from beam_pipelines.grey_levels import grey_levels
+from beam_pipelines.rejections import Reason, Rejected
+from tests.omidb_tree import breast, compressed, dataset, side_car, write
+
+_JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
+_SYNTAXES = {
+    "1.2.840.10008.1.2.4.57": lambda p: imagecodecs.jpeg8_encode(
+        p, lossless=True, bitspersample=12
+    ),
+    _JPEG_LOSSLESS: lambda p: imagecodecs.jpeg8_encode(p, lossless=True, bitspersample=12),
+    "1.2.840.10008.1.2.4.80": imagecodecs.jpegls_encode,
+    "1.2.840.10008.1.2.4.90": lambda p: imagecodecs.jpeg2k_encode(p, codecformat="j2k", level=0),
+    "1.2.840.10008.1.2.4.91": lambda p: imagecodecs.jpeg2k_encode(p, codecformat="jp2", level=0),
+}
+
+
+def _bytes(header: Dataset) -> bytes:
+    file = io.BytesIO()
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+    pydicom.dcmwrite(file, header, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _reason(call) -> tuple[Reason, str]:
+    with pytest.raises(Rejected) as fault:
+        call()
+    return fault.value.reason, fault.value.detail
+
+
+# Transfer syntaxes
+
+
+@pytest.mark.parametrize("syntax", sorted(_SYNTAXES))
+def test_lossless_syntaxes_give_the_stored_values(syntax):
+    pixels = breast()
+    header = compressed(dataset(pixels), syntax, _SYNTAXES[syntax](pixels))
+    reread = pydicom.dcmread(io.BytesIO(_bytes(header)))
+    np.testing.assert_array_equal(decode_pixels(reread), pixels)
+
+
+def test_rle_and_raw_syntaxes_give_the_stored_values():
+    pixels = breast()
+    for syntax in (pydicom.uid.RLELossless, ImplicitVRLittleEndian):
+        header = dataset(pixels)
+        if syntax == pydicom.uid.RLELossless:
+            header.compress(syntax, generate_instance_uid=False)
+        header.file_meta.TransferSyntaxUID = syntax
+        reread = pydicom.dcmread(io.BytesIO(_bytes(header)))
+        np.testing.assert_array_equal(decode_pixels(reread), pixels)
+
+
+def test_lossy_syntaxes_are_close():
+    pixels = (breast() >> 4).astype(np.uint8)
+    pixels = np.repeat(np.repeat(pixels[::8, ::8], 8, 0), 8, 1)  # what a block transform keeps
+    header = compressed(
+        dataset(pixels), "1.2.840.10008.1.2.4.50", imagecodecs.jpeg8_encode(pixels, level=95)
+    )
+    assert np.abs(decode_pixels(header).astype(int) - pixels).max() <= 3
+
+
+@pytest.mark.parametrize("bits", [10, 14, 16])
+def test_jpeg_lossless_of_every_depth(bits):
+    pixels = (breast().astype(np.uint32) << max(0, bits - 12) >> max(0, 12 - bits)).astype(
+        np.uint16
+    )
+    stream = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits)
+    header = compressed(dataset(pixels, BitsStored=bits), _JPEG_LOSSLESS, stream)
+    np.testing.assert_array_equal(decode_pixels(header), pixels)
+
+
+def test_an_unsupported_syntax_is_named():
+    header = compressed(dataset(), "1.2.840.10008.1.2.4.100", b"mpeg")
+    found = _reason(lambda: decode_pixels(header))
+    assert found == (Reason.UNSUPPORTED_TRANSFER_SYNTAX, "1.2.840.10008.1.2.4.100")
+
+
+def test_declared_sizes_are_checked_before_decoding():
+    huge = dataset()
+    huge.Rows = huge.Columns = 65535
+    assert _reason(lambda: decode_pixels(huge))[0] == Reason.IMAGE_TOO_LARGE
+    pixels = breast()
+    stream = bytearray(_SYNTAXES[_JPEG_LOSSLESS](pixels))
+    place = stream.find(b"\xff\xc3") + 5
+    stream[place : place + 4] = struct.pack(">HH", 65535, 65535)
+    lying = compressed(dataset(pixels), _JPEG_LOSSLESS, bytes(stream))
+    assert _reason(lambda: decode_pixels(lying))[0] == Reason.SIZE_MISMATCH
+    stream = bytearray(_SYNTAXES["1.2.840.10008.1.2.4.90"](pixels))
+    place = stream.find(b"\xff\x51") + 6
+    stream[place : place + 8] = struct.pack(">II", 1 << 20, 1 << 20)
+    lying = compressed(dataset(pixels), "1.2.840.10008.1.2.4.90", bytes(stream))
+    assert _reason(lambda: decode_pixels(lying))[0] == Reason.SIZE_MISMATCH
+
+
+def test_short_and_missing_pixel_data():
+    short = dataset()
+    short.PixelData = short.PixelData[:1000]
+    assert _reason(lambda: decode_pixels(short))[0] == Reason.BROKEN_PIXEL_DATA
+    missing = dataset()
+    del missing.PixelData
+    assert _reason(lambda: decode_pixels(missing))[0] == Reason.NO_PIXEL_DATA
+
+
+@pytest.mark.parametrize("syntax", sorted(_SYNTAXES))
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.5, 0.99])
+def test_a_cut_stream_is_a_rejection(syntax, share):
+    pixels = breast()
+    stream = _SYNTAXES[syntax](pixels)
+    header = compressed(dataset(pixels), syntax, stream[: int(share * len(stream))])
+    assert _reason(lambda: decode_pixels(header))[0] == Reason.BROKEN_PIXEL_DATA
+
+
+# Grey levels
+
+
+def _lut(entries: int, first: int, depth: int) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [entries, first, depth]
+    item.LUTData = list(np.sort(np.random.default_rng(3).integers(0, 1 << depth, entries)))
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    return item
+
+
+_WINDOWS = {
+    "linear": {"WindowCenter": 1800, "WindowWidth": 1500},
+    "linear of several": {"WindowCenter": [1500, 1], "WindowWidth": [2200, 2]},
+    "named function": {"WindowCenter": 1800, "WindowWidth": 1500, "VOILUTFunction": "LINEAR"},
+    "width of one": {"WindowCenter": 1800, "WindowWidth": 1},
+    "linear exact": {
+        "WindowCenter": 1800,
+        "WindowWidth": 1500,
+        "VOILUTFunction": "LINEAR_EXACT",
+    },
+    "sigmoid": {"WindowCenter": 1800.5, "WindowWidth": 700, "VOILUTFunction": "SIGMOID"},
+    "lut": {"VOILUTSequence": [_lut(4096, 0, 12)]},
+    "lut of a part": {"VOILUTSequence": [_lut(800, 1700, 10)]},
+    "lut before window": {
+        "VOILUTSequence": [_lut(4096, 0, 16)],
+        "WindowCenter": 1,
+        "WindowWidth": 2,
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("name", sorted(_WINDOWS))
+def test_voi_agrees_with_pydicom(name, photometric):
+    header = dataset(PhotometricInterpretation=photometric, **_WINDOWS[name])
+    pixels = breast()
+    reference = apply_voi_lut(pixels, header).astype(np.float64)
+    depth = header.VOILUTSequence[0].LUTDescriptor[2] if "VOILUTSequence" in header else 12
+    reference = 2 * reference / ((1 << depth) - 1) - 1
+    if photometric == "MONOCHROME1":
+        reference = -reference
+    found = grey_levels(pixels, header)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, reference, atol=1e-4)
+
+
+def test_an_empty_function_is_linear():
+    window = {"WindowCenter": 1800, "WindowWidth": 1500}
+    empty = grey_levels(breast(), dataset(**window, VOILUTFunction=""))
+    np.testing.assert_array_equal(empty, grey_levels(breast(), dataset(**window)))
+
+
+def test_signed_values_agree_with_pydicom():
+    stored = np.linspace(-2048, 2047, 200 * 160).astype(np.int16).reshape(200, 160)
+    header = dataset(stored, PixelRepresentation=1, WindowCenter=100, WindowWidth=900)
+    reference = apply_voi_lut(stored, header)  # in [-2048, 2047]
+    found = grey_levels(decode_pixels(header), header)
+    np.testing.assert_allclose(found, 2 * (reference + 2048) / 4095 - 1, atol=1e-4)
+
+
+def test_without_a_voi_the_range_is_that_of_the_stored_bits():
+    pixels = np.array([[0, 4095], [2048, 1024]], np.uint16)
+    found = grey_levels(pixels, dataset(pixels))
+    np.testing.assert_allclose(found, 2 * pixels / 4095.0 - 1, atol=1e-6)
+
+
+def test_bits_above_bits_stored_are_an_overlay():
+    pixels = breast()
+    np.testing.assert_array_equal(
+        grey_levels(pixels | 0xF000, dataset(pixels)), grey_levels(pixels, dataset(pixels))
+    )
+
+
+def test_a_rescale_comes_before_the_window():
+    header = dataset(RescaleSlope=2, RescaleIntercept=-100, WindowCenter=3500, WindowWidth=3000)
+    found = grey_levels(breast(), header)
+    expected = np.clip((breast() * 2.0 - 100 - 3499.5) / 2999 + 0.5, 0, 1) * 2 - 1
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_padding_is_background_in_both_polarities():
+    pixels = breast()
+    pixels[:5] = 4095
+    for photometric in ("MONOCHROME1", "MONOCHROME2"):
+        header = dataset(
+            pixels,
+            PhotometricInterpretation=photometric,
+            PixelPaddingValue=4095,
+            PixelPaddingRangeLimit=4000,
+        )
+        header["PixelPaddingValue"].VR = header["PixelPaddingRangeLimit"].VR = "US"
+        assert (grey_levels(pixels, header)[:5] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"PhotometricInterpretation": "RGB"}, Reason.UNSUPPORTED_PIXELS),
+        ({"BitsStored": 20, "HighBit": 19}, Reason.UNSUPPORTED_PIXELS),
+        ({"WindowCenter": 5, "WindowWidth": 0}, Reason.BAD_GREY_LEVELS),
+        ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, Reason.BAD_GREY_LEVELS),
+        ({"RescaleSlope": 0}, Reason.BAD_GREY_LEVELS),
+    ],
+)
+def test_wrong_grey_attributes_are_rejections(attributes, reason):
+    assert _reason(lambda: grey_levels(breast(), dataset(**attributes)))[0] == reason
+
+
+# Whole files
+
+
+def test_a_file_becomes_a_mammogram():
+    mammogram = dicom.read_mammogram(_bytes(dataset()))
+    assert mammogram.grey.shape == (200, 160)
+    assert mammogram.spacing_mm == pytest.approx(0.1)
+    assert mammogram.header.manufacturer == "ACME"
+
+
+def test_reduction_averages_blocks_and_scales_everything():
+    mammogram = dicom.read_mammogram(_bytes(dataset()))
+    reduced = dicom.reduce(mammogram, 3, 0.0)
+    blocks = mammogram.grey[:198, :159].reshape(66, 3, 53, 3).mean((1, 3))
+    np.testing.assert_allclose(reduced.grey, blocks, atol=1e-5)
+    assert reduced.spacing_mm == pytest.approx(0.3)
+    assert reduced.scale == pytest.approx((1 / 3, 1 / 3))
+
+
+def test_resampling_reaches_the_spacing():
+    mammogram = dicom.read_mammogram(_bytes(dataset()))
+    resampled = dicom.reduce(mammogram, 1, 0.05)
+    assert resampled.grey.shape == (400, 320)
+    assert (resampled.spacing_mm, resampled.scale) == (0.05, (2.0, 2.0))
+    unknown = dicom.read_mammogram(_bytes(dataset(ImagerPixelSpacing=None)))
+    assert _reason(lambda: dicom.reduce(unknown, 1, 0.05))[0] == Reason.UNKNOWN_SPACING
+
+
+def test_not_dicom_is_a_rejection():
+    for content in (b"", b"hello", b"\0" * 128 + b"DICM" + b"\xff" * 64):
+        with pytest.raises(Rejected):
+            dicom.read_mammogram(content)
+
+
+def test_oblong_pixels_are_refused():
+    content = _bytes(dataset(ImagerPixelSpacing=[0.1, 0.2]))
+    assert _reason(lambda: dicom.read_mammogram(content))[0] == Reason.NON_SQUARE_PIXELS
+
+
+# The selection filter
+
+
+def _view_code(view: str, modifier: str | None = None) -> list[Dataset]:
+    item = Dataset()
+    item.CodeValue = view
+    if modifier:
+        inner = Dataset()
+        inner.CodeValue = modifier
+        item.ViewModifierCodeSequence = [inner]
+    return [item]
+
+
+_FAULTS = {
+    Reason.FOR_PROCESSING: {"PresentationIntentType": "FOR PROCESSING"},
+    Reason.TOMOSYNTHESIS: {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"},
+    Reason.WRONG_SOP_CLASS: {"SOPClassUID": SECONDARY_CAPTURE},
+    Reason.NOT_MAMMOGRAPHY: {"Modality": "CR"},
+    Reason.SYNTHESISED_2D: {"ImageType": ["DERIVED", "PRIMARY", "TOMO", "GENERATED_2D"]},
+    Reason.MULTI_FRAME: {"NumberOfFrames": 3},
+    Reason.WRONG_LATERALITY: {"ImageLaterality": "B"},
+    Reason.WRONG_VIEW: {"ViewPosition": "ML"},
+    Reason.MAGNIFICATION_VIEW: {"EstimatedRadiographicMagnificationFactor": 1.8},
+    Reason.SPOT_VIEW: {"ViewCodeSequence": _view_code("R-10242", "R-102D7")},
+    Reason.IMPLANT: {"BreastImplantPresent": "YES"},
+}
+
+
+@pytest.mark.parametrize("reason", sorted(_FAULTS))
+def test_the_filter_names_what_it_rejects(reason):
+    header = dataset(**_FAULTS[reason])
+    assert selection_fault(header_of_dataset(header))[0] == reason
+    assert selection_fault(header_of_side_car(side_car(header)))[0] == reason
+
+
+@pytest.mark.parametrize("position", ["CC", "LCC", "L CC", "MLO", "RMLO", "RCC"])
+def test_views_under_all_their_names(position):
+    header = header_of_dataset(dataset(ViewPosition=position))
+    assert header.view in ("CC", "MLO")
+    assert selection_fault(header) is None
+
+
+def test_the_view_code_speaks_where_the_position_is_empty():
+    header = dataset(ViewPosition=None, ViewCodeSequence=_view_code("R-10226"))
+    assert header_of_dataset(header).view == "MLO"
+    assert header_of_side_car(side_car(header)).view == "MLO"
+
+
+def test_the_file_and_its_side_car_say_the_same():
+    header = dataset(ViewCodeSequence=_view_code("R-10242", "R-102D6"), NumberOfFrames=1)
+    assert header_of_dataset(header) == header_of_side_car(side_car(header))
+
+
+def test_a_side_car_of_wrong_types_counts_as_absent():
+    content = {"00080016": {"vr": "UI"}, "00280010": {"Value": ["x"]}, "00540220": {"Value": 3}}
+    header = header_of_side_car({**content, "00200062": [1], "00181164": {"Value": [None]}})
+    assert (header.sop_class, header.rows, header.spacing_mm) == ("", 0, ())
+
+
+def test_loose_films_may_lack_view_and_side(tmp_path):
+    film = dataset(
+        SOPClassUID=SECONDARY_CAPTURE,
+        PresentationIntentType=None,
+        ImageLaterality=None,
+        ViewPosition=None,
+    )
+    header = dicom.read_header(str(write(tmp_path / "film.dcm", film)))
+    assert selection_fault(header)[0] == Reason.WRONG_SOP_CLASS
+    assert selection_fault(header, strict=False) is None
