@@ -68,7 +68,7 @@ def linked_lesions(mark: dict[str, Any]) -> list[str]:
     if value is None or isinstance(value, (dict, list)):
         return []
     numbers = [number.strip() for number in str(value).split(",")]
-    return [number for number in numbers if number and number.upper() != "UNLINKED"]
+    return [str(int(number)) for number in numbers if number.isdecimal()]
 
 
 def label_of_mark(mark: dict[str, Any], episode: dict[str, Any], side: str) -> tuple[str, str]:
