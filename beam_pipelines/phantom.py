@@ -59,6 +59,8 @@ def run(config: PhantomConfig) -> None:
             print(f"{PROGRAM}: {state.directory} is finished; nothing to do")
             return
         _draw_all(config, state.directory)
+        for leftover in state.directory.glob(".*.tmp"):  # of a killed run
+            shutil.rmtree(leftover, ignore_errors=True)
         counts = _write_tables(config, state.directory)
         finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
         print(
@@ -82,17 +84,25 @@ def write_client(config: PhantomConfig, index: int) -> str:
     client = plan_client(config.seed, index, damages_of(config, index))
     temporary = root / f".{client.client_id}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    for name, content in draw_client(config.seed, client, config.image_size):
-        path = temporary / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    try:
+        for name, content in draw_client(config.seed, client, config.image_size):
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _rename_parts(root, temporary, client.client_id)
+    except OSError as error:
+        raise UserError(f"{error.filename or root}: cannot be written: {error.strerror}") from error
+    return client.client_id
+
+
+def _rename_parts(root: Path, temporary: Path, client_id: str) -> None:
     for part in ("truth", "IMAGES", "DATA"):  # DATA last: it is the mark of a finished client
         (root / part).mkdir(exist_ok=True)
-        final = root / part / client.client_id
+        final = root / part / client_id
         shutil.rmtree(final, ignore_errors=True)
-        (temporary / part / client.client_id).rename(final)
+        (temporary / part / client_id).mkdir(parents=True, exist_ok=True)
+        (temporary / part / client_id).rename(final)
     shutil.rmtree(temporary)
-    return client.client_id
 
 
 def _draw_all(config: PhantomConfig, root: Path) -> None:

@@ -16,7 +16,8 @@ CALCIFICATION = "calcification"
 MASS_WITH_CALCIFICATION = "mass_with_calcification"
 DISTORTION = "distortion"
 
-# What a radiologist would call the lesion's extent: where the layer exceeds this.
+# What a radiologist would call the lesion's extent: where the layer exceeds this, or a quarter of
+# its peak if it is faint.
 VISIBLE = 0.05
 BOX_MARGIN_MM = 1.5
 
@@ -63,7 +64,8 @@ def draw_lesion(rng: np.random.Generator, look: LesionLook, spacing_mm: float) -
 
 def visible_box(layer: np.ndarray, spacing_mm: float) -> tuple[int, int, int, int]:
     """(x0, y0, x1, y1) of the visible part of a layer with a margin, x1 and y1 exclusive."""
-    shown = layer > min(VISIBLE, 0.3 * float(layer.max()))
+    smooth = blurred(layer, 0.7 / spacing_mm)  # the eye finds a faint density by its whole
+    shown = (layer > VISIBLE) | (smooth > min(VISIBLE, 0.25 * float(smooth.max())))
     columns, rows = np.flatnonzero(shown.any(0)), np.flatnonzero(shown.any(1))
     margin = round(BOX_MARGIN_MM / spacing_mm)
     return (
@@ -99,7 +101,7 @@ def _mass(
     texture = 1 + 0.13 * power_law_field(rng, body.shape, spacing, 3.0, 12.0, 0.5)
     layer = look.contrast * body * np.clip(texture, 0.5, 1.5)
     if look.margin == "spiculated":
-        layer = layer + look.contrast * _spicules(rng, radius, y, x, rng.integers(9, 19), 0.42)
+        layer = layer + look.contrast * _spicules(rng, radius, y, x, rng.integers(8, 20), 0.38)
     return layer
 
 
@@ -139,7 +141,7 @@ def _spicules(
         bend = rng.normal(0, 0.30) / radius
         turned = (theta - angle - bend * distance + np.pi) % (2 * np.pi) - np.pi
         across = turned * distance
-        width = rng.uniform(0.3, 0.7) * np.clip(1.25 - distance / reach, 0.35, 1)
+        width = rng.uniform(0.25, 0.55) * np.clip(1.25 - distance / reach, 0.35, 1)
         along = np.clip((reach - distance) / (0.5 * reach), 0, 1)
         along = along * np.clip(distance / (0.5 * radius), 0, 1)
         line = np.exp(-((across / width) ** 2)) * along * (np.abs(turned) < 1.2)
@@ -153,7 +155,7 @@ def _distortion(
     """Lines that converge on a point without a mass."""
     lines = _spicules(rng, look.size_mm / 2, y, x, rng.integers(10, 18), 0.6)
     centre = 0.2 * np.exp(-((np.hypot(x, y) / (0.25 * look.size_mm)) ** 2))
-    return look.contrast * (lines + centre)
+    return 0.8 * look.contrast * (lines + centre)
 
 
 def _density(

@@ -15,7 +15,7 @@ from beam_pipelines.phantom_anatomy import (
 from beam_pipelines.phantom_lesions import add_layer, blurred, draw_lesion, visible_box
 from beam_pipelines.phantom_noise import keyed_generator
 from beam_pipelines.phantom_outline import Body, Outline, draw_outline
-from beam_pipelines.phantom_plan import PlannedLesion
+from beam_pipelines.phantom_plan import PlannedLesion, draw_harmless
 
 LABEL_SHARE = 0.6  # of images carry a burnt-in view label
 LABEL_LEVEL = 0.9
@@ -73,6 +73,9 @@ def draw_picture(
         for lesion in lesions
         if lesion.side == side
     )
+    for harmless in draw_harmless(keyed_generator(seed, *key, "harmless"), side):
+        found = _draw_lesion(seed, (*key, "harmless"), harmless, outline, side, view, size)
+        add_layer(image, found.layer, found.corner)
     for lesion in drawn:
         add_layer(image, lesion.layer, lesion.corner)
     rng = keyed_generator(seed, *key, "noise")
@@ -115,14 +118,21 @@ def lesion_place(lesion: PlannedLesion, outline: Outline, view: str) -> tuple[fl
     """Centre (x, y) in mm: as far from the nipple in both views, as radiologists measure it."""
     nipple_x, nipple_y = outline.nipple
     margin = 0.5 * lesion.look.size_mm + 6.0
-    x = max(margin + 2, nipple_x * (1 - lesion.forward))
-    inside = outline.rows_mm[outline.width > x + margin]
-    if outline.pectoral:
-        top, bottom = outline.pectoral
-        inside = inside[x > top * (1 - inside / bottom) + margin]
+    muscle = _muscle_width(outline, nipple_y)
+    x = float(np.clip(nipple_x * (1 - lesion.forward), muscle + margin + 1, nipple_x - margin - 1))
+    rows = outline.rows_mm
+    inside = rows[(outline.width > x + margin) & (x > _muscle_width(outline, rows) + margin)]
     lateral = lesion.lateral[view]
     edge = inside.min() if lateral < 0 else inside.max()
     return x, float(nipple_y + abs(lateral) * (edge - nipple_y))
+
+
+def _muscle_width(outline: Outline, y_mm: np.ndarray | float) -> np.ndarray:
+    """The pectoral muscle's border at a height, 0 where there is none."""
+    if outline.pectoral is None:
+        return np.zeros_like(y_mm, dtype=float)
+    top, bottom = outline.pectoral
+    return np.maximum(0.0, top * (1 - np.asarray(y_mm) / bottom))
 
 
 def _with_noise(

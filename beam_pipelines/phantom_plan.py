@@ -42,9 +42,15 @@ BENIGN_MORPHOLOGY = {"pleomorphic": 0.25, "linear": 0.05, "round": 0.70}
 SIZE_MM = {"malignant": (13.5, 0.30), "benign": (11.0, 0.33), "uncertain": (11.5, 0.33)}
 SMALLEST_MM, LARGEST_MM = 6.0, 24.0
 # Tumour against fat: 0.844 - 0.456 per cm at 20 keV (Johns and Yaffe, Phys Med Biol 32:675, 1987);
-# a display range of 0.9 for 5 cm of fat against gland (0.346 per cm), and 1.5 times that for the
-# manufacturers' local contrast enhancement.
-CONTRAST_PER_MM = 0.0388 * 0.52 * 1.5
+# a display range of 0.9 for 5 cm of fat against gland (0.346 per cm). Doubled twice over: for the
+# manufacturers' local contrast enhancement, and because minutes of training must be enough to
+# learn these lesions: most are plain to the eye, more so than a screening population's.
+CONTRAST_PER_MM = 0.0388 * 0.52 * 2.4
+CONTRAST_RANGE = {
+    "malignant": (0.48, 0.80),
+    "benign": (0.32, 0.60),
+    "uncertain": (0.32, 0.60),
+}
 SUBTLE_SHARE = 0.18
 SECOND_LESION_SHARE = 0.25
 PRIOR_EPISODE_SHARE = 0.12
@@ -66,30 +72,14 @@ ODD_SHOTS = (
 )
 ASSESSMENT_STUDY_SHARE = 0.2  # of recalled women have an image of the assessment too
 DAYS_TO_ASSESSMENT = 18
-# One mark of the case is written this way; None: as it should be.
+# One mark of the case (or its NBSS) is written this way; None: as it should be. Every fourth case
+# has no boxes, so every fourth place is None.
 QUIRKS = (
-    None,
-    "unlinked",
-    None,
-    "both_sides",
-    "linked_two",
-    None,
-    "swapped_corners",
-    None,
-    "null_corners",
-    "decimal_corners",
-    None,
-    "outside",
-    None,
-    "partly_outside",
-    "flag_names",
-    None,
-    "unset_flags",
-    None,
-    "no_site",
-    "unknown_side",
-    None,
-    "no_mark_id",
+    *(None, "unlinked", "swapped_corners", None),
+    *("linked_two", "null_corners", "both_sides", None),
+    *("decimal_corners", "outside", "flag_names", None),
+    *("partly_outside", "unset_flags", None, None),
+    *("no_site", "no_mark_id", "unknown_side", None),
 )
 SITES = ("adde", "jarv", "stge")
 VIEWS = (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))
@@ -327,7 +317,7 @@ def _plan_lesion(
     size = float(np.clip(median * np.exp(rng.normal(0, spread)), SMALLEST_MM, LARGEST_MM))
     faint = 0.45 if interval or rng.uniform() < SUBTLE_SHARE else 1.0
     contrast = CONTRAST_PER_MM * size * np.exp(rng.normal(0, 0.2))
-    contrast = float(np.clip(contrast, 0.28, 0.52)) * faint
+    contrast = float(np.clip(contrast, *CONTRAST_RANGE[pathology])) * faint
     if kind == CALCIFICATION:
         present = rng.uniform() < (0.85 if malignant else 0.5)
         contrast = present * faint * float(rng.uniform(0.13, 0.28 if malignant else 0.22))
@@ -354,6 +344,34 @@ def _plan_lesion(
     )
 
 
+def draw_harmless(rng: np.random.Generator, side: str) -> tuple[PlannedLesion, ...]:
+    """What any image may show and nobody marks: lone calcifications, a lymph node, a shadow of
+    superimposed tissue. They keep normal patches from being recognisable by their emptiness."""
+    return tuple(
+        PlannedLesion(
+            side=side,
+            number=str(place),
+            pathology="normal",
+            look=LesionLook(
+                kind, margin, "round", float(rng.uniform(*size)), contrast, specks, 0.5
+            ),
+            forward=float(rng.uniform(0.15, 0.85)),
+            lateral=dict.fromkeys(("CC", "MLO"), float(rng.uniform(-0.8, 0.8))),
+            conspicuity="",
+            evidence="",
+        )
+        for place, (share, kind, margin, size, contrast, specks) in enumerate(HARMLESS)
+        if rng.uniform() < share
+    )
+
+
+# Share of images, kind, margin, range of sizes (mm), contrast, calcifications.
+HARMLESS = (
+    (0.30, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 1),
+    (0.25, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 3),
+    (0.15, MASS, "well_defined", (5.0, 8.0), 0.22, 0),
+    (0.30, MASS, "ill_defined", (7.0, 14.0), 0.18, 0),
+)
 EVIDENCE = {
     "surgery": 0.45,
     "biopsy_wide": 0.25,
