@@ -10,8 +10,10 @@ A program is::
 Heavy imports happen after the flags are parsed, so that `--help` and a refused command are quick.
 """
 
+import csv
 import dataclasses
 import importlib
+import io
 import sys
 import types
 import typing
@@ -25,6 +27,8 @@ from cgan_tf.errors import UserError
 from cgan_tf.progress import separate_native_stderr
 
 Config = TypeVar("Config")
+
+flags.disclaim_key_flags()  # the flags are the program's own, so that its --help lists them
 
 
 def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
@@ -67,7 +71,7 @@ def flags_text(config: Any) -> str:
         elif name == "beam":
             lines += [f"--{name}={item}" for item in value]
         elif kind is tuple:
-            lines.append(f"--{name}={','.join(value)}")
+            lines.append(f"--{name}={_comma_list(value)}")
         else:
             lines.append(f"--{name}={value}")
     return "\n".join(lines) + "\n"
@@ -117,7 +121,20 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
         except KeyboardInterrupt:
             _exit(130, f"{program}: interrupted; run the same command again to go on")
 
-    app.run(main)
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            _exit(2, f"{program}: {' '.join(str(error).split())}; see --help")
+
+    app.run(main, flags_parser=parse)
+
+
+def _comma_list(values: tuple[str, ...]) -> str:
+    """Values as absl's list flags read them: a value that holds a comma is quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def _exit(code: int, message: str) -> typing.NoReturn:
