@@ -23,6 +23,7 @@ from cgan_tf.errors import UserError  # noqa: E402
 
 _CHUNK_BYTES = 1 << 16
 _BUCKETS = 16
+_ERROR = "error of the work"
 _DEFAULTS = ("--runner=FnApiRunner",)
 
 Item = dict[str, Any]
@@ -59,31 +60,50 @@ def run_work(
 ) -> list[Item]:
     """Applies a picklable function to every item; the results come in no particular order.
 
-    Items and results are kept as `name`-*.jsonl in `directory`.
+    Items and results are kept as `name`-* in `directory`. What the function raises as `OSError`
+    or `UserError` (a full disk, say) comes out as one `UserError`.
     """
     path = os.path.join(directory, f"{name}-items.jsonl")
     places = _write_items(path, items)
     if not places:
         return []
     results = os.path.join(directory, f"{name}-results")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with beam.Pipeline(options=options) as pipeline:
-            _ = (
-                pipeline
-                | "Places" >> beam.Create(places)
-                | "SpreadPlaces" >> beam.Reshuffle()
-                | "ReadItems" >> beam.FlatMap(_read_items)
-                | "SpreadItems" >> beam.Reshuffle()
-                | "Work" >> beam.ParDo(_Work(function))
-                | "Collect" >> beam.GroupByKey()
-                | "WriteResults" >> beam.MapTuple(_WriteResults(results))
-            )
+    _run(function, places, results, options)
     found = []
     for file in files.file_names(results):
         if not file.startswith("."):
             found += json.loads(files.read_bytes(os.path.join(results, file)))
+    errors = [result[_ERROR] for result in found if _ERROR in result]
+    if errors:
+        raise UserError(errors[0])
     return found
+
+
+def _run(
+    function: Callable[[Item], Item],
+    places: list[tuple[str, int, int]],
+    results: str,
+    options: PipelineOptions,
+) -> None:
+    files.remove_directory(results)  # of an earlier, interrupted run
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with beam.Pipeline(options=options) as pipeline:
+                _ = (
+                    pipeline
+                    | "Places" >> beam.Create(places)
+                    | "SpreadPlaces" >> beam.Reshuffle()
+                    | "ReadItems" >> beam.FlatMap(_read_items)
+                    | "SpreadItems" >> beam.Reshuffle()
+                    | "Work" >> beam.ParDo(_Work(function))
+                    | "Collect" >> beam.GroupByKey()
+                    | "WriteResults" >> beam.MapTuple(_WriteResults(results))
+                )
+    except RuntimeError as error:
+        if "KeyboardInterrupt" in str(error):  # Beam wraps what stops its work
+            raise KeyboardInterrupt from error
+        raise
 
 
 class _Work(beam.DoFn):
@@ -91,7 +111,11 @@ class _Work(beam.DoFn):
         self.function = function
 
     def process(self, line: str) -> Iterator[tuple[int, str]]:
-        yield len(line) % _BUCKETS, json.dumps(self.function(json.loads(line)))
+        try:
+            result = self.function(json.loads(line))
+        except (OSError, UserError) as error:
+            result = {_ERROR: str(error)}
+        yield len(line) % _BUCKETS, json.dumps(result)
 
 
 class _WriteResults:

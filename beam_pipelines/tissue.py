@@ -31,8 +31,7 @@ def breast_mask(grey: np.ndarray) -> np.ndarray:
     height, width = grey.shape
     shrink = max(1, round(max(height, width) / _WORKING_SIDE))
     size = (max(1, width // shrink), max(1, height // shrink))
-    small = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    mask = _breast_component(_log_otsu(small))
+    mask = _breast_component(_log_otsu(cv2.resize(grey, size, interpolation=cv2.INTER_AREA)))
     covered = float(mask.mean())
     if not _SMALLEST <= covered <= _LARGEST:
         raise Rejected(Reason.IMPLAUSIBLE_TISSUE_MASK, f"{covered:.1%} of the image")
@@ -72,7 +71,8 @@ def valid_windows(integral: np.ndarray, side: int, min_tissue: float) -> np.ndar
 
 
 def _log_otsu(small: np.ndarray) -> np.ndarray:
-    logarithm = np.log1p((small + 1.0) * (0.5 * _LEVELS))
+    # Blurred after the logarithm: before it, the breast's edge would move outwards by a pixel.
+    logarithm = cv2.GaussianBlur(np.log1p((small + 1.0) * (0.5 * _LEVELS)), (0, 0), 1.0)
     scaled = cv2.normalize(logarithm, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     return cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
 

@@ -239,7 +239,7 @@ def test_an_interrupted_run_goes_on_with_what_was_cut(tree, tmp_path, monkeypatc
 
     real = patch_job.cut_image
     monkeypatch.setattr(patch_job, "cut_image", interrupt)
-    with pytest.raises(BaseException):  # noqa: B017, PT011 - Beam wraps what the work raises
+    with pytest.raises(KeyboardInterrupt):
         make_patches(_config(tree, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
     make_patches(_config(tree, tmp_path / "out"))
@@ -309,6 +309,15 @@ def test_work_gives_one_result_an_item(tmp_path):
     results = run_work(_double, items, str(tmp_path), "double", beam_options(()))
     assert sorted(result["value"] for result in results) == list(range(0, 10000, 2))
     assert run_work(_double, [], str(tmp_path), "none", beam_options(())) == []
+
+
+def _full_disk(item):
+    raise OSError(28, "No space left on device", f"/out/{item['value']}")
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="No space left on device: '/out/1'"):
+        run_work(_full_disk, [{"value": 1}], str(tmp_path), "full", beam_options(()))
 
 
 # The program
