@@ -63,8 +63,10 @@ class ClassifierTraining:
         from cgan_tf.patch_sets import PatchSet
 
         self.config = config
-        tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
+        if config.intra_op_threads:
+            tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        if config.inter_op_threads:
+            tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
         self.pools = classifier_data.training_pools(config)
         self.validation, self.labels = patch_pools.evaluation_pool(
             PatchSet(config.patches_dir), "validation"

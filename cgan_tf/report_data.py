@@ -82,17 +82,22 @@ def read_table(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def read_losses(directory: Path) -> dict[str, np.ndarray]:
-    """The numeric columns of a training's metrics.csv, and its phases, as arrays [rows]."""
-    rows = read_table(directory / "metrics.csv")
-    columns = {}
-    for name in rows[0] if rows else ():
-        values = [row[name] for row in rows]
-        try:
-            columns[name] = np.array([float(value) for value in values])
-        except ValueError:
-            columns[name] = np.array(values)
-    return columns
+def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
+    """By task: the columns of a GAN's metrics.csv, numeric where they can be, as arrays [rows]."""
+    curves = {}
+    for directory in directories:
+        task = str(read_json(Path(directory) / "run.json").get("flags", {}).get("task", directory))
+        rows = read_table(Path(directory) / "metrics.csv")
+        if rows and "step" in rows[0]:
+            curves[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}
+    return curves
+
+
+def _column(values: list[str]) -> np.ndarray:
+    try:
+        return np.array([float(value) for value in values])
+    except ValueError:
+        return np.array(values)
 
 
 def _read_evaluation(directory: Path) -> ScoredTest:

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+PLOT_SCALE = 0.63  # pixels on the page for a pixel of a plot, which is drawn for dense screens
+
 STYLE = """
 :root { --ink: #1d1d1f; --soft: #5f6368; --rule: #d9d7d2; --accent: #9a3b26; --paper: #fff; }
 * { box-sizing: border-box; }
@@ -27,14 +29,16 @@ p { max-width: 46rem; margin: .5rem 0; }
 figure { margin: 1.2rem 0; }
 figure > img { display: block; max-width: 100%; height: auto; }
 figcaption { margin-top: .5rem; }
-.pairs { display: grid; gap: .6rem; margin: .4rem 0 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); }
+.pairs { display: grid; gap: .9rem 1.6rem; margin: .4rem 0 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .pairs img { display: block; width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
   margin: .6rem 0; min-width: 50%; }
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1px solid var(--ink); }
-th, td { padding: .32rem 1.1rem .32rem 0; vertical-align: top; }
+th, td { padding: .32rem 1.1rem .32rem 0; vertical-align: bottom; }
+td { white-space: nowrap; }
+th:last-child, td:last-child { padding-right: 0; }
 th:not(:first-child), td:not(:first-child) { text-align: right; }
 td { border-bottom: 1px solid var(--rule); }
 tr:last-child td { border-bottom: 1px solid var(--ink); }
@@ -47,7 +51,7 @@ footer { margin-top: 3rem; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, h3 { break-after: avoid; } figure, tr, .pairs img, .facts div { break-inside: avoid; }
-  .pairs { grid-template-columns: repeat(3, 1fr); }
+  .pairs { grid-template-columns: repeat(2, 1fr); }
   details:not([open]) { display: none; }
   @page { margin: 16mm; }
 }
@@ -115,8 +119,10 @@ def picture(png: bytes, alternative: str) -> str:
 
 
 def figure(png: bytes, caption: str) -> str:
-    """A plot and its caption."""
-    return f"<figure>{picture(png, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+    """A plot and its caption; text in every plot comes out at the same size."""
+    width = round(int.from_bytes(png[16:20]) * PLOT_SCALE)  # the width in a PNG's header
+    image = picture(png, caption).replace("<img ", f'<img width="{width}" ', 1)
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def gallery(pictures: Sequence[tuple[bytes, str]]) -> str:

@@ -46,10 +46,10 @@ def tsne(features: np.ndarray, seed: int) -> np.ndarray:
     """Features [n, d] to a map float [n, 2]: the first 50 principal components, then t-SNE."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     components = min(PCA_COMPONENTS, *features.shape)
-    reduced = PCA(components, svd_solver="full", random_state=seed).fit_transform(
-        features.astype(np.float64)
-    )
+    reduced = PCA(components, svd_solver="full").fit_transform(features.astype(np.float64))
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    with threadpool_limits(limits=1):  # the map must not depend on the number of cores
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)

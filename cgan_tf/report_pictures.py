@@ -14,6 +14,7 @@ from cgan_tf.records import PatchRecord
 
 SHOWN_PX = 192  # a smaller patch is enlarged by a whole factor up to about this side
 GAP_PX = 4
+WIDE_GAP_PX = 16  # sets the lesion channel apart from the pair
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,10 +70,11 @@ def enlarge(levels: np.ndarray) -> np.ndarray:
 
 
 def encode(views: Sequence[np.ndarray]) -> bytes:
-    """Views side by side on white, as a grey PNG."""
+    """Views side by side on white, as a grey PNG; a third one stands apart."""
     side = len(views[0])
-    strip = np.full((side, len(views) * side + (len(views) - 1) * GAP_PX), 255, np.uint8)
-    for place, view in enumerate(views):
-        start = place * (side + GAP_PX)
-        strip[:, start : start + side] = view
+    blank = [np.full((side, gap), 255, np.uint8) for gap in (GAP_PX, WIDE_GAP_PX)]
+    parts = [views[0]]
+    for gap, view in zip(blank, views[1:], strict=False):
+        parts += [gap, view]
+    strip = np.concatenate(parts, axis=1)
     return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()

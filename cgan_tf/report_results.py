@@ -1,0 +1,184 @@
+"""Report sections that hold results: Table 1, ROC curves, the map, effects, training curves."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cgan_tf import report_figures, report_html, report_map
+from cgan_tf.config import ReportConfig
+from cgan_tf.report_data import ScoredTest, read_features, read_table
+from cgan_tf.report_table import (
+    PAPER_NOTES,
+    TableRow,
+    format_p,
+    format_probability,
+)
+
+
+def table_1(rows: Sequence[TableRow]) -> str:
+    headings = (
+        "Training regime", "AUC (95% interval)", "Paper's AUC", "Difference (95% interval)",
+        "p, DeLong", "Paper's p", "Holm", "p, by patient", "Holm",
+    )  # fmt: skip
+    return report_html.section(
+        "Table 1. Classification of real test patches",
+        report_html.table(headings, [_table_1_cells(row) for row in rows]),
+        _by_lesion(rows),
+        report_html.notes(
+            [
+                *PAPER_NOTES,
+                "Intervals of the AUC and of the difference are by patient. Benign patches are in "
+                "no test set. Our figures and the paper's can be compared only where the data are "
+                "the paper's.",
+            ]
+        ),
+    )
+
+
+def curves(evaluations: Sequence[ScoredTest]) -> str:
+    patches = evaluations[0].metrics["patches"]
+    return report_html.section(
+        "ROC curves",
+        report_html.figure(
+            report_figures.roc_figure(evaluations),
+            f"ROC curves on {patches['malignant']:,} malignant and {patches['normal']:,} normal "
+            f"real patches of {evaluations[0].metrics['clients']:,} women; the AUC in brackets.",
+        ),
+    )
+
+
+def feature_map(config: ReportConfig, baseline: ScoredTest) -> str:
+    features, groups, topped_up = report_map.map_groups(
+        read_features(baseline), baseline.classes, config.tsne_per_class, config.seed
+    )
+    if len(features) < 10:
+        return ""
+    extra = (
+        "Validation had too few patches; from the test split come "
+        + ", ".join(f"{count:,} {group}" for group, count in topped_up.items())
+        + ". "
+        if topped_up
+        else ""
+    )
+    caption = (
+        "t-SNE of the last feature layer of the baseline classifier, trained on real patches only, "
+        "in the paper's colours. Real patches are drawn from the validation split. "
+        f"{extra}Distances between groups in such a map are no measure of overlap. (The paper's "
+        "map shows 2,000 normal patches of a validation set that it says has 1,000.)"
+    )
+    points = report_map.tsne(features, config.seed)
+    return report_html.section(
+        "Figure 4. Real and synthetic patches in feature space",
+        report_html.figure(report_figures.tsne_figure(points, groups), caption),
+    )
+
+
+def effect(baseline: ScoredTest) -> str:
+    effects = baseline.metrics["synthetic"]
+    if not effects:
+        return ""
+    scores = read_table(baseline.directory / "synthetic_scores.csv")
+    shifts, rows = {}, []
+    for effect in effects.values():
+        members = [
+            r for r in scores if (r["task"], r["split"]) == (effect["task"], effect["split"])
+        ]
+        name = f"{effect['task']} ({effect['split']})"
+        shifts[name] = (
+            np.array([float(row["source_logit"]) for row in members]),
+            np.array([float(row["logit"]) for row in members]),
+        )
+        rows.append(
+            (
+                name,
+                f"{effect['patches']:,}",
+                signed(effect["mean_logit_before"]),
+                signed(effect["mean_logit_after"]),
+                signed(effect["mean_change"]),
+                f"{effect['as_intended']:.0%}",
+            )
+        )
+    headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
+    return report_html.section(
+        "What the baseline classifier makes of it",
+        report_html.table(headings, rows),
+        report_html.figure(
+            report_figures.shift_figure(shifts),
+            "Logits of the source patches and of the synthetic ones under the baseline, which has "
+            "seen no synthetic patch; vertical lines are means. Removal should lower the logit, "
+            "synthesis raise it. Sets of the training split start from patches that the baseline "
+            "was trained on.",
+        ),
+    )
+
+
+def training(evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]) -> str:
+    """Validation AUCs and schedules of the classifiers; losses of the GANs."""
+    parts = [
+        report_html.figure(
+            report_figures.training_figure(evaluations),
+            "Classifiers: exact AUC on the validation split (a ring marks the weights that were "
+            "kept) and the share of synthetic samples.",
+        )
+    ]
+    if curves:
+        parts.append(
+            report_html.figure(
+                report_figures.loss_figure(curves),
+                "GAN losses; the shaded band is the fade-in of the full resolution.",
+            )
+        )
+    return report_html.section("Training", *parts)
+
+
+def _table_1_cells(row: TableRow) -> list[str]:
+    name, auc = row.evaluation.name, row.evaluation.metrics["auc"]["overall"]
+    paper = "–" if row.paper_auc is None else f"{row.paper_auc:.3f}"
+    first = [name, auc_and_interval(auc), paper]
+    if row.plain is None or row.by_patient is None:
+        return [*first, *"–" * 6]
+    low, high = row.by_patient.low, row.by_patient.high
+    reach = "undefined" if math.isnan(low) else f"{signed(low, 3)} to {signed(high, 3)}"
+    return [
+        *first,
+        f"{signed(row.by_patient.difference, 3)} ({reach})",
+        format_p(row.plain),
+        row.paper_p or "–",
+        format_probability(row.plain_holm),
+        format_p(row.by_patient),
+        format_probability(row.by_patient_holm),
+    ]
+
+
+def _by_lesion(rows: Sequence[TableRow]) -> str:
+    cells = []
+    for row in rows:
+        metrics = row.evaluation.metrics
+        sensitivity = metrics["sensitivity"]
+        cells.append(
+            (
+                row.evaluation.name,
+                auc_and_interval(metrics["auc"]["mass"]),
+                auc_and_interval(metrics["auc"]["calcification"]),
+                "undefined" if sensitivity is None else f"{sensitivity:.1%}",
+            )
+        )
+    headings = (
+        "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
+        "Sensitivity at 90% specificity",
+    )  # fmt: skip
+    return report_html.table(headings, cells)
+
+
+def auc_and_interval(auc: dict[str, Any]) -> str:
+    if auc["auc"] is None:
+        return auc["note"]
+    low, high = auc["low_by_patient"], auc["high_by_patient"]
+    interval = "interval undefined" if low is None else f"{low:.3f}–{high:.3f}"
+    return f"{auc['auc']:.3f} ({interval})"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")

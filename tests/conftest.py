@@ -1,0 +1,11 @@
+"""What several test modules share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def toy_experiment(tmp_path_factory):
+    """A finished experiment on toy patches; tests read it and never write into it."""
+    from tests.toy_experiment import write_toy_experiment
+
+    return write_toy_experiment(tmp_path_factory.mktemp("experiment"))

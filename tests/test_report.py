@@ -1,0 +1,265 @@
+"""The report: self-contained, escaped, and saying what the evaluations say."""
+
+import base64
+import dataclasses
+import html.parser
+import json
+import math
+import re
+import shutil
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgan_tf import report_account, report_html, report_map, report_pictures
+from cgan_tf.config import ReportConfig
+from cgan_tf.errors import UserError
+from cgan_tf.patch_sets import PatchSet
+from cgan_tf.report_data import read_evaluations
+from cgan_tf.report_page import write_report
+from cgan_tf.report_table import format_p, format_probability, table_rows
+from cgan_tf.statistics import delong_test
+from tests.toy_experiment import SETS
+
+HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
+
+
+@pytest.fixture(scope="module")
+def config(toy_experiment, tmp_path_factory):
+    root = tmp_path_factory.mktemp("report")
+    gan = root / "gan_mass"
+    gan.mkdir()
+    (gan / "run.json").write_text(json.dumps({"flags": {"task": HOSTILE}}))
+    rows = ["step,phase,alpha,loss_d,loss_g,seconds"]
+    rows += [f"{i},{'fade_in' if 4 < i < 8 else 'full'},1,{2 / i},{i},0" for i in range(1, 20)]
+    (gan / "metrics.csv").write_text("\n".join(rows) + "\n")
+    return ReportConfig(
+        evaluations=tuple(str(toy_experiment / f"evaluation_{n}") for n in ("baseline", "mixed")),
+        patches_dir=str(toy_experiment / "patches"),
+        synthetic_dirs=tuple(str(toy_experiment / name) for name in SETS),
+        showcase_dirs=(str(toy_experiment / "calcification"),),
+        showcase_patches_dir=str(toy_experiment / "patches"),
+        gan_dirs=(str(gan),),
+        output=str(root / "deep" / "report.html"),
+        title=HOSTILE,
+        notice=f"A phantom. {HOSTILE}",
+        tsne_per_class=12,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(config):
+    write_report(config)
+    return Path(config.output).read_text(encoding="utf-8")
+
+
+class _Reader(html.parser.HTMLParser):
+    """Collects tags, attributes and text; fails on what is left open."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_page_needs_nothing_from_outside(page):
+    reader = _Reader(page)
+    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    sources = [value for _, name, value in reader.attributes if name in ("src", "href")]
+    assert sources
+    assert all(value.startswith("data:image/png;base64,") for value in sources)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_every_string_from_data_is_escaped(page):
+    assert HOSTILE not in page
+    text = " ".join(_Reader(page).text)
+    assert text.count(HOSTILE) >= 3  # title element, heading, notice
+
+
+def test_pictures_open(page):
+    images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    assert len(images) == 4 * 6 + 8 + 5  # sets, showcase, plots
+    for image in images:
+        levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
+        assert levels.std() > 1
+
+
+def test_page_says_what_the_evaluations_say(page, config):
+    text = re.sub(r"\s+", " ", " ".join(_Reader(page).text))
+    baseline, mixed = read_evaluations(config.evaluations)
+    for evaluation in (baseline, mixed):
+        assert f"{evaluation.metrics['auc']['overall']['auc']:.3f}" in text
+    assert "50% w/ decay" in text
+    plain = delong_test(baseline.labels, mixed.logits, baseline.logits)
+    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.clients)
+    assert format_p(plain) in text
+    assert format_p(clustered) in text
+    effect = baseline.metrics["synthetic"]["removal_test"]  # held out comes before training
+    assert f"{effect['mean_logit_before']:+.2f}".replace("-", "−") in text
+    for words in ("0.829", "0.846", "p < 1e-8 for 50%", "50% · 50% · 50%", "held-out"):
+        assert words in text
+    for flag in ("--synthetic_fraction=0.5", "--learning_rate=0.003", "--batch_norm=batch"):
+        assert flag in text
+
+
+def test_the_same_inputs_give_the_same_page(page, config, tmp_path):
+    again = dataclasses.replace(config, output=str(tmp_path / "again.html"))
+    write_report(again)
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+
+
+def test_a_single_evaluation_is_enough(config, tmp_path):
+    alone = dataclasses.replace(
+        config,
+        evaluations=config.evaluations[:1],
+        synthetic_dirs=(),
+        showcase_dirs=(),
+        gan_dirs=(),
+        output=str(tmp_path / "alone.html"),
+    )
+    write_report(alone)
+    assert "Figure 1" not in (tmp_path / "alone.html").read_text(encoding="utf-8")
+
+
+def test_table_1_has_the_papers_figures(config):
+    rows = table_rows(read_evaluations(config.evaluations * 2))
+    assert [row.paper_auc for row in rows] == [0.829, 0.846, 0.829, 0.846]
+    assert [row.paper_p for row in rows] == ["", "1e-4", "", "1e-4"]
+    same = rows[2].by_patient  # the baseline against itself
+    assert (same.difference, same.p_value) == (0, 1)
+    assert rows[1].plain_holm == pytest.approx(min(1, 3 * rows[1].plain.p_value), rel=1e-9)
+    assert rows[1].plain_holm >= rows[1].plain.p_value
+
+
+@pytest.mark.parametrize(
+    ("value", "log_value", "text"),
+    [
+        (0.5512, None, "0.55"),
+        (0.104, None, "0.10"),
+        (0.0312, None, "0.031"),
+        (0.00151, None, "0.0015"),
+        (1.2e-8, None, "1 × 10⁻⁸"),
+        (9.9e-8, None, "1 × 10⁻⁷"),
+        (0.0, -1000 * math.log(10), "1 × 10⁻¹⁰⁰⁰"),
+        (math.nan, None, "undefined"),
+    ],
+)
+def test_probabilities_read_well(value, log_value, text):
+    assert format_probability(value, log_value) == text
+
+
+def test_other_patches_cannot_be_compared(config, tmp_path):
+    shutil.copytree(config.evaluations[1], tmp_path / "other")
+    table = tmp_path / "other" / "scores.csv"
+    table.write_text(table.read_text().replace("test-normal-00000", "test-normal-99999"))
+    with pytest.raises(UserError, match="found others"):
+        read_evaluations((config.evaluations[0], str(tmp_path / "other")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"evaluations": ("nowhere",)}, "expected the manifest of evaluate"),
+        ({"showcase_patches_dir": ""}, "--showcase_patches_dir is required"),
+        ({"synthetic_dirs": ("nowhere",)}, "expected the manifest of synthesize"),
+        ({"gan_dirs": ("nowhere",)}, "nowhere"),
+        ({"output": "/proc/nowhere/report.html"}, "cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line(config, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        write_report(dataclasses.replace(config, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_pairs_show_the_real_patch_on_the_left(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    pairs = report_pictures.example_pairs(toy_experiment / "mass", patches, 4, seed=0)
+    assert len({pair.synthetic.patch_id for pair in pairs}) == 4
+    for pair in pairs:
+        assert pair.source.patch_id == pair.synthetic.source_patch_id
+        strip = cv2.imdecode(np.frombuffer(report_pictures.pair_png(pair), np.uint8), -1)
+        side = strip.shape[0]
+        left = strip[:, :side].astype(float)
+        right = strip[:, side + report_pictures.GAP_PX :][:, :side].astype(float)
+        lesion = strip[:, -side:].astype(float)
+        assert side == 192  # 32 px enlarged by a whole factor
+        assert right.max() > left.max() - 1
+        assert np.corrcoef((right - left).ravel(), lesion.ravel())[0, 1] > 0.9
+        assert np.median(lesion) == pytest.approx(128, abs=1)  # zero is mid-grey
+
+
+def test_map_takes_validation_first_and_says_what_test_adds():
+    rng = np.random.default_rng(0)
+    classes = np.repeat(["normal", "malignant_mass", "malignant_calcification"], [6, 3, 5])
+    features = {
+        "validation": rng.standard_normal((14, 8)),
+        "validation_class": classes,
+        "test": rng.standard_normal((12, 8)),
+        "synthetic": rng.standard_normal((9, 8)),
+        "synthetic_task": np.repeat(["mass", "calcification", "removal"], 3),
+        "synthetic_split": np.array(["train"] * 8 + ["test"]),
+    }
+    test_classes = np.repeat(["normal", "mass", "calcification"], 4)
+    chosen, groups, topped_up = report_map.map_groups(features, test_classes, 5, seed=0)
+    assert topped_up == {"real mass": 2}
+    assert {group: int((groups == group).sum()) for group in groups} == {
+        "real normal": 5, "real calcification": 5, "real mass": 5,
+        "synthetic mass": 3, "synthetic calcification": 3,
+    }  # fmt: skip
+    real_mass = chosen[groups == "real mass"]
+    known = np.concatenate([features["validation"][6:9], features["test"][4:8]])
+    assert all((row == known).all(axis=1).any() for row in real_mass)
+
+
+def test_map_keeps_apart_what_is_apart():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.standard_normal((40, 60)) + 9 * side for side in (0, 1)])
+    points = report_map.tsne(features, seed=0)
+    centres = points[:40].mean(axis=0), points[40:].mean(axis=0)
+    spread = max(points[:40].std(), points[40:].std())
+    assert points.shape == (80, 2)
+    assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
+
+
+def test_ledger_is_added_up():
+    ledger = {
+        "images": {"read": 10, "used": 6, "not_needed": 1, "rejected": {"too_dark": 3}},
+        "marks": {"read": 5, "used": 4, "not_needed": 0, "rejected": {}},
+        "note": "not an account",
+    }
+
+    patches = types.SimpleNamespace(
+        manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
+    )
+    section = report_account.data(patches)
+    assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in section
+    assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in section
+    assert "too dark" in section
+    assert "benign" not in section
+
+
+def test_html_helpers_escape():
+    assert report_html.table(["<a>"], [["<b>"]]).count("&lt;") == 2
+    assert "&lt;" in report_html.details("<a>", "x")
+    assert report_html.section("Empty") == ""
