@@ -61,7 +61,8 @@ def _check_or_start(directory: Path, program: str, config: Any) -> None:
     flags = config_to_dict(config)
     run_file = directory / RUN_FILE
     if not run_file.exists():
-        strangers = sorted(p.name for p in directory.iterdir() if p.name != ".lock")
+        # Hidden files are ours: the lock, or what a killed process had under a temporary name.
+        strangers = sorted(p.name for p in directory.iterdir() if not _is_ours(p.name))
         if strangers:
             raise UserError(
                 f"{directory}: expected an empty directory or a run of {program}, "
@@ -80,6 +81,10 @@ def _check_or_start(directory: Path, program: str, config: Any) -> None:
     ]
     if different:
         raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
+
+
+def _is_ours(name: str) -> bool:
+    return name == ".lock" or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def finish_run(directory: str | Path, program: str, content: dict[str, Any]) -> None:

@@ -29,16 +29,21 @@ def write_shard(path: str | Path, payloads: Iterable[bytes]) -> None:
     """Writes a TFRecord file under a temporary name and renames it."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        for payload in payloads:
-            file.write(frame(payload))
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            for payload in payloads:
+                file.write(frame(payload))
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def read_shard(path: str | Path) -> Iterator[bytes]:
     """The payloads of a TFRecord file, CRCs checked."""
+    places = shard_index(path)
     with Path(path).open("rb") as file:
-        for offset, length in shard_index(path):
+        for offset, length in places:
             yield _read_payload(file, path, offset, length)
 
 
