@@ -77,7 +77,9 @@ def _ridges(rng: np.random.Generator, outline: Outline, shape: tuple[int, int]) 
         ridge = np.exp(-1.6 * np.sqrt(field * field + 0.01))
         total += weight * carrier * (ridge - 0.38)
         carrier = np.clip(0.35 + 1.3 * ridge, 0, 1.5)
-    return (total - total.mean()) / total.std()
+    total = (total - total.mean()) / total.std()
+    # Behind the nipple the strands would crowd into a point.
+    return total * upsample(np.clip((along - 8) / 26, 0.15, 1), shape)
 
 
 def _nipple_coordinates(
