@@ -58,6 +58,7 @@ class ClassifierTraining:
         import tensorflow as tf
 
         from cgan_tf import classifier_data, patch_pools
+        from cgan_tf.models.fused import FusedAdam
         from cgan_tf.models.pretrained import load_weights
         from cgan_tf.models.resnet import PatchClassifier
         from cgan_tf.patch_sets import PatchSet
@@ -75,7 +76,7 @@ class ClassifierTraining:
         keras.utils.set_random_seed(config.seed)
         self.model = PatchClassifier(config.batch_norm, config.precision)
         load_weights(self.model, config.weights)
-        self.optimizer = keras.optimizers.Adam(
+        self.optimizer = FusedAdam(
             config.learning_rate, config.beta_1, config.beta_2, config.epsilon
         )
         self.optimizer.build(self.model.trainable_variables)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from cgan_tf.models.fused import fuse
+
 FEATURES = 2048
 # Mean of ImageNet in blue, green, red: the "caffe" preprocessing that ResNet-50 was published with.
 IMAGENET_MEAN = (103.939, 116.779, 123.68)
@@ -38,8 +40,10 @@ class PatchClassifier(keras.Model):
             raise ValueError(f"batch_norm: expected one of {BATCH_NORM_MODES}, found {batch_norm}")
         self.batch_norm = batch_norm
         with _dtype_policy(precision):
-            self.backbone = keras.applications.ResNet50(
-                include_top=False, weights=None, input_shape=(None, None, 3)
+            self.backbone = fuse(
+                keras.applications.ResNet50(
+                    include_top=False, weights=None, input_shape=(None, None, 3)
+                )
             )
         self.head = keras.layers.Dense(1, dtype="float32", name="logit")
         if batch_norm == "frozen":
