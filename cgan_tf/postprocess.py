@@ -78,9 +78,9 @@ def expand(binary: np.ndarray, radius_px: int) -> np.ndarray:
 
 def smooth(binary: np.ndarray, sigma_px: float) -> np.ndarray:
     """Gaussian filter of a mask, cut at 4 sigma, zeros outside: float32 in [0, 1]."""
-    if sigma_px == 0:
-        return binary.astype(np.float32)
     reach = int(4 * sigma_px + 0.5)
+    if reach == 0:  # less than a pixel
+        return binary.astype(np.float32)
     distance = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * (distance / sigma_px) ** 2)
     kernel /= kernel.sum()

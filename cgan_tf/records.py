@@ -144,6 +144,8 @@ def decode_record(serialised: bytes, where: str) -> PatchRecord:
                 values[name] = feature[name].bytes_list.value[0].decode()
     except IndexError as error:
         raise UserError(f"{where}: feature '{name}' is empty") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: feature '{name}': expected UTF-8 text") from error
     if values["patch_class"] not in PATCH_CLASSES or values["patch"] is None:
         raise UserError(
             f"{where}: expected a patch of {PATCH_CLASSES}, found {values['patch_class']!r}"
@@ -154,7 +156,7 @@ def decode_record(serialised: bytes, where: str) -> PatchRecord:
 def decode_pixels(serialised: bytes, where: str) -> np.ndarray:
     """Only the patch of a record: float32 [size, size] in [-1, 1]."""
     feature = _features(serialised, where)
-    return decode_png(feature["patch"].bytes_list.value[0], "patch", where)
+    return decode_png(b"".join(feature["patch"].bytes_list.value), "patch", where)
 
 
 def decode_patch_id(serialised: bytes, where: str) -> str:
@@ -165,6 +167,8 @@ def decode_patch_id(serialised: bytes, where: str) -> str:
 def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
     """Float image to 16-bit PNG with the levels of feature `name`; out-of-range values clip."""
     span, lowest = _IMAGES[name]
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name}: expected finite values")
     levels = np.rint((np.asarray(image, np.float64) - lowest) / span * LEVELS)
     levels = np.clip(levels, 0, LEVELS).astype(np.uint16)
     # Level 1 with the default filter: a third of level 6's time for 3% more bytes.
@@ -174,7 +178,7 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
 def decode_png(png: bytes, name: str, where: str) -> np.ndarray:
     """16-bit PNG to float32 with the levels of feature `name`."""
     span, lowest = _IMAGES[name]
-    levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
         raise UserError(f"{where}: feature '{name}': expected a 16-bit grey PNG")
     return (levels.astype(np.float32) * np.float32(span / LEVELS) + np.float32(lowest)).clip(
