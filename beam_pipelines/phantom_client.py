@@ -1,12 +1,9 @@
 """All files of one client of the phantom, in memory."""
 
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
-import numpy as np
 from pydicom.dataset import Dataset
 
 from beam_pipelines.phantom_anatomy import IMAGE_SHAPES, SPACINGS_MM
@@ -17,21 +14,26 @@ from beam_pipelines.phantom_dicom import (
     set_unknown_syntax,
     sidecar_bytes,
 )
-from beam_pipelines.phantom_encoding import GreyMapping
-from beam_pipelines.phantom_manufacturers import MANUFACTURERS, Manufacturer, draw_mapping
+from beam_pipelines.phantom_imagedb import Mark, draw_box, imagedb
+from beam_pipelines.phantom_manufacturers import MANUFACTURERS, draw_mapping
+from beam_pipelines.phantom_nbss import nbss
 from beam_pipelines.phantom_noise import keyed_generator
-from beam_pipelines.phantom_omidb import Mark, draw_box, episode_status, imagedb, nbss
 from beam_pipelines.phantom_picture import Picture, draw_picture
 from beam_pipelines.phantom_plan import Client, Episode, PlannedImage, Study
-
-MASK_REDUCTION = 8
+from beam_pipelines.phantom_truth import (
+    episode_row,
+    image_row,
+    lesion_rows,
+    mark_row,
+    truth_archive,
+)
 
 
 def draw_client(seed: int, client: Client, size: str) -> Iterator[tuple[str, bytes]]:
     """Yields (path relative to the root, content) of every file of a client."""
     marks: dict[str, list[Mark]] = {}
     rows: dict[str, list[dict[str, Any]]] = {"images": [], "marks": [], "lesions": []}
-    rows["episodes"] = [_episode_row(client, episode) for episode in client.episodes]
+    rows["episodes"] = [episode_row(client, episode) for episode in client.episodes]
     quirk = client.quirk
     for episode, study, image, picture in _pictures(seed, client, size):
         found = []
@@ -41,7 +43,7 @@ def draw_client(seed: int, client: Client, size: str) -> Iterator[tuple[str, byt
             quirk = None if found else quirk  # one mark of the client has it
         marks[image.sop_uid] = found
         yield from _image_files(seed, client, episode, study, image, picture, size, rows)
-        rows["marks"] += [_mark_row(client, image, mark) for mark in found]
+        rows["marks"] += [mark_row(client, image, mark) for mark in found]
     folder = f"DATA/{client.client_id}"
     columns = IMAGE_SHAPES[size][1]
     yield f"{folder}/IMAGEDB_{client.client_id}.json", _json(imagedb(client, marks, columns))
@@ -116,10 +118,10 @@ def _image_files(
             sidecar = sidecar[: len(sidecar) // 2]
         ending = ".json" if client.older_sidecars else ".dcm.json"
         yield f"DATA/{place}{ending}", sidecar
-    rows["images"].append(_image_row(client, episode, study, image, manufacturer, mapping, picture))
+    rows["images"].append(image_row(client, episode, study, image, manufacturer, mapping, picture))
     if image.purpose == "presentation" and image.shot == "standard":
-        rows["lesions"] += _lesion_rows(client, image, picture)
-        yield f"truth/{client.client_id}/{image.sop_uid}.npz", _truth(picture)
+        rows["lesions"] += lesion_rows(client, image, picture)
+        yield f"truth/{client.client_id}/{image.sop_uid}.npz", truth_archive(picture)
 
 
 def _damaged(dataset: Dataset, damage: str) -> bytes | None:
@@ -160,115 +162,6 @@ def _header(
         thickness_mm=client.body.thickness_mm,
         labelled=picture.labelled,
     )
-
-
-def _truth(picture: Picture) -> bytes:
-    rows, columns = picture.mask.shape
-    small = cv2.resize(
-        picture.mask.astype(np.uint8),
-        (columns // MASK_REDUCTION, rows // MASK_REDUCTION),
-        interpolation=cv2.INTER_AREA,
-    ).astype(bool)
-    arrays: dict[str, np.ndarray] = {
-        "mask": np.packbits(small),
-        "mask_shape": np.array(small.shape),
-    }
-    for place, lesion in enumerate(picture.lesions):
-        arrays[f"layer_{place}"] = lesion.layer.astype(np.float16)
-        arrays[f"corner_{place}"] = np.array(lesion.corner)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def _episode_row(client: Client, episode: Episode) -> dict[str, Any]:
-    return {
-        "client": client.client_id,
-        "episode": episode.episode_id,
-        "kind": episode.kind,
-        "malignant": int(any(item.pathology == "malignant" for item in episode.lesions)),
-        "benign": int(any(item.pathology == "benign" for item in episode.lesions)),
-        "date": episode.date.isoformat(),
-        "status": episode_status(episode),
-        "density": round(client.body.density, 3),
-        "client_quirk": client.quirk or "",
-    }
-
-
-def _image_row(
-    client: Client,
-    episode: Episode,
-    study: Study,
-    image: PlannedImage,
-    manufacturer: Manufacturer,
-    mapping: GreyMapping,
-    picture: Picture,
-) -> dict[str, Any]:
-    raw = image.purpose == "processing"
-    return {
-        "client": client.client_id,
-        "episode": episode.episode_id,
-        "study": study.uid,
-        "event": study.event,
-        "series": image.series_uid,
-        "sop": image.sop_uid,
-        "side": image.side,
-        "view": image.view,
-        "purpose": image.purpose,
-        "shot": image.shot,
-        "damage": image.damage,
-        "manufacturer": manufacturer.name,
-        "syntax": manufacturer.syntax,
-        "voi": "" if raw else mapping.voi,
-        "photometric": manufacturer.raw_photometric if raw else mapping.photometric,
-        "bits": manufacturer.raw_bits if raw else mapping.bits,
-        "lesions": len(picture.lesions),
-        "labelled": int(picture.labelled),
-        "older_sidecar": int(client.older_sidecars),
-    }
-
-
-def _lesion_rows(client: Client, image: PlannedImage, picture: Picture) -> list[dict[str, Any]]:
-    return [
-        {
-            "client": client.client_id,
-            "sop": image.sop_uid,
-            "side": image.side,
-            "view": image.view,
-            "number": drawn.lesion.number,
-            "place": place,
-            "kind": drawn.lesion.look.kind,
-            "pathology": drawn.lesion.pathology,
-            "margin": drawn.lesion.look.margin,
-            "morphology": drawn.lesion.look.morphology,
-            "size_mm": round(drawn.lesion.look.size_mm, 2),
-            "contrast": round(drawn.lesion.look.contrast, 3),
-            "conspicuity": drawn.lesion.conspicuity,
-            "evidence": drawn.lesion.evidence,
-            "x0": drawn.box[0],
-            "y0": drawn.box[1],
-            "x1": drawn.box[2],
-            "y1": drawn.box[3],
-        }
-        for place, drawn in enumerate(picture.lesions)
-    ]
-
-
-def _mark_row(client: Client, image: PlannedImage, mark: Mark) -> dict[str, Any]:
-    return {
-        "client": client.client_id,
-        "sop": image.sop_uid,
-        "mark": mark.mark_id,
-        "linked": ",".join(mark.numbers),
-        "pathology": mark.lesion.pathology,
-        "kind": mark.lesion.look.kind,
-        "conspicuity": mark.lesion.conspicuity,
-        "quirk": mark.quirk or "",
-        "x0": mark.box[0],
-        "y0": mark.box[1],
-        "x1": mark.box[2],
-        "y1": mark.box[3],
-    }
 
 
 def _json(content: dict[str, Any]) -> bytes:

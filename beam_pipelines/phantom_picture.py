@@ -12,10 +12,10 @@ from beam_pipelines.phantom_anatomy import (
     SPACINGS_MM,
     draw_breast,
 )
+from beam_pipelines.phantom_findings import PlannedLesion, draw_harmless
 from beam_pipelines.phantom_lesions import add_layer, blurred, draw_lesion, visible_box
 from beam_pipelines.phantom_noise import keyed_generator
 from beam_pipelines.phantom_outline import Body, Outline, draw_outline
-from beam_pipelines.phantom_plan import PlannedLesion, draw_harmless
 
 LABEL_SHARE = 0.6  # of images carry a burnt-in view label
 LABEL_LEVEL = 0.9

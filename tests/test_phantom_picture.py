@@ -11,6 +11,7 @@ from pydicom.pixels.processing import apply_voi_lut
 
 from beam_pipelines.phantom_dicom import Header, dicom_dataset, file_bytes
 from beam_pipelines.phantom_encoding import display_table, encode_display, raw_values
+from beam_pipelines.phantom_findings import BENIGN_MARGINS, MALIGNANT_MARGINS
 from beam_pipelines.phantom_lesions import (
     CALCIFICATION,
     DISTORTION,
@@ -25,11 +26,7 @@ from beam_pipelines.phantom_manufacturers import MANUFACTURERS, draw_mapping
 from beam_pipelines.phantom_noise import keyed_generator, power_law_field
 from beam_pipelines.phantom_outline import draw_body, draw_outline
 from beam_pipelines.phantom_picture import Picture, draw_picture, lesion_place
-from beam_pipelines.phantom_plan import (
-    BENIGN_MARGINS,
-    MALIGNANT_MARGINS,
-    plan_client,
-)
+from beam_pipelines.phantom_plan import plan_client
 
 SPACING = 0.28
 

@@ -1,28 +1,12 @@
-"""The phantom's JSON: IMAGEDB with the marks, NBSS with the episodes, as OMI-DB has them."""
+"""NBSS_<client>.json of the phantom: episodes, events and lesions, as OMI-DB has them."""
 
-import dataclasses
 import datetime
 from typing import Any
 
-import numpy as np
-
+from beam_pipelines.phantom_findings import PlannedLesion
 from beam_pipelines.phantom_lesions import CALCIFICATION, DISTORTION, MASS, MASS_WITH_CALCIFICATION
-from beam_pipelines.phantom_plan import DAYS_TO_ASSESSMENT, Client, Episode, PlannedLesion, Study
+from beam_pipelines.phantom_plan import DAYS_TO_ASSESSMENT, Client, Episode, written_date
 
-FLAGS = (
-    "ArchitecturalDistortion",
-    "Dystrophic",
-    "FatNecrosis",
-    "FocalAsymmetry",
-    "MilkOfCalcium",
-    "OtherBenignCluster",
-    "PlasmaCellMastitis",
-    "Skin",
-    "SuspiciousCalcifications",
-    "SutureCalcification",
-    "Vascular",
-    "WithCalcification",
-)
 DESCRIPTIONS = {
     MASS: ("MA", "Mass"),
     CALCIFICATION: ("CA", "Calcification only"),
@@ -47,113 +31,6 @@ LESION_OPINIONS = {  # by table: malignant, benign
     "BIOPSYFINE": {"malignant": ("C5", "Cyt malig"), "benign": ("C2", "Cyt benign")},
     "VACUUM": {"malignant": ("E5", "E5"), "benign": ("E2", "E2")},
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Mark:
-    """A box as a radiologist drew it, before any quirk of writing.
-
-    Attributes:
-      box: (x0, y0, x1, y1), x1 and y1 exclusive. numbers: linked NBSS lesions.
-    """
-
-    mark_id: int
-    lesion: PlannedLesion
-    numbers: tuple[str, ...]
-    box: tuple[int, int, int, int]
-    quirk: str | None
-
-
-def imagedb(client: Client, marks: dict[str, list[Mark]], columns: int) -> dict[str, Any]:
-    """IMAGEDB_<client>.json; `marks` by SOP instance UID, `columns` of the images."""
-    studies = {}
-    for episode in client.episodes:
-        for study in episode.studies:
-            studies[study.uid] = _study(client, episode, study, marks, columns)
-    content = {"ClientID": client.client_id, "Site": client.site, "STUDIES": studies}
-    if client.quirk == "no_site":
-        del content["Site"]
-    return content
-
-
-def _study(
-    client: Client,
-    episode: Episode,
-    study: Study,
-    marks: dict[str, list[Mark]],
-    columns: int,
-) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "EpisodeID": episode.episode_id,
-        "StudyDate": _date(client, study.date),
-    }
-    for image in study.images:
-        found = {str(m.mark_id): mark_json(m, columns) for m in marks.get(image.sop_uid, [])}
-        content[image.series_uid] = {image.sop_uid: found or None}
-    if client.odd_keys:
-        content["StudyDescription"] = "Breast Screening"
-        content[study.images[0].series_uid][""] = None
-    return content
-
-
-def mark_json(mark: Mark, columns: int) -> dict[str, Any]:
-    """One mark in OMI-DB's words, its quirk applied."""
-    lesion = mark.lesion
-    x0, y0, x1, y1 = mark.box
-    if mark.quirk == "outside":
-        x0, x1 = x0 + columns, x1 + columns
-    corners: dict[str, Any] = {"X1": str(x0), "Y1": str(y0), "X2": str(x1), "Y2": str(y1)}
-    if mark.quirk == "partly_outside":
-        corners["X1" if x0 < columns // 2 else "X2"] = str(
-            -15 if x0 < columns // 2 else columns + 15
-        )
-    if mark.quirk == "swapped_corners":
-        corners |= {"X1": str(x1), "X2": str(x0)}
-    if mark.quirk == "decimal_corners":
-        corners |= {"X1": f"{x0}.5", "Y2": f"{y1}.5"}
-    if mark.quirk == "null_corners":
-        corners = dict.fromkeys(corners)
-    content: dict[str, Any] = {
-        **corners,
-        "Width": str(x1 - x0),
-        "Height": str(y1 - y0),
-        "MarkID": mark.mark_id,
-        "LesionID": mark.mark_id // 10,
-        "LinkedNBSSLesionNumber": ",".join(mark.numbers),
-        "Mass": 1 if lesion.look.kind in (MASS, MASS_WITH_CALCIFICATION) else None,
-        "MassClassification": None,
-        "BenignClassification": None,
-        "Conspicuity": lesion.conspicuity,
-        **dict.fromkeys(FLAGS),
-    }
-    if mark.quirk == "unlinked":
-        content["LinkedNBSSLesionNumber"] = "UNLINKED"
-    _set_flags(content, lesion)
-    if mark.quirk == "flag_names":
-        content |= {name: name for name in FLAGS if content[name]}
-    if mark.quirk == "unset_flags":
-        content |= {name: "0" for name in FLAGS if not content[name]}
-    if mark.quirk == "no_mark_id":
-        del content["MarkID"]
-    return content
-
-
-def _set_flags(content: dict[str, Any], lesion: PlannedLesion) -> None:
-    look = lesion.look
-    if content["Mass"]:
-        content["MassClassification"] = look.margin
-    if look.kind == MASS_WITH_CALCIFICATION:
-        content["WithCalcification"] = 1
-        if lesion.pathology == "malignant":
-            content["SuspiciousCalcifications"] = 1
-    if look.kind == CALCIFICATION:
-        if lesion.pathology == "malignant" or look.morphology != "round":
-            content["SuspiciousCalcifications"] = 1
-        else:
-            content["OtherBenignCluster"] = 1
-            content["BenignClassification"] = "round_and_punctate"
-    if look.kind == DISTORTION:
-        content["ArchitecturalDistortion"] = 1
 
 
 def nbss(client: Client) -> dict[str, Any]:
@@ -189,8 +66,8 @@ def _episode(client: Client, episode: Episode) -> dict[str, Any]:
         "EpisodeType": _word(client, EPISODE_TYPES[episode.kind]),
         "EpisodeAction": "RR" if not episode.lesions else "ST",
         "EpisodeIsClosed": "Y",
-        "EpisodeOpenedDate": _date(client, opened),
-        "EpisodeClosedDate": _date(client, closed),
+        "EpisodeOpenedDate": written_date(client, opened),
+        "EpisodeClosedDate": written_date(client, closed),
         "IntervalCancerDateOfDiagnosis": None,
         "ActualEpisodeOpenedYear": str(opened.year),
         "PatientAge": client.age,
@@ -212,7 +89,7 @@ def _episode(client: Client, episode: Episode) -> dict[str, Any]:
     content["LESION"] = _lesion_table(client, episode)
     if episode.kind == "interval":
         diagnosed = episode.date + datetime.timedelta(days=400)
-        content["IntervalCancerDateOfDiagnosis"] = _date(client, diagnosed)
+        content["IntervalCancerDateOfDiagnosis"] = written_date(client, diagnosed)
         content["INTERVALCANCER"] = _event(client, episode, "INTERVALCANCER", episode.lesions, 400)
     return content
 
@@ -230,7 +107,7 @@ def _screening(client: Client, episode: Episode) -> dict[str, Any]:
         lesions = [item for item in episode.lesions if item.side == side]
         recalled = bool(lesions) and episode.recalled
         content[side] = {
-            "DateTaken": _date(client, episode.date),
+            "DateTaken": written_date(client, episode.date),
             "EquipmentMakeModel": None,
             "Opinion": ("RM" if recalled else "RN") if not client.text_codes else None,
             "AgeAtScreening": client.age,
@@ -246,7 +123,7 @@ def _screening(client: Client, episode: Episode) -> dict[str, Any]:
 def _event(
     client: Client, episode: Episode, table: str, lesions: tuple[PlannedLesion, ...], days: int
 ) -> dict[str, Any]:
-    date = _date(client, episode.date + datetime.timedelta(days=days))
+    date = written_date(client, episode.date + datetime.timedelta(days=days))
     content: dict[str, Any] = {"L": {}, "R": {}, "dateperformed": date}
     for lesion in lesions:
         content[lesion.side][lesion.number] = _lesion_row(client, table, lesion, date)
@@ -297,20 +174,3 @@ def _lesion_table(client: Client, episode: Episode) -> dict[str, Any]:
 def _word(client: Client, names: tuple[str, str]) -> str:
     """A code, or its text in the copies that have texts."""
     return names[1] if client.text_codes else names[0]
-
-
-def _date(client: Client, date: datetime.date) -> str:
-    return date.strftime("%Y%m%d" if client.compact_dates else "%Y-%m-%d")
-
-
-def draw_box(
-    rng: np.random.Generator, box: tuple[int, int, int, int], shape: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """The true box with a radiologist's looseness, inside the image."""
-    loose = rng.integers(0, max(2, (box[2] - box[0]) // 10), 4)
-    return (
-        max(0, box[0] - int(loose[0])),
-        max(0, box[1] - int(loose[1])),
-        min(shape[1], box[2] + int(loose[2])),
-        min(shape[0], box[3] + int(loose[3])),
-    )

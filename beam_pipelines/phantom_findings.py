@@ -1,0 +1,181 @@
+"""The lesions of the phantom before they are drawn: what, how large, how bright, where, how proven.
+
+Benign and malignant lesions come from overlapping distributions, so that telling them apart is
+possible but not trivial.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from beam_pipelines.phantom_lesions import (
+    CALCIFICATION,
+    DISTORTION,
+    MASS,
+    MASS_WITH_CALCIFICATION,
+    LesionLook,
+)
+
+MALIGNANT_KINDS = {
+    MASS: 0.45,
+    CALCIFICATION: 0.33,
+    MASS_WITH_CALCIFICATION: 0.15,
+    DISTORTION: 0.07,
+}
+BENIGN_KINDS = {MASS: 0.55, CALCIFICATION: 0.45}
+# 81% of spiculated masses at biopsy are malignant, but few circumscribed ones (Liberman et al.,
+# AJR 171:35, 1998): overlapping, never separate.
+MALIGNANT_MARGINS = {"spiculated": 0.50, "ill_defined": 0.38, "well_defined": 0.12}
+BENIGN_MARGINS = {"spiculated": 0.08, "ill_defined": 0.32, "well_defined": 0.60}
+MALIGNANT_MORPHOLOGY = {"pleomorphic": 0.60, "linear": 0.25, "round": 0.15}
+BENIGN_MORPHOLOGY = {"pleomorphic": 0.25, "linear": 0.05, "round": 0.70}
+# Half of screen-detected invasive cancers in the UK are below 15 mm.
+SIZE_MM = {"malignant": (13.5, 0.30), "benign": (11.0, 0.33), "uncertain": (11.5, 0.33)}
+SMALLEST_MM, LARGEST_MM = 6.0, 24.0
+# Tumour against fat: 0.844 - 0.456 per cm at 20 keV (Johns and Yaffe, Phys Med Biol 32:675, 1987);
+# a display range of 0.9 for 5 cm of fat against gland (0.346 per cm). Doubled twice over: for the
+# manufacturers' local contrast enhancement, and because minutes of training must be enough to
+# learn these lesions: most are plain to the eye, more so than a screening population's.
+CONTRAST_PER_MM = 0.0388 * 0.52 * 2.4
+CONTRAST_RANGE = {
+    "malignant": (0.48, 0.80),
+    "benign": (0.32, 0.60),
+    "uncertain": (0.32, 0.60),
+}
+SUBTLE_SHARE = 0.18
+SECOND_LESION_SHARE = 0.25
+UNCERTAIN_SHARE = 0.1  # of benign lesions are B3: neither malignant nor benign
+# Where NBSS says what a lesion is.
+EVIDENCE = {
+    "surgery": 0.45,
+    "biopsy_wide": 0.25,
+    "vacuum": 0.08,
+    "biopsy_fine": 0.07,
+    "components": 0.05,
+    "opinion": 0.10,
+}
+# Share of images, kind, margin, range of sizes (mm), contrast, calcifications.
+HARMLESS = (
+    (0.30, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 1),
+    (0.25, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 3),
+    (0.15, MASS, "well_defined", (5.0, 8.0), 0.22, 0),
+    (0.30, MASS, "ill_defined", (7.0, 14.0), 0.18, 0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedLesion:
+    """A lesion: where NBSS has it, what it is, where it lies.
+
+    Attributes:
+      side, number: of NBSS' LESION table. pathology: malignant, benign or uncertain.
+      forward: 0 at the nipple, 1 at the chest wall. lateral: -1 to 1 across the breast, by view.
+      conspicuity: as in the mark. evidence: which NBSS table says what it is.
+    """
+
+    side: str
+    number: str
+    pathology: str
+    look: LesionLook
+    forward: float
+    lateral: dict[str, float]
+    conspicuity: str
+    evidence: str
+
+
+def plan_lesions(
+    rng: np.random.Generator, kind: str, quirk: str | None
+) -> tuple[PlannedLesion, ...]:
+    """The lesions of a client's last episode; some quirks need two of them at set places."""
+    if kind == "normal":
+        return ()
+    pathology = "benign" if kind == "benign" else "malignant"
+    if pathology == "benign" and rng.uniform() < UNCERTAIN_SHARE:
+        pathology = "uncertain"
+    side = "LR"[int(rng.integers(2))]
+    first = _plan_lesion(rng, side, "1", pathology, kind == "interval")
+    if quirk == "both_sides":
+        other = "benign" if pathology == "malignant" else "malignant"
+        return (first, _plan_lesion(rng, "LR"["RL".index(side)], "1", other, False))
+    if quirk == "linked_two":
+        second = _plan_lesion(rng, side, "2", pathology, False)
+        near = {view: place + 0.05 for view, place in first.lateral.items()}
+        return (first, dataclasses.replace(second, forward=first.forward, lateral=near))
+    if rng.uniform() < SECOND_LESION_SHARE:
+        second = _plan_lesion(rng, side, "2", pathology, kind == "interval")
+        return (first, dataclasses.replace(second, **_far_from(first)))
+    return (first,)
+
+
+def _far_from(lesion: PlannedLesion) -> dict[str, object]:
+    """A place in the same breast away from another lesion."""
+    forward = 0.75 if lesion.forward < 0.5 else 0.3
+    return {"forward": forward, "lateral": {v: -p for v, p in lesion.lateral.items()}}
+
+
+def _plan_lesion(
+    rng: np.random.Generator, side: str, number: str, pathology: str, interval: bool
+) -> PlannedLesion:
+    malignant = pathology == "malignant"
+    kind = _pick(rng, MALIGNANT_KINDS if malignant else BENIGN_KINDS)
+    median, spread = SIZE_MM[pathology]
+    size = float(np.clip(median * np.exp(rng.normal(0, spread)), SMALLEST_MM, LARGEST_MM))
+    faint = 0.45 if interval or rng.uniform() < SUBTLE_SHARE else 1.0
+    contrast = CONTRAST_PER_MM * size * np.exp(rng.normal(0, 0.2))
+    contrast = float(np.clip(contrast, *CONTRAST_RANGE[pathology])) * faint
+    if kind == CALCIFICATION:
+        present = rng.uniform() < (0.85 if malignant else 0.5)
+        contrast = present * faint * float(rng.uniform(0.17, 0.34 if malignant else 0.26))
+    specks = int(rng.integers(8, 26) if malignant else rng.integers(4, 16))
+    look = LesionLook(
+        kind=kind,
+        margin=_pick(rng, MALIGNANT_MARGINS if malignant else BENIGN_MARGINS),
+        morphology=_pick(rng, MALIGNANT_MORPHOLOGY if malignant else BENIGN_MORPHOLOGY),
+        size_mm=size,
+        contrast=contrast,
+        specks=specks,
+        speck_contrast=float(rng.uniform(0.45, 0.85)) * (0.6 if faint < 1 else 1.0),
+    )
+    lateral = float(rng.uniform(-0.6, 0.6))
+    return PlannedLesion(
+        side=side,
+        number=number,
+        pathology=pathology,
+        look=look,
+        forward=float(rng.uniform(0.28, 0.72)),
+        lateral={"CC": lateral, "MLO": float(rng.uniform(-0.6, 0.6))},
+        conspicuity=_conspicuity(rng, look, interval),
+        evidence=_pick(rng, EVIDENCE),
+    )
+
+
+def draw_harmless(rng: np.random.Generator, side: str) -> tuple[PlannedLesion, ...]:
+    """What any image may show and nobody marks: lone calcifications, a lymph node, a shadow of
+    superimposed tissue. They keep normal patches from being recognisable by their emptiness."""
+    return tuple(
+        PlannedLesion(
+            side=side,
+            number=str(place),
+            pathology="normal",
+            look=LesionLook(
+                kind, margin, "round", float(rng.uniform(*size)), contrast, specks, 0.5
+            ),
+            forward=float(rng.uniform(0.15, 0.85)),
+            lateral=dict.fromkeys(("CC", "MLO"), float(rng.uniform(-0.8, 0.8))),
+            conspicuity="",
+            evidence="",
+        )
+        for place, (share, kind, margin, size, contrast, specks) in enumerate(HARMLESS)
+        if rng.uniform() < share
+    )
+
+
+def _conspicuity(rng: np.random.Generator, look: LesionLook, interval: bool) -> str:
+    if interval:
+        return ("Very_subtle", "Occult", "not_recalled")[int(rng.integers(3))]
+    strength = max(look.contrast, 0.5 * look.speck_contrast * (look.kind == CALCIFICATION))
+    return "Obvious" if strength > 0.27 else "Subtle" if strength > 0.15 else "Very_subtle"
+
+
+def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    return list(weights)[int(rng.choice(len(weights), p=list(weights.values())))]
