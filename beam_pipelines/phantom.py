@@ -13,12 +13,14 @@ of lesions.csv), `layer_i` (float16 display values) and `corner_i` (x, y of its 
 """
 
 import concurrent.futures
+import concurrent.futures.process
 import csv
 import io
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,8 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
                 for job in concurrent.futures.as_completed(jobs):
                     job.result()
                     bar.update()
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise UserError("a worker was killed, by lack of memory? --workers=1") from error
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -134,6 +138,7 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
 
 def _start_worker() -> None:
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
 def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
