@@ -5,6 +5,7 @@ is unfinished), metrics.csv, tensorboard/, validation/ (the scores of every vali
 best.weights.h5 and, at the end, manifest.json.
 """
 
+import os
 import shutil
 import signal
 import time
@@ -146,12 +147,12 @@ class ClassifierTraining:
         step = train_step(self.model, self.optimizer, self.state)
         saved_at = time.monotonic()
         label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
-        bar = progress.progress_bar(config.samples, label, "samples", self._seen())
+        seen = self._seen()
+        bar = progress.progress_bar(config.samples, label, "samples", seen)
         with bar, reading_errors():
             for patches, labels in batches:
-                before = self._seen()
+                before, seen = seen, seen + len(labels)
                 step(patches, labels)
-                seen = before + len(labels)
                 bar.update(len(labels))
                 crossed = seen // config.validate_every > before // config.validate_every
                 if crossed or seen == config.samples:
@@ -200,6 +201,8 @@ class ClassifierTraining:
             "drawn": dict(zip(STREAM_NAMES, drawn.tolist(), strict=True)),
             "plan_sha256": plan_checksum(plan),
             "patch_size": len(self.validation.pixels(0)),
+            # Bits depend on the number of threads.
+            "threads": config.intra_op_threads or os.cpu_count(),
         }
         finish_run(self.directory, "train_classifier", content)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)

@@ -71,13 +71,16 @@ def _ledger(ledger: dict[str, Any]) -> list[str]:
                 "yes" if known == account["read"] else f"no: {known:,}",
             )
         )
-        reasons += [
-            (kind, reason.replace("_", " "), f"{count:,}") for reason, count in rejected.items()
-        ]
+        if rejected:
+            listed = sorted(rejected.items(), key=lambda item: -item[1])
+            reasons.append(
+                f"Rejected {kind}: "
+                + " · ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in listed)
+            )
     if not rows:
         return []
     headings = ("Ledger", "Read", "Used", "Not needed", "Rejected", "Adds up")
-    parts = [report_html.table(headings, rows)]
-    if reasons:
-        parts.append(report_html.table(("Rejected", "Reason", "Count"), reasons))
-    return parts
+    return [
+        report_html.table(headings, rows),
+        *(report_html.paragraph(reason, "note") for reason in reasons),
+    ]

@@ -1,5 +1,6 @@
 """What the report reads: evaluations, synthetic sets, loss curves. Nothing is computed here."""
 
+import collections
 import csv
 import dataclasses
 from pathlib import Path
@@ -16,12 +17,15 @@ class ScoredTest:
     """One classifier on the test patches, as `evaluate` left it.
 
     Attributes:
-      directory: of the evaluation. fraction: initial synthetic share, 0 to 1. seed: of the run.
+      directory: of the evaluation. name: as the paper's Table 1 calls the training regime, with
+        the seed where two evaluations have the same.
+      fraction: initial synthetic share, 0 to 1. seed: of the run.
       patch_ids, clients, lesion_types: text [n]. labels: int [n]. logits: float [n].
       metrics: metrics.json. training: the manifest of the classifier.
     """
 
     directory: Path
+    name: str
     fraction: float
     seed: int
     patch_ids: np.ndarray
@@ -31,11 +35,6 @@ class ScoredTest:
     logits: np.ndarray
     metrics: dict[str, Any]
     training: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """As the paper's Table 1 calls it."""
-        return "Baseline" if self.fraction == 0 else f"{self.fraction:.0%} w/ decay"
 
     @property
     def classes(self) -> np.ndarray:
@@ -56,7 +55,13 @@ def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
                 f"{other.directory / 'scores.csv'}: expected the patches of "
                 f"{first.directory / 'scores.csv'}, found others"
             )
-    return evaluations
+    names = collections.Counter(evaluation.name for evaluation in evaluations)
+    return [
+        dataclasses.replace(evaluation, name=f"{evaluation.name}, seed {evaluation.seed}")
+        if names[evaluation.name] > 1
+        else evaluation
+        for evaluation in evaluations
+    ]
 
 
 def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
@@ -105,9 +110,11 @@ def _read_evaluation(directory: Path) -> ScoredTest:
     rows = read_table(directory / "scores.csv")
     flags = manifest["classifier"]["flags"]
     try:
+        fraction = float(flags["synthetic_fraction"])
         return ScoredTest(
             directory=directory,
-            fraction=float(flags["synthetic_fraction"]),
+            name=f"{fraction:.0%} w/ decay" if fraction else "Baseline",
+            fraction=fraction,
             seed=int(flags["seed"]),
             patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
             clients=np.array([row["client_id"] for row in rows], dtype=str),

@@ -111,7 +111,7 @@ def shift_figure(shifts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Logits before and after, one panel per set: distributions with their means."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, len(shifts), figsize=(3 * len(shifts), 2.7), layout="constrained", squeeze=False
+            1, len(shifts), figsize=_row_size(len(shifts)), layout="constrained", squeeze=False
         )
         for axis, (name, (before, after)) in zip(axes[0], shifts.items(), strict=True):
             edges = np.histogram_bin_edges(np.concatenate([before, after]), bins=24)
@@ -132,7 +132,7 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
     """Losses of the GANs, one panel each; a shaded band is the fade-in of the full resolution."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, len(curves), figsize=(3 * len(curves), 2.7), layout="constrained", squeeze=False
+            1, len(curves), figsize=_row_size(len(curves)), layout="constrained", squeeze=False
         )
         for axis, (name, columns) in zip(axes[0], curves.items(), strict=True):
             steps = columns["step"]
@@ -149,6 +149,11 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
         axes[0][0].set_ylabel("loss")
         axes[0][0].legend(fontsize=8)
         return _png(figure)
+
+
+def _row_size(panels: int) -> tuple[float, float]:
+    """Inches of a row of panels: at most the width of the page, so that text keeps its size."""
+    return min(9.0, 3.0 * panels), 2.7
 
 
 def _label(evaluation: ScoredTest) -> str:
