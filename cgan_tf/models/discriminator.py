@@ -41,6 +41,9 @@ class Discriminator(keras.Model):
         self.logits = Dense(CLASSES, "logits", normalise=settings["normalise"])
         self.fade_entry = FadeIn("fade_entry")
 
+    def build(self, images_shape):
+        """Layers build themselves when called (see Generator.build)."""
+
     def call(self, images, phase: str = "full", alpha=None, z=None):
         """Logits [batch, 4], float32.
 

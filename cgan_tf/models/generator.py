@@ -90,6 +90,10 @@ class Generator(keras.Model):
             )
             self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
 
+    def build(self, image_shape, z_shape):
+        """Layers build themselves when called. Keras' own build would trace `call` without state,
+        where the power iterations of a new layer (`SpectralLayer.add_kernel`) are lost."""
+
     def call(self, image, z, phase: str = "full", alpha=None):
         """The lesion channel.
 
