@@ -82,17 +82,14 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
 
 def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
     try:
-        mammogram = dicom.read_mammogram(files.read_bytes(image.path), image.strict)
-        found = mammogram.header
-        if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
-            raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
-        return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm)
-    except Rejected:
-        raise
+        data = files.read_bytes(image.path)
     except OSError as error:
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
-    except Exception as error:  # an attribute of a damaged file may be of any type
-        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+    mammogram = dicom.read_mammogram(data, image.strict)
+    found = mammogram.header
+    if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
+        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
+    return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm)
 
 
 def _marks_inside(image: Image, mammogram: dicom.Mammogram, rejections: list[Rejection]):

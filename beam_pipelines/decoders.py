@@ -15,7 +15,7 @@ _JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
 _JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81))
 _JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91))
 _END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 streams
-_LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
+LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
 
 
 def decode_pixels(dataset: Any) -> np.ndarray:
@@ -51,7 +51,7 @@ def _declared(dataset: Any) -> tuple[int, int, int]:
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     bits = int(dataset.get("BitsAllocated") or 0)
     samples = int(dataset.get("SamplesPerPixel") or 1)
-    if rows * columns > _LARGEST_IMAGE:
+    if rows * columns > LARGEST_IMAGE:
         raise Rejected(Reason.IMAGE_TOO_LARGE, f"{rows}x{columns}")
     if rows < 1 or columns < 1 or bits not in (8, 16) or samples != 1:
         raise Rejected(

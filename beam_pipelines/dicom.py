@@ -4,17 +4,19 @@
 >>> mammogram.grey.min() >= -1
 """
 
+import contextlib
 import dataclasses
 import io
+import logging
 import warnings
-from typing import Any
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pydicom
 
 from beam_pipelines import files
-from beam_pipelines.decoders import decode_pixels
+from beam_pipelines.decoders import LARGEST_IMAGE, decode_pixels
 from beam_pipelines.dicom_header import Header, header_of_dataset, selection_fault
 from beam_pipelines.grey_levels import grey_levels
 from beam_pipelines.rejections import Reason, Rejected
@@ -43,35 +45,44 @@ def read_mammogram(data: bytes, strict: bool = True) -> Mammogram:
     Raises `Rejected` for whatever makes the file unfit, the selection filter of `dicom_header`
     included (`strict` as there).
     """
-    dataset = parse(data)
-    header = header_of_dataset(dataset)
-    fault = selection_fault(header, strict)
-    if fault:
-        raise Rejected(*fault)
-    spacing = _square_spacing(header)
-    return Mammogram(grey_levels(decode_pixels(dataset), dataset), header, spacing)
-
-
-def parse(data: bytes) -> Any:
-    """A pydicom data set from bytes; `Rejected` when it is not one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd values are judged where they are used
-            return pydicom.dcmread(io.BytesIO(data))
-    except Exception as error:  # damaged files raise nearly anything
-        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+    with _quietly_rejecting():
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        header = header_of_dataset(dataset)
+        fault = selection_fault(header, strict)
+        if fault:
+            raise Rejected(*fault)
+        spacing = _square_spacing(header)
+        return Mammogram(grey_levels(decode_pixels(dataset), dataset), header, spacing)
 
 
 def read_header(path: str) -> Header:
     """The header of a file, its pixels unread; `Rejected` when there is none."""
+    with _quietly_rejecting(), files.open_binary(path) as file:
+        return header_of_dataset(pydicom.dcmread(file, stop_before_pixels=True))
+
+
+@contextlib.contextmanager
+def _quietly_rejecting() -> Iterator[None]:
+    """Whatever a file's content raises becomes `Rejected`, and nothing of it is printed.
+
+    pydicom warns with the odd value itself, which may name a person; odd values are judged where
+    they are used.
+    """
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        with files.open_binary(path) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return header_of_dataset(pydicom.dcmread(file, stop_before_pixels=True))
+            yield
+    except Rejected:
+        raise
     except OSError as error:
-        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or "") from error
-    except Exception as error:
+        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or type(error).__name__) from error
+    except Exception as error:  # damaged files raise nearly anything
         raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
+    finally:
+        logger.setLevel(level)
 
 
 def reduce(mammogram: Mammogram, reduction: int, spacing_mm: float) -> Mammogram:
@@ -106,6 +117,8 @@ def _resample(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
     factor = mammogram.spacing_mm / spacing_mm
     old_height, old_width = mammogram.grey.shape
     height, width = max(1, round(old_height * factor)), max(1, round(old_width * factor))
+    if height * width > LARGEST_IMAGE:
+        raise Rejected(Reason.IMAGE_TOO_LARGE, f"{height}x{width} at {spacing_mm:g} mm")
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return dataclasses.replace(
         mammogram,

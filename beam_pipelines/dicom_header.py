@@ -6,6 +6,7 @@ through the same code. Values of another type than expected count as absent.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ _MODIFIERS = {
     "R-102D5": Reason.IMPLANT,
     "399209000": Reason.IMPLANT,
 }
+_CODE = re.compile(r"[A-Z0-9]{1,8}|[0-9.]{1,64}")
 _LARGEST_MAGNIFICATION = 1.2  # contact views have 1.0 to 1.1
 
 
@@ -122,9 +124,9 @@ def selection_fault(header: Header, strict: bool = True) -> tuple[Reason, str] |
     if fault:
         return fault
     if strict and header.laterality not in ("L", "R"):
-        return Reason.WRONG_LATERALITY, header.laterality
+        return Reason.WRONG_LATERALITY, _code(header.laterality)
     if header.view not in ("CC", "MLO") and (strict or header.view):
-        return Reason.WRONG_VIEW, header.view
+        return Reason.WRONG_VIEW, _code(header.view)
     for code in header.modifiers:
         if code in _MODIFIERS:
             return _MODIFIERS[code], code
@@ -141,15 +143,20 @@ def _class_fault(header: Header, strict: bool) -> tuple[Reason, str] | None:
     if header.sop_class == PROCESSING or header.intent == "FOR PROCESSING":
         return Reason.FOR_PROCESSING, ""
     if header.modality not in ("MG", "") or (not strict and not header.modality):
-        return Reason.NOT_MAMMOGRAPHY, header.modality
+        return Reason.NOT_MAMMOGRAPHY, _code(header.modality)
     accepted = (PRESENTATION,) if strict else (PRESENTATION, SECONDARY_CAPTURE)
     if header.sop_class not in accepted:
-        return Reason.WRONG_SOP_CLASS, header.sop_class
+        return Reason.WRONG_SOP_CLASS, _code(header.sop_class)
     if any("GENERATED_2D" in value for value in header.image_type):
         return Reason.SYNTHESISED_2D, ""
     if header.frames > 1:
         return Reason.MULTI_FRAME, f"{header.frames} frames"
     return None
+
+
+def _code(value: str) -> str:
+    """A value for the ledger: a code or a UID as it is, anything else unseen."""
+    return value if not value or _CODE.fullmatch(value) else "not a code"
 
 
 def _header(source: _Attributes) -> Header:

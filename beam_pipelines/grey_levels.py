@@ -34,7 +34,8 @@ def grey_table(dataset: Any, bits: int) -> np.ndarray:
     """float32 [2^bits]: the grey level of every stored bit pattern."""
     photometric = str(dataset.get("PhotometricInterpretation") or "")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise Rejected(Reason.UNSUPPORTED_PIXELS, photometric)
+        known = photometric.replace("_", "").isalnum() and len(photometric) <= 16
+        raise Rejected(Reason.UNSUPPORTED_PIXELS, photometric if known else "not a code")
     if dataset.get("ModalityLUTSequence"):
         raise Rejected(Reason.UNSUPPORTED_PIXELS, "ModalityLUTSequence")
     values = np.arange(1 << bits, dtype=np.int64)
@@ -87,7 +88,7 @@ def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
 def _window_fraction(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
     """PS3.3 C.11.2.1.2 and C.11.2.1.3, for an output range of [0, 1]."""
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        raise Rejected(Reason.BAD_GREY_LEVELS, f"VOILUTFunction {function[:16]}")
+        raise Rejected(Reason.BAD_GREY_LEVELS, "VOILUTFunction")
     if width <= 0 or (function == "LINEAR" and width < 1):
         raise Rejected(Reason.BAD_GREY_LEVELS, f"WindowWidth {width:g}")
     if function == "SIGMOID":

@@ -349,3 +349,40 @@ def test_loose_films_may_lack_view_and_side(tmp_path):
     header = dicom.read_header(str(write(tmp_path / "film.dcm", film)))
     assert selection_fault(header)[0] == Reason.WRONG_SOP_CLASS
     assert selection_fault(header, strict=False) is None
+
+
+# Damage
+
+
+def test_damaged_files_are_rejections_and_say_nothing(recwarn, caplog, capfd):
+    """Truncated and bit-flipped files: a picture or a reason, and no value of the header shown."""
+    pixels = breast()
+    whole = [_bytes(compressed(dataset(pixels), s, e(pixels))) for s, e in _SYNTAXES.items()]
+    whole.append(_bytes(dataset(pixels, PatientID="NAMED PERSON")))
+    generator = np.random.default_rng(0)
+    reasons = set()
+    for number in range(240):
+        content = bytearray(whole[number % len(whole)])
+        if number % 3 == 0:
+            content = content[: generator.integers(len(content))]
+        else:
+            reach = 1400 if number % 3 == 1 else len(content)
+            for place in generator.integers(0, reach, 12):
+                content[place] ^= 1 << int(generator.integers(8))
+        try:
+            mammogram = dicom.read_mammogram(bytes(content))
+        except Rejected as fault:
+            reasons.add(fault.reason)
+            assert len(fault.detail) <= 80  # noqa: PT017
+            assert "PERSON" not in fault.detail  # noqa: PT017
+        else:
+            assert np.abs(mammogram.grey).max() <= 1
+    assert len(reasons) > 5
+    assert not recwarn.list
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_value_that_is_no_code_is_not_shown():
+    header = header_of_side_car({**side_car(dataset()), "00185101": {"Value": ["Mrs A. Person"]}})
+    assert selection_fault(header) == (Reason.WRONG_VIEW, "not a code")
