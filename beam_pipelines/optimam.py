@@ -4,24 +4,20 @@ import collections
 import dataclasses
 import datetime
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from beam_pipelines import dicom, files
 from beam_pipelines.dicom_header import Header, header_of_side_car, selection_fault
 from beam_pipelines.omidb_labels import (
-    BENIGN,
-    MALIGNANT,
     SIDES,
     dated_events,
     episode_status,
     has_finding,
-    label_of_mark,
-    lesion_flags,
     mapping,
     parse_date,
 )
+from beam_pipelines.omidb_marks import box_of_mark, labelled_mark
 from beam_pipelines.omidb_tree import ClientFiles, Tree
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sources import HEALTHY, LESION, Image, Mark, UnitIndex
@@ -190,30 +186,12 @@ class _Account:
         assert item.header
         for key, content in sorted(item.marks.items()):
             try:
-                box = self._box(content, item.header)
-                yield _mark(key, content, box, episode, item.header.laterality)
+                box, repairs = box_of_mark(content, item.header.columns, item.header.rows)
+                self.repairs.update(repairs)
+                yield labelled_mark(key, content, box, episode, item.header.laterality)
             except Rejected as fault:
                 name = f"{item.path}#{key}"
                 self.rejections.append(Rejection(MARKS, name, fault.reason, fault.detail))
-
-    def _box(self, content: Any, header: Header) -> tuple[float, float, float, float]:
-        if not isinstance(content, dict):
-            raise Rejected(Reason.BROKEN_MARK)
-        x1, y1, x2, y2 = (_corner(content.get(name)) for name in ("X1", "Y1", "X2", "Y2"))
-        if x1 > x2 or y1 > y2:
-            self.repairs["swapped_corners"] += 1
-        box = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-        if box[0] == box[2] or box[1] == box[3]:
-            raise Rejected(Reason.EMPTY_BOX)
-        if not (header.columns and header.rows):
-            return box
-        width, height = float(header.columns), float(header.rows)
-        clipped = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
-        if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
-            raise Rejected(Reason.BOX_OUTSIDE_IMAGE)
-        if clipped != box:
-            self.repairs["clipped_to_image"] += 1
-        return clipped
 
 
 def _listed(
@@ -329,43 +307,3 @@ def _first_date(episode: dict[str, Any]) -> datetime.date | None:
     dates = list(dated_events(episode))
     opened = parse_date(episode.get("EpisodeOpenedDate"))
     return min([*dates, opened]) if opened else min(dates, default=None)
-
-
-def _corner(value: Any) -> float:
-    if value is None or value == "":
-        raise Rejected(Reason.MISSING_CORNERS)
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise Rejected(Reason.BROKEN_MARK, "corner") from error
-    if not math.isfinite(number):
-        raise Rejected(Reason.BROKEN_MARK, "corner")
-    return number
-
-
-def _mark(
-    key: str,
-    content: dict[str, Any],
-    box: tuple[float, float, float, float],
-    episode: dict[str, Any],
-    side: str,
-) -> Mark:
-    mass, suspicious, benign_calcification, neither = lesion_flags(content)
-    if not (mass or suspicious or benign_calcification):
-        reason = Reason.NEITHER_MASS_NOR_CALCIFICATION if neither else Reason.NO_LESION_TYPE
-        raise Rejected(reason)
-    label, evidence = label_of_mark(content, episode, side)
-    if not label:
-        raise Rejected(Reason.NO_PATHOLOGY)
-    if label == MALIGNANT and not (mass or suspicious):
-        raise Rejected(Reason.BENIGN_CALCIFICATION_IN_MALIGNANT_LESION)
-    assert label in (MALIGNANT, BENIGN)
-    return Mark(
-        mark_id=str(key),
-        box=box,
-        patch_class=f"{label}_{'mass' if mass else 'calcification'}",
-        has_mass=int(mass),
-        has_calcification=int(suspicious or benign_calcification),
-        evidence=evidence,
-        conspicuity=str(content.get("Conspicuity") or ""),
-    )
