@@ -7,7 +7,7 @@ through the same code. Values of another type than expected count as absent.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from beam_pipelines.rejections import Reason
@@ -65,7 +65,7 @@ class Header:
 class _Attributes(Protocol):
     def values(self, tag: str) -> list[Any]: ...
 
-    def items(self, tag: str) -> "list[_Attributes]": ...
+    def items(self, tag: str) -> "Sequence[_Attributes]": ...
 
 
 class _SideCar:

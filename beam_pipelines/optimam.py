@@ -80,10 +80,12 @@ class Optimam:
             marks = tuple(account.marks(item, episodes[item.episode_id]))
             if marks:
                 return dataclasses.replace(image, use=LESION, marks=marks)
-            return account.reject(item.path, Reason.NO_USABLE_MARK)
+            account.reject(item.path, Reason.NO_USABLE_MARK)
+            return None
         reason = self._not_healthy(header.laterality, item.episode_id, episodes, cases)
         if reason:
-            return account.reject(item.path, *reason)
+            account.reject(item.path, *reason)
+            return None
         status = episode_status(episodes[item.episode_id])
         return dataclasses.replace(image, evidence=f"episode status {status}")
 
