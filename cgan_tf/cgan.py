@@ -182,7 +182,8 @@ class ContextualGan(keras.Model):
         return self.discriminator(images, phase=self.phase, alpha=alpha, z=z)
 
     def _apply(self, network, tape, loss) -> tf.Tensor:
-        """Applies the gradients of loss / replicas, group by group; returns their norm."""
+        """Applies the gradients of loss / replicas, group by group; returns the norm of those of
+        `loss`, this replica's."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         groups = {
             name: variables
@@ -198,7 +199,7 @@ class ContextualGan(keras.Model):
             used = [w for w in variables if id(w) in by_id]  # the rest belong to another phase
             if used:
                 self.optimizers[name].apply([by_id[id(w)] for w in used], used)
-        return tf.linalg.global_norm(list(by_id.values()))
+        return replicas * tf.linalg.global_norm(list(by_id.values()))
 
     def _average(self, step) -> None:
         """EMA of the generator's weights; u vectors and everything else are copied."""
