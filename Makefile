@@ -1,0 +1,46 @@
+# make demo   the whole chain on a phantom, to demo/report.html
+# make test   lint, then the fast tests
+# make lint   ruff, mypy, import-linter
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint format clean
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" --durations=15
+
+test-slow: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11 to 3.13 wanted, found $$($(PYTHON) --version); try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	@$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a minute or two) ..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
