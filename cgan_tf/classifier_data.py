@@ -5,9 +5,7 @@ dataset of changing weights; pixels are read by number afterwards. The resulting
 the run: going on after an interruption starts in its middle, whatever is in flight.
 """
 
-import contextlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -116,18 +114,6 @@ def pool_batches(pool: PatchPool, batch_size: int) -> tf.data.Dataset:
 
     numbers = tf.data.Dataset.range(len(pool)).batch(batch_size)
     return numbers.map(fetch, num_parallel_calls=READERS).prefetch(READERS)
-
-
-@contextlib.contextmanager
-def reading_errors() -> Iterator[None]:
-    """Turns a damaged record, met by tf.data in mid-run, back into the `UserError` it was."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        found = re.search(r"UserError: (.+)", str(error))
-        if found is None:
-            raise
-        raise UserError(found[1]) from error
 
 
 def _pool(patch_sets: Sequence[PatchSet], classes: tuple[str, ...]) -> PatchPool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cgan_tf.classifier_data import pool_batches, reading_errors
+from cgan_tf.classifier_data import pool_batches
+from cgan_tf.data_errors import reading_errors
 from cgan_tf.errors import UserError
 from cgan_tf.models.resnet import FEATURES, PatchClassifier
 from cgan_tf.patch_pools import PatchPool

@@ -140,7 +140,8 @@ class ClassifierTraining:
             status.assert_consumed()
 
     def _train(self, plan: np.ndarray, log) -> None:
-        from cgan_tf.classifier_data import reading_errors, training_batches
+        from cgan_tf.classifier_data import training_batches
+        from cgan_tf.data_errors import reading_errors
 
         config = self.config
         batches = training_batches(self.pools, plan, self._seen(), config.batch_size)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf import progress
-from cgan_tf.config import GanConfig
+from cgan_tf.config import PAPER_SIZE, GanConfig
 from cgan_tf.errors import UserError
 from cgan_tf.run_directory import finish_run, open_run
 from cgan_tf.schedules import phase_at, phase_end, total_steps, work_units
@@ -48,12 +48,17 @@ def check_config(config: GanConfig) -> None:
         raise UserError(
             f"--attention_size: expected a power of two from 8 to {size // 4}, found {attention}"
         )
-    for name in ("batch_size", "full_steps", "log_every", "grid_every", "generator_filters"):
+    for name in (
+        *("batch_size", "full_steps", "log_every", "grid_every", "generator_filters"),
+        *("bottleneck_filters", "embedding_channels", "discriminator_multiplier"),
+    ):
         if getattr(config, name) < 1:
             raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    for name in ("half_steps", "fade_in_steps", "border", "seed"):
+    for name in ("half_steps", "fade_in_steps", "border", "seed", "generator_steps"):
         if getattr(config, name) < 0:
             raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
+    if config.border >= PAPER_SIZE // 2:
+        raise UserError(f"--border: expected less than half of the patch, found {config.border}")
     if not 0 <= config.ema < 1:
         raise UserError(f"--ema: expected 0 or more and below 1, found {config.ema}")
 
@@ -102,15 +107,17 @@ class Training:
         return int(self.model.step.numpy())
 
     def _train(self, start: int, log) -> None:
+        from cgan_tf.data_errors import reading_errors
         from cgan_tf.gan_data import training_batches
 
         config, end = self.config, total_steps(self.config)
         batches = training_batches(config, self.patches, start)
         iterator = iter(self.strategy.experimental_distribute_dataset(batches))
         self.saved_at = time.monotonic()
-        with progress.progress_bar(
+        bar = progress.progress_bar(
             work_units(end, config), f"{config.task} GAN", "units", work_units(start, config)
-        ) as bar:
+        )
+        with bar, reading_errors():
             step = start
             while step < end:
                 step = self._train_phase(step, iterator, log, bar)
