@@ -75,8 +75,10 @@ class Training:
 
         self.config, self.patches, self.directory = config, patches, directory
         streams(config, patches)  # a missing class is named before minutes are spent
-        tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
+        if config.intra_op_threads:
+            tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
+        if config.inter_op_threads:
+            tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
         self.strategy = choose_strategy(config)
         keras.utils.set_random_seed(config.seed)
         with self.strategy.scope():

@@ -9,3 +9,11 @@ def toy_experiment(tmp_path_factory):
     from tests.toy_experiment import write_toy_experiment
 
     return write_toy_experiment(tmp_path_factory.mktemp("experiment"))
+
+
+@pytest.fixture(scope="session")
+def gan_runs(tmp_path_factory):
+    """A small GAN trained by its program, once without and once with an interruption."""
+    from tests.gan_runs import run_twice
+
+    return run_twice(tmp_path_factory.mktemp("gan"))

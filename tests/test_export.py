@@ -1,0 +1,173 @@
+"""The exported generator: alone with TensorFlow, equal to the model, and never damaged."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cgan_tf import export
+from cgan_tf.cgan import ContextualGan
+from cgan_tf.errors import UserError
+from cgan_tf.export import directory_checksum, export_generator, load_generator
+from cgan_tf.gan_training import checkpoint_of
+from cgan_tf.run_directory import read_json, read_manifest, sha256
+from tests.small_gan import random_images, random_scalars
+
+IMAGES, Z = random_images(5, 32, 32, 1), random_scalars(5, 6)
+
+
+@pytest.fixture(scope="module")
+def trained(gan_runs):
+    """The model of the finished run, from its last checkpoint."""
+    model = ContextualGan(gan_runs.config)
+    latest = tf.train.latest_checkpoint(str(gan_runs.finished / "checkpoints"))
+    checkpoint_of(model).restore(latest).assert_existing_objects_matched()
+    return model
+
+
+@pytest.fixture(scope="module")
+def expected(trained):
+    """Lesion channels of the averaged generator."""
+    return trained.averaged(IMAGES, Z, phase="full").numpy()
+
+
+@pytest.fixture
+def copy(gan_runs, tmp_path):
+    return shutil.copytree(gan_runs.finished / "generator", tmp_path / "generator")
+
+
+def test_the_card(gan_runs):
+    directory = gan_runs.finished / "generator"
+    card = read_json(directory / "model.json")
+    assert card["task"] == "calcification"
+    assert (card["size"], card["z_width"], card["step"]) == (32, 6, 10)
+    assert card["checksum"] == directory_checksum(directory)
+    patches_manifest = f"{gan_runs.config.patches_dir}/manifest.json"
+    assert card["patches_manifest_sha256"] == sha256(patches_manifest)
+    assert card["flags"]["generator_filters"] == 4
+    manifest = read_manifest(gan_runs.finished, "train_gan")
+    assert manifest["generator"] == {k: v for k, v in card.items() if k != "flags"}
+
+
+def test_it_is_the_averaged_generator_at_full_resolution(gan_runs, trained, expected):
+    function, card = load_generator(gan_runs.finished / "generator")
+    assert card["size"] == 32
+    outputs = function(image=IMAGES, z=Z)
+    np.testing.assert_allclose(outputs["lesion"], expected, rtol=0, atol=1e-5)
+    combined = np.clip(IMAGES + outputs["lesion"], -1, 1)
+    np.testing.assert_allclose(outputs["combined"], combined, rtol=0, atol=1e-6)
+    assert np.abs(expected).max() > 1e-4
+    plain = trained.generator(IMAGES, Z, phase="full").numpy()
+    assert np.abs(plain - expected).max() > 1e-4
+
+
+ALONE = textwrap.dedent("""
+    import sys
+    import numpy as np, tensorflow as tf
+    loaded = tf.saved_model.load(sys.argv[1])
+    inputs = np.load(sys.argv[2])
+    image, z = tf.constant(inputs["image"]), tf.constant(inputs["z"])
+    with_noise, serve = (loaded.signatures[n] for n in ("with_noise", "serving_default"))
+    parts = [with_noise(image=image[a:b], z=z[a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
+    drawn = [serve(image=image[:3]) for _ in range(2)]
+    ours = [name for name in sys.modules if name.split(".")[0] in ("cgan_tf", "keras")]
+    np.savez(
+        sys.argv[3],
+        lesion=np.concatenate([part["lesion"] for part in parts]),
+        combined=np.concatenate([part["combined"] for part in parts]),
+        first=drawn[0]["lesion"], second=drawn[1]["lesion"],
+        ours=[name for name in ours if name.startswith("cgan_tf")],
+    )
+""")
+
+
+def test_tensorflow_alone_runs_it_with_any_batch(gan_runs, expected, tmp_path):
+    np.savez(tmp_path / "in.npz", image=IMAGES, z=Z)
+    command = [sys.executable, "-c", ALONE, str(gan_runs.finished / "generator"), "in.npz", "o.npz"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = np.load(tmp_path / "o.npz")
+    assert found["ours"].size == 0
+    np.testing.assert_allclose(found["lesion"], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        found["combined"], np.clip(IMAGES + expected, -1, 1), rtol=0, atol=1e-5
+    )
+    assert found["first"].shape == (3, 32, 32, 1)
+    assert np.abs(found["first"] - found["second"]).max() > 0  # scalars are drawn inside
+    assert (found["first"][:, :2] == 0).all()
+
+
+class TestDamage:
+    @pytest.fixture(autouse=True)
+    def unopened(self, monkeypatch):
+        def opened(*_):
+            raise AssertionError("TensorFlow opened a damaged SavedModel")
+
+        monkeypatch.setattr(export.tf.saved_model, "load", opened)
+
+    def refused(self, directory, message="expected checksum [0-9a-f]{64}, found [0-9a-f]{64}"):
+        with pytest.raises(UserError, match=message):
+            load_generator(directory)
+
+    @pytest.mark.parametrize(
+        "file", ["saved_model.pb", "variables/variables.index", "variables/*.data-*"]
+    )
+    def test_a_flipped_bit(self, copy, file):
+        path = next(copy.glob(file))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        self.refused(copy)
+
+    def test_a_missing_file(self, copy):
+        (copy / "fingerprint.pb").unlink()
+        self.refused(copy)
+
+    def test_a_file_too_many(self, copy):
+        (copy / "assets" / "other.txt").write_text("")
+        self.refused(copy)
+
+    def test_two_files_exchanged(self, copy):
+        one, two = copy / "saved_model.pb", copy / "fingerprint.pb"
+        first, second = one.read_bytes(), two.read_bytes()
+        one.write_bytes(second)
+        two.write_bytes(first)
+        self.refused(copy)
+
+    def test_a_damaged_card(self, copy):
+        (copy / "model.json").write_text('{"task": "mass"')
+        self.refused(copy, r"model\.json: expected a JSON object")
+
+    def test_no_generator_at_all(self, tmp_path):
+        self.refused(tmp_path / "nowhere", r"nowhere/model\.json: .*No such file")
+
+
+def test_a_copy_with_another_card_of_the_same_files_is_fine(copy):
+    card = read_json(copy / "model.json")
+    assert directory_checksum(copy) == card["checksum"]
+    (copy / "model.json").write_text("{}")
+    assert directory_checksum(copy) == card["checksum"]
+
+
+def test_an_old_export_is_replaced_whole(gan_runs, trained, tmp_path, expected):
+    directory = tmp_path / "generator"
+    directory.mkdir()
+    (directory / "left-over").write_text("of an older export")
+    trained.averaged.full_head.bias.assign_add([0.25])
+    card = export_generator(trained, gan_runs.config, directory)
+    trained.averaged.full_head.bias.assign_add([-0.25])
+    assert not (directory / "left-over").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["generator"]
+    function, found = load_generator(directory)
+    assert (
+        found["checksum"]
+        == card["checksum"]
+        != read_json(gan_runs.finished / "generator" / "model.json")["checksum"]
+    )
+    lesion = function(image=IMAGES, z=Z)["lesion"].numpy()
+    inner = (slice(None), slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(lesion[inner], expected[inner] + 0.25, rtol=0, atol=1e-5)

@@ -1,0 +1,155 @@
+"""metrics.csv, TensorBoard and the picture grids of a training run."""
+
+import csv
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cgan_tf.errors import UserError
+from cgan_tf.gan_data import streams
+from cgan_tf.gan_log import GRID_COLUMNS, GanLog
+from cgan_tf.patch_sets import PatchSet
+from tests.small_gan import small_config
+from tests.toy_patches import write_toy_patches
+
+
+class StandIn:
+    """A model whose averaged generator adds the first random scalar everywhere."""
+
+    calls: list
+
+    def __init__(self):
+        self.calls = []
+
+    def averaged(self, image, z, phase, alpha):
+        self.calls.append((image.shape, phase, float(alpha)))
+        return tf.ones_like(image) * z[:, None, None, :1]
+
+    def alpha(self):
+        return tf.constant(0.25)
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory):
+    return PatchSet(write_toy_patches(tmp_path_factory.mktemp("toy"), size=32, per_class=5))
+
+
+@pytest.fixture
+def config(patches):
+    return small_config(patches_dir=str(patches.directory), log_every=2, grid_every=3)
+
+
+def rows(directory):
+    with (directory / "metrics.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def add(log, step, value, phase="half"):
+    log.add(step, phase, {"loss_d": tf.constant(value), "alpha": tf.constant(0.0)}, StandIn())
+
+
+def test_a_row_is_the_mean_since_the_last(config, patches, tmp_path):
+    log = GanLog(config, patches, tmp_path, 0)
+    for step, value in enumerate([1.0, 2.0, 5.0, 7.0, 100.0], 1):
+        add(log, step, value, "half" if step <= 2 else "fade")
+    assert rows(tmp_path) == [
+        ["step", "phase", "loss_d", "alpha"],
+        ["2", "half", "1.5", "0"],
+        ["4", "fade", "6", "0"],
+    ]
+
+
+def test_going_on_from_a_checkpoint_forgets_what_came_after_it(config, patches, tmp_path):
+    log = GanLog(config, patches, tmp_path, 0)
+    for step in range(1, 9):
+        add(log, step, float(step))
+    before = rows(tmp_path)
+    log = GanLog(config, patches, tmp_path, 4)
+    assert rows(tmp_path) == before[:3]
+    for step in range(5, 9):
+        add(log, step, float(step))
+    assert rows(tmp_path) == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_mean_that_is_no_number_stops_the_run(config, patches, tmp_path):
+    log = GanLog(config, patches, tmp_path, 0)
+    add(log, 1, float("nan"))
+    with pytest.raises(UserError, match=f"{tmp_path}: loss_d not finite near step 2"):
+        add(log, 2, 1.0)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def tiles(path):
+    grid = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert grid.dtype == np.uint8
+    side = grid.shape[1] // GRID_COLUMNS
+    rows = grid.reshape(-1, side, GRID_COLUMNS, side).swapaxes(1, 2)
+    frame = np.ones((side, side), bool)
+    frame[1:-1, 1:-1] = False
+    assert (rows[:, :, frame] == 0).all()
+    return rows[:, :, 1:-1, 1:-1]
+
+
+def levels(images):
+    return np.rint((np.asarray(images, np.float64) + 1) * 127.5)
+
+
+@pytest.mark.parametrize("phase", ["half", "fade"])
+def test_a_grid(config, patches, tmp_path, phase):
+    log = GanLog(config, patches, tmp_path, 0)
+    model = StandIn()
+    log.add(3, phase, {}, model)
+    found = tiles(tmp_path / "grids" / "0000003.png")
+    assert found.shape == (6, GRID_COLUMNS, 32, 32)  # input, 2 x (lesion, combined), real
+    side = 16 if phase == "half" else 32
+    assert model.calls == [((GRID_COLUMNS, side, side, 1), phase, 0.25)] * 2
+    indexes = streams(config, patches)
+    source, real = (
+        np.stack([indexes[role].pixels(i * 4 // 7) for i in range(GRID_COLUMNS)])
+        for role in ("source", "real")
+    )
+    if phase == "half":
+        small = source.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
+        source = small.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(found[0], levels(source), atol=1)
+    np.testing.assert_allclose(found[5], levels(real), atol=0)
+    for draw in range(2):
+        lesion = log.z[draw, :, 0].reshape(-1, 1, 1) * np.ones((1, 32, 32))
+        combined = np.clip(source + lesion, -1, 1)
+        np.testing.assert_allclose(found[1 + 2 * draw], levels(lesion), atol=1)
+        np.testing.assert_allclose(found[2 + 2 * draw], levels(combined), atol=1)
+    assert np.abs(found[1].astype(int) - found[3]).max() > 10  # two draws
+
+
+def test_grids_come_at_their_steps(config, patches, tmp_path):
+    log = GanLog(config, patches, tmp_path, 0)
+    for step in range(1, 8):
+        add(log, step, 1.0)
+    assert sorted(p.name for p in (tmp_path / "grids").iterdir()) == ["0000003.png", "0000006.png"]
+
+
+def test_the_same_examples_in_every_grid(config, patches, tmp_path):
+    first, again = (GanLog(config, patches, tmp_path / name, 0) for name in ("a", "b"))
+    np.testing.assert_array_equal(first.z, again.z)
+    np.testing.assert_array_equal(first.inputs, again.inputs)
+    assert np.abs(first.z).max() <= 1
+    other = GanLog(dataclasses.replace(config, seed=1), patches, tmp_path / "c", 0)
+    assert np.abs(first.z - other.z).max() > 0.1
+
+
+def test_tensorboard_shows_what_the_table_says(gan_runs):
+    events = EventAccumulator(str(gan_runs.finished / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    header, *table = rows(gan_runs.finished)
+    column = header.index("loss_d")
+    written = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("loss_d")}
+    assert sorted(written) == [int(row[0]) for row in table]
+    for row in table:
+        assert float(written[int(row[0])]) == pytest.approx(float(row[column]), rel=1e-4)
+    text = tf.make_ndarray(events.Tensors("flags")[0].tensor_proto).item().decode()
+    assert "--task=calcification\n" in text
