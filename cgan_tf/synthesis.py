@@ -60,7 +60,7 @@ def check_config(config: SynthesisConfig) -> None:
             f"--source_split={config.source_split}: synthetic patches made from evaluation data "
             "would leak into training; --allow_evaluation_split permits it for evaluation"
         )
-    for name in ("count", "batch_size", "patience"):
+    for name in ("count", "batch_size", "patience", "shard_megabytes"):
         if getattr(config, name) < 1:
             raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
 
@@ -98,9 +98,11 @@ class Synthesis:
     def _resume(self) -> None:
         """Goes back to the last state that `progress.json` vouches for."""
         self.state: dict[str, Any] = {"candidates": 0, "accepted": 0, "bytes": 0, "rejected": {}}
-        if (self.directory / PROGRESS).exists():
-            self.state = read_json(self.directory / PROGRESS)
         pending = self.directory / PENDING
+        if (self.directory / PROGRESS).exists():
+            saved = read_json(self.directory / PROGRESS)
+            if pending.exists() and pending.stat().st_size >= saved["bytes"]:
+                self.state = saved  # else records were lost with the machine: from the start
         with pending.open("ab") as file:
             file.truncate(self.state["bytes"])
 
