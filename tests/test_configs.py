@@ -103,6 +103,14 @@ def test_the_papers_gans(task, updates):
     assert generator_updates(parsed) == updates
 
 
+@pytest.mark.parametrize("percent", [10, 25, 50, 75, 100])
+def test_the_papers_classifiers(percent):
+    parsed = parse_strictly(ROOT / "configs" / f"paper_classifier_{percent}.cfg")
+    assert parsed.synthetic_fraction == percent / 100
+    baseline = parse_strictly(ROOT / "configs" / "paper_classifier_baseline.cfg")
+    assert baseline.synthetic_fraction == 0
+
+
 HEADER = "#  python -m cgan_tf.train_gan --flagfile=configs/x.cfg --workdir=W\n"
 
 
