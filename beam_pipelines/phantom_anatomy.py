@@ -2,7 +2,7 @@
 
 Everything is computed in millimetres with the chest wall at column 0 (a left breast); the caller
 mirrors it for a right breast. Grey levels are display values: -1 is air, fatty tissue lies near
--0.4, dense tissue near 0.2, the pectoral muscle near 0.4, so that a lesion of +0.4 rarely clips.
+-0.4, dense tissue near 0.2, the pectoral muscle near 0.25, so that a lesion of +0.4 rarely clips.
 """
 
 import cv2
@@ -67,7 +67,7 @@ def _with_pectoral(
     along = np.clip(y / bottom, 0, 1.2)
     border = top * (1 - along) + bulge * np.sin(np.pi * np.clip(along, 0, 1))
     inside = scipy.special.expit((border - x) / rng.uniform(0.6, 1.6))
-    level = rng.uniform(0.24, 0.38) + 0.12 * (1 - along)
+    level = rng.uniform(0.10, 0.24) + 0.12 * (1 - along)
     muscle = level + _muscle_fibres(rng, pectoral, tissue.shape) + 0.3 * (tissue - tissue.mean())
     return (tissue + inside * (muscle - tissue)).astype(np.float32)
 

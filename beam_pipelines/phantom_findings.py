@@ -37,6 +37,10 @@ SMALLEST_MM, LARGEST_MM = 6.0, 24.0
 # manufacturers' local contrast enhancement, and because minutes of training must be enough to
 # learn these lesions: most are plain to the eye, more so than a screening population's.
 CONTRAST_PER_MM = 0.0388 * 0.52 * 2.4
+# A cluster is smaller than a mass. The density it lies in is plainer than in most women: the paper
+# keeps one connected object of the lesion channel, so specks alone could not be learned and kept.
+CLUSTER_SHARE = 0.75
+CLUSTER_DENSITY = {"malignant": (0.26, 0.42), "benign": (0.18, 0.32), "uncertain": (0.18, 0.32)}
 CONTRAST_RANGE = {
     "malignant": (0.48, 0.80),
     "benign": (0.32, 0.60),
@@ -124,8 +128,9 @@ def _plan_lesion(
     contrast = CONTRAST_PER_MM * size * np.exp(rng.normal(0, 0.2))
     contrast = float(np.clip(contrast, *CONTRAST_RANGE[pathology])) * faint
     if kind == CALCIFICATION:
-        present = rng.uniform() < (0.85 if malignant else 0.5)
-        contrast = present * faint * float(rng.uniform(0.17, 0.34 if malignant else 0.26))
+        size = max(SMALLEST_MM, CLUSTER_SHARE * size)
+        present = malignant or rng.uniform() < 0.5
+        contrast = present * faint * float(rng.uniform(*CLUSTER_DENSITY[pathology]))
     specks = int(rng.integers(8, 26) if malignant else rng.integers(4, 16))
     look = LesionLook(
         kind=kind,
