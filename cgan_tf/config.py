@@ -106,7 +106,8 @@ class PatchesConfig:
     max_offset: int = option(
         128,
         "'a random x and y offset is chosen between 0 to 128 pixels in either direction': drawn "
-        "in [-(max_offset-1), max_offset-1] output pixels, so that the pixel stays in the patch.",
+        "in [-(max_offset-1), max_offset-1] output pixels (at 256), so that the pixel stays in "
+        "the patch.",
     )
     flip_probability: float = option(0.5, "'randomly flipped (left/right)'.")
     rotate: bool = option(True, "'rotated (90, 180, or 270 degrees)': uniform in 0, 90, 180, 270.")

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_tf.config import DemoConfig
-from cgan_tf.demo_steps import Step, demo_steps, films_directory
+from cgan_tf.demo_steps import LANES, Step, demo_steps, films_directory
 from cgan_tf.errors import UserError
 from cgan_tf.progress import PROGRESS_VARIABLE
 from cgan_tf.run_directory import read_json, write_json
 
-LANES = 2
 # Seconds of one probe convolution on the machine that the steps' seconds were measured on.
 REFERENCE_PROBE = {"mixed_bfloat16": 0.0135, "float32": 0.0240}
 

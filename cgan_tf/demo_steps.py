@@ -7,6 +7,8 @@ from pathlib import Path
 
 from cgan_tf.config import TASKS
 
+LANES = 2  # steps at a time
+
 
 @dataclasses.dataclass(frozen=True)
 class Step:
@@ -42,11 +44,7 @@ def films_directory() -> Path | None:
 
 def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> list[Step]:
     """Every step, longest first where there is a choice."""
-    pace = (
-        f"--precision={precision}",
-        f"--intra_op_threads={threads}",
-        f"--inter_op_threads={threads}",
-    )
+    pace = _pace(precision, threads)
     steps = [
         _step(
             root, "phantom", "beam_pipelines.make_phantom", "demo_phantom", whole_machine=True,
@@ -57,7 +55,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
         ),
     ]  # fmt: skip
-    for task, seconds in (("mass", 330), ("calcification", 290), ("removal", 290)):
+    for task, seconds in (("removal", 350), ("mass", 330), ("calcification", 260)):
         steps.append(
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
@@ -67,11 +65,12 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             )
         )  # fmt: skip
     steps.append(_classifier(root, "baseline", pace, ()))
-    steps += [_synthesis(root, task, "train", threads) for task in TASKS]
-    steps.append(_synthesis(root, "removal", "test", threads))
+    steps += [_synthesis(root, task, "train") for task in TASKS]
+    steps.append(_synthesis(root, "removal", "test"))
     if films is not None:
         steps += _films(root, films)
-    steps.append(_classifier(root, "mixed", pace, TASKS))
+    # The last long step has no other beside it, so it takes every core.
+    steps.append(_classifier(root, "mixed", _pace(precision, LANES * threads), TASKS))
     scored = [*(str(root / "synthetic" / task) for task in TASKS), str(root / "removal_test")]
     for name in ("baseline", "mixed"):
         steps.append(
@@ -89,6 +88,15 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
     return steps
 
 
+def _pace(precision: str, threads: int) -> tuple[str, ...]:
+    """Flags that set how fast a training goes."""
+    return (
+        f"--precision={precision}",
+        f"--intra_op_threads={threads}",
+        f"--inter_op_threads={threads}",
+    )
+
+
 def _step(root: Path, name: str, module: str, config: str, *flags: str, **settings) -> Step:
     output = root / name
     return Step(
@@ -100,7 +108,7 @@ def _step(root: Path, name: str, module: str, config: str, *flags: str, **settin
     )
 
 
-def _synthesis(root: Path, task: str, split: str, threads: int) -> Step:
+def _synthesis(root: Path, task: str, split: str) -> Step:
     config, name, output = (
         f"demo_synthesize_{task}",
         f"synthesise {task}",
