@@ -476,7 +476,12 @@ TWO_REPLICAS = textwrap.dedent("""
         # An epsilon that matters: with a small one Adam forgets the scale of a gradient.
         with strategy.scope():
             gan = make_gan(
-                step=3, phase="fade", task="calcification", learning_rate=0.1, epsilon=1.0
+                step=3,
+                phase="fade",
+                task="calcification",
+                attention_size=-1,  # a smaller graph
+                learning_rate=0.1,
+                epsilon=1.0,
             )
         data = batch(count=4)
         rows = 4 // strategy.num_replicas_in_sync

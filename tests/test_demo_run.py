@@ -80,15 +80,16 @@ def test_steps_run_after_those_they_need_two_at_a_time(root):
     assert max(running) == 2
 
 
-def test_a_step_that_wants_the_whole_machine_runs_alone(root):
-    steps = [
-        fake(root, "a", seconds=0.5),
-        fake(root, "whole", seconds=0.5, whole_machine=True),
-        fake(root, "b", seconds=0.5),
-    ]
-    run(root, *steps)
+@pytest.mark.parametrize("order", ["a whole b", "whole a b"])
+def test_a_step_that_wants_the_whole_machine_runs_alone(root, order):
+    run(
+        root,
+        *(fake(root, name, seconds=0.4, whole_machine=name == "whole") for name in order.split()),
+    )
     seen = events(root)
     place = seen.index(("start", "whole"))
+    before = [what for what, _ in seen[:place]]
+    assert before.count("start") == before.count("end")
     assert seen[place + 1] == ("end", "whole")
 
 

@@ -96,6 +96,13 @@ def test_a_decoded_record_encodes_to_the_same_bytes():
     assert encode_record(dataclasses.replace(RECORD)) == first
 
 
+def test_features_are_written_in_one_order():
+    """A map has none of its own; the same record must give the same bytes in every process."""
+    serialised = encode_record(RECORD)
+    theirs = tf.train.Example.FromString(serialised)
+    assert theirs.SerializeToString(deterministic=True) == serialised
+
+
 def test_tensorflow_parses_the_same_values():
     parsed = tf.train.Example.FromString(encode_record(RECORD)).features.feature
     assert sorted(parsed) == sorted(field.name for field in dataclasses.fields(PatchRecord))
