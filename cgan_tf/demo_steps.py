@@ -48,14 +48,14 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
     steps = [
         _step(
             root, "phantom", "beam_pipelines.make_phantom", "demo_phantom", whole_machine=True,
-            seconds=35,
+            seconds=45,
         ),
         _step(
             root, "patches", "beam_pipelines.make_patches", "demo_patches",
             f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
         ),
     ]  # fmt: skip
-    for task, seconds in (("removal", 350), ("mass", 330), ("calcification", 260)):
+    for task, seconds in (("mass", 390), ("removal", 335), ("calcification", 300)):
         steps.append(
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
@@ -190,4 +190,4 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
             f"--showcase_dirs={joined(*(f'film_synthesis/{task}' for task in TASKS))}",
             f"--showcase_patches_dir={root / 'films'}",
         ]
-    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=40)
+    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=20)
