@@ -75,7 +75,9 @@ class ClassifierTraining:
         )
         patch_pools.check_sizes([*self.pools, self.validation])
         keras.utils.set_random_seed(config.seed)
-        self.model = PatchClassifier(config.batch_norm, config.precision)
+        self.model = PatchClassifier(
+            config.batch_norm, config.precision, config.batch_norm_momentum
+        )
         load_weights(self.model, config.weights)
         self.optimizer = FusedAdam(
             config.learning_rate, config.beta_1, config.beta_2, config.epsilon

@@ -314,6 +314,11 @@ class ClassifierConfig:
         "batch: batch statistics (wants a batch size of 8 or more).",
         ("inference", "frozen", "batch"),
     )
+    batch_norm_momentum: float = option(
+        0.99,
+        "Momentum of the moving statistics with --batch_norm=batch; a run of a few hundred steps "
+        "wants less.",
+    )
     benign: str = option(
         "negative", "Benign patches in training: negatives, or left out.", ("negative", "exclude")
     )

@@ -28,12 +28,15 @@ class PatchClassifier(keras.Model):
         it; batch uses and learns batch statistics.
       precision: float32 or mixed_bfloat16, of the convolutions; preprocessing, the last pooling
         and the logit are float32 always.
+      momentum: of the moving statistics in mode batch.
 
     The backbone is called with an explicit `training`, because in a functional model built around
     it `fit` would override the argument and go on learning the moving statistics.
     """
 
-    def __init__(self, batch_norm: str = "inference", precision: str = "float32"):
+    def __init__(
+        self, batch_norm: str = "inference", precision: str = "float32", momentum: float = 0.99
+    ):
         # autocast would round the patch to bfloat16 before the mean is subtracted.
         super().__init__(name="patch_classifier", dtype="float32", autocast=False)
         if batch_norm not in BATCH_NORM_MODES:
@@ -46,10 +49,10 @@ class PatchClassifier(keras.Model):
                 )
             )
         self.head = keras.layers.Dense(1, dtype="float32", name="logit")
-        if batch_norm == "frozen":
-            for layer in self.backbone.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.trainable = False
+        for layer in self.backbone.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = momentum
+                layer.trainable = batch_norm != "frozen"
         self.head.build((None, FEATURES))
         self.built = True
 
