@@ -53,10 +53,10 @@ def quiet_tensorflow() -> None:
 def separate_native_stderr() -> None:
     """Sends what C++ libraries write to descriptor 2 away; Python's own messages still show.
 
-    TensorFlow 2.21 prints some lines before its log level applies. Setting TF_CPP_MIN_LOG_LEVEL
+    TensorFlow 2.21 prints some lines before its log level applies. TF_CPP_MIN_LOG_LEVEL=0 or 1
     shows everything again. For programs only: a library must not touch its caller's descriptors.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
         return
     screen = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     sink = os.open(os.devnull, os.O_WRONLY)

@@ -69,8 +69,12 @@ CHATTER = textwrap.dedent("""
 
 @pytest.mark.parametrize(
     ("level", "expected"),
-    [(None, "a message\n"), ("2", "chatter of a C++ library\na message\n")],
-    ids=["quiet", "asked for"],
+    [
+        (None, "a message\n"),
+        ("2", "a message\n"),
+        ("0", "chatter of a C++ library\na message\n"),
+    ],
+    ids=["quiet", "quieter", "asked for"],
 )
 def test_native_chatter_goes_away_and_messages_stay(level, expected):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
