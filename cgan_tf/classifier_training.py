@@ -7,7 +7,6 @@ best.weights.h5 and, at the end, manifest.json.
 
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from cgan_tf import progress
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.errors import UserError
+from cgan_tf.interruption import stop_signals
 from cgan_tf.mixing import STREAM_NAMES, plan_checksum
 from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run, sha256
 
@@ -100,12 +100,8 @@ class ClassifierTraining:
         plan = self._plan()
         self._restore()
         log = ClassifierLog(directory, self.config, self._seen())
-        previous = [signal.signal(s, self._request_stop) for s in (signal.SIGTERM, signal.SIGINT)]
-        try:
+        with stop_signals(self._request_stop):
             self._train(plan, log)
-        finally:
-            for number, handler in zip((signal.SIGTERM, signal.SIGINT), previous, strict=True):
-                signal.signal(number, handler)
         self._finish(plan, log)
 
     def _plan(self) -> np.ndarray:

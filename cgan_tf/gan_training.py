@@ -4,7 +4,6 @@ A work directory holds run.json, checkpoints/, metrics.csv, tensorboard/, grids/
 generator/ (SavedModel with model.json) and manifest.json.
 """
 
-import signal
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from cgan_tf import progress
 from cgan_tf.config import PAPER_SIZE, GanConfig
 from cgan_tf.errors import UserError
+from cgan_tf.interruption import stop_signals
 from cgan_tf.run_directory import finish_run, open_run
 from cgan_tf.schedules import phase_at, phase_end, total_steps, work_units
 
@@ -94,12 +94,8 @@ class Training:
 
         start = self._restore()
         log = GanLog(self.config, self.patches, self.directory, start)
-        previous = [signal.signal(s, self._request_stop) for s in (signal.SIGTERM, signal.SIGINT)]
-        try:
+        with stop_signals(self._request_stop):
             self._train(start, log)
-        finally:
-            for number, handler in zip((signal.SIGTERM, signal.SIGINT), previous, strict=True):
-                signal.signal(number, handler)
         self._export()
 
     def _restore(self) -> int:
