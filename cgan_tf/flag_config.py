@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import importlib
 import io
+import os
 import sys
 import types
 import typing
@@ -124,6 +125,8 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
     def parse(argv: list[str]) -> list[str]:
         try:
             return flags.FLAGS(argv)
+        except (SystemExit, BrokenPipeError):  # absl has printed the help and leaves with 1,
+            _exit_after_help()  # or was cut off by a pager that has seen enough
         except flags.Error as error:
             _exit(2, f"{program}: {' '.join(str(error).split())}; see --help")
 
@@ -140,6 +143,14 @@ def _comma_list(values: tuple[str, ...]) -> str:
 def _exit(code: int, message: str) -> typing.NoReturn:
     print(message, file=sys.stderr)
     sys.exit(code)
+
+
+def _exit_after_help() -> typing.NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    sys.exit(0)
 
 
 def _fields(config_class: type) -> list[tuple[str, Any, Any, str, tuple[str, ...]]]:

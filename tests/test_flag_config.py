@@ -1,6 +1,7 @@
 """Dataclass to flags to dataclass, and what a program says when it is called wrongly."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import textwrap
@@ -192,6 +193,16 @@ def test_a_defect_of_ours_is_not_hidden(program):
 
 
 def test_help_names_every_flag(program):
-    _, out, _ = program("--help")
+    code, out, err = program("--help")
+    assert (code, err) == (0, "")
     for field in dataclasses.fields(config.SynthesisConfig):
         assert f"--{field.name}:" in out or f"--[no]{field.name}:" in out
+
+
+def test_help_cut_off_by_a_pager_is_no_failure():
+    command = [sys.executable, "-m", "cgan_tf.train_gan", "--help"]
+    read, write = os.pipe()
+    os.close(read)  # the pager has gone before the first line
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
