@@ -279,20 +279,15 @@ class SynthesisConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierConfig:
-    """`cgan_tf.train_classifier`: ResNet-50, cancer or no cancer."""
+class ClassifierTrainingConfig:
+    """How a classifier learns, whatever its seed and share: for train_classifier and experiment."""
 
     patches_dir: str = option("", "Output directory of make_patches (required).")
     synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize.")
-    workdir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
-    seed: int = option(0, "Keys weights and the sampling plan.")
     weights: str = option(
         "imagenet",
         "'ResNet-50, initialized with weights trained from ImageNet': imagenet, none, or the path "
         "of a weights file.",
-    )
-    synthetic_fraction: float = option(
-        0.0, "'an initial proportion is chosen': share of synthetic samples at the start."
     )
     decay: str = option(
         "multiplicative",
@@ -328,6 +323,49 @@ class ClassifierConfig:
     intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
     inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
     checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig(ClassifierTrainingConfig):
+    """`cgan_tf.train_classifier`: ResNet-50, cancer or no cancer."""
+
+    workdir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
+    seed: int = option(0, "Keys weights and the sampling plan.")
+    synthetic_fraction: float = option(
+        0.0, "'an initial proportion is chosen': share of synthetic samples at the start."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig(ClassifierTrainingConfig):
+    """`cgan_tf.experiment`: Table 1, a classifier for every seed and synthetic share."""
+
+    output_dir: str = option("", "Directory for the runs and the report (required).")
+    seeds: tuple[str, ...] = option(("0",), "Every share is trained once for each of these.")
+    synthetic_fractions: tuple[str, ...] = option(
+        ("0", "0.1", "0.25", "0.5", "0.75", "1"),
+        "'For initial proportions of synthetic data, we use 0% (all real), 25%, 50%, 75%, and "
+        "100%'; Table 1 also has 10%. Whole per cents; 0 is the baseline and must be among them.",
+    )
+    scored_dirs: tuple[str, ...] = option(
+        (), "Output directories of synthesize that are scored only, never trained on."
+    )
+    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the report.")
+    report_flagfile: str = option("", "Flag file of cgan_tf.report with the report's own flags.")
+    parallel: int = option(
+        0, "Runs at a time, the GPUs dealt out among them; 0: one a GPU, one where there is none."
+    )
+    precision: str = option(
+        "float32",
+        "Arithmetic of the convolutions; auto: bfloat16 where a probe finds it faster.",
+        ("float32", "mixed_bfloat16", "auto"),
+    )
+    intra_op_threads: int = option(
+        0, "TensorFlow threads within an operation of a run; 0: the cores divided by --parallel."
+    )
+    inter_op_threads: int = option(
+        0, "TensorFlow threads across operations of a run; 0: the cores divided by --parallel."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
