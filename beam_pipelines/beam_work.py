@@ -16,6 +16,7 @@ from typing import Any
 logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns while it is
 
 import apache_beam as beam  # noqa: E402
+import cv2  # noqa: E402
 from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 
 from beam_pipelines import files  # noqa: E402
@@ -109,6 +110,9 @@ def _run(
 class _Work(beam.DoFn):
     def __init__(self, function: Callable[[Item], Item]):
         self.function = function
+
+    def setup(self) -> None:
+        cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
 
     def process(self, line: str) -> Iterator[tuple[int, str]]:
         try:

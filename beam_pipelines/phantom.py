@@ -116,6 +116,7 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
     workers = min(config.workers or os.cpu_count() or 1, max(1, len(todo)))
     with progress_bar(config.clients, "phantom", "clients", config.clients - len(todo)) as bar:
         if workers == 1:
+            _one_thread()
             for index in todo:
                 write_client(config, index)
                 bar.update()
@@ -136,8 +137,12 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
                 raise
 
 
+def _one_thread() -> None:
+    cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
+
+
 def _start_worker() -> None:
-    cv2.setNumThreads(1)
+    _one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
