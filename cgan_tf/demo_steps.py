@@ -1,37 +1,12 @@
 """The steps of the demo: which program, with which flags, after which others."""
 
-import dataclasses
 import importlib.util
-import sys
 from pathlib import Path
 
 from cgan_tf.config import TASKS
+from cgan_tf.step_runner import Step
 
 LANES = 2  # steps at a time
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One program of the demo.
-
-    Attributes:
-      name: for the progress line. module: what `python -m` runs.
-      flags: its flags. result: the file whose presence says that the step is done.
-      after: names of steps that must be done before. whole_machine: runs alone, on all cores.
-      seconds: what it takes on the machine the demo was measured on, for the time left.
-    """
-
-    name: str
-    module: str
-    flags: tuple[str, ...]
-    result: Path
-    after: tuple[str, ...] = ()
-    whole_machine: bool = False
-    seconds: float = 10.0
-
-    def command(self) -> list[str]:
-        """The command line, as a user would type it."""
-        return [sys.executable, "-m", self.module, *self.flags]
 
 
 def films_directory() -> Path | None:
