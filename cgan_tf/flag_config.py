@@ -62,6 +62,23 @@ def config_from_flags(
     return config_class(**values)
 
 
+def config_from_file(config_class: type[Config], path: str | Path) -> Config:
+    """The config that a flag file gives a program; `UserError` naming the file and the fault.
+
+    For a program that passes the file on to another and wants to know beforehand.
+    """
+    values = flags.FlagValues()
+    define_flags(config_class, values)
+    try:
+        arguments = values.read_flags_from_files([f"--flagfile={path}"])
+        rest = values(["program", *arguments])[1:]
+    except flags.Error as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    if rest:  # a line without dashes, or a comment that is indented
+        raise UserError(f"{path}: expected --name=value on every line, found {rest[0]!r}")
+    return config_from_flags(config_class, values)
+
+
 def flags_text(config: Any) -> str:
     """The config as a flag file: one `--name=value` a line, every field."""
     lines = []

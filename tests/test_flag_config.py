@@ -13,6 +13,7 @@ from cgan_tf import config
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import (
     config_from_dict,
+    config_from_file,
     config_from_flags,
     config_to_dict,
     define_flags,
@@ -100,6 +101,32 @@ def test_the_last_value_wins_and_beam_options_add_up(tmp_path):
 def test_lists_are_split_at_commas():
     parsed = parse(config.ClassifierConfig, "--synthetic_dirs=a,b c,d")
     assert parsed.synthetic_dirs == ("a", "b c", "d")
+
+
+def test_a_file_that_is_passed_on_is_read_as_its_program_would(tmp_path):
+    (tmp_path / "common.cfg").write_text("--title=Ours\n")
+    path = tmp_path / "x.cfg"
+    path.write_text(f"# a report\n--flagfile={tmp_path / 'common.cfg'}\n--seed=3\n")
+    assert config_from_file(config.ReportConfig, path) == config.ReportConfig(title="Ours", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("--samples=3\n", r"x\.cfg: Unknown command line flag 'samples'"),
+        ("--seed=three\n", r"x\.cfg: flag --seed=three"),
+        ("title=Ours\n", r"x\.cfg: expected --name=value on every line, found 'title=Ours'"),
+        ("  # indented\n", r"x\.cfg: expected --name=value on every line, found '# indented'"),
+        (None, r"x\.cfg: .*Unable to open flagfile"),
+    ],
+)
+def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):
+    path = tmp_path / "x.cfg"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=complaint) as caught:
+        config_from_file(config.ReportConfig, path)
+    assert "\n" not in str(caught.value)
 
 
 def test_json_names_must_match():
