@@ -20,6 +20,9 @@ DISTORTION = "distortion"
 # its peak if it is faint.
 VISIBLE = 0.05
 BOX_MARGIN_MM = 1.5
+# Across. BI-RADS' coarse heterogeneous calcifications are 0.5 to 1 mm, fine ones below 0.5 mm; here
+# coarse ones prevail, since a small image's pixel is 0.28 mm.
+SPECK_MM, SPECK_RANGE_MM = 0.65, (0.3, 1.3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,14 +185,13 @@ def _specks(
     places = _speck_places(rng, look, spread_mm)
     for px, py in places:
         uneven = {"round": 0.2, "pleomorphic": 0.45, "linear": 0.35}[look.morphology]
-        # 0.2 to 0.9 mm across: Le Gal's and BI-RADS' fine calcifications are below 0.5 mm.
-        across = float(np.clip(0.42 * np.exp(rng.normal(0, uneven)), 0.2, 0.9))
+        across = float(np.clip(SPECK_MM * np.exp(rng.normal(0, uneven)), *SPECK_RANGE_MM))
         longer = {"round": 1.0, "pleomorphic": 1.5, "linear": 2.6}[look.morphology]
         length = across * rng.uniform(1.0, longer)
         turn = rng.uniform(0, np.pi)
         if look.morphology == "linear":
             turn = rng.normal(0.0, 0.5)
-        value = look.speck_contrast * across / 0.42 * rng.uniform(0.7, 1.2)
+        value = look.speck_contrast * across / SPECK_MM * rng.uniform(0.7, 1.2)
         if max(abs(px), abs(py)) > half - 1.5:
             continue
         _stamp(layer, y, x, (px, py), (length, across), turn, value, spacing)

@@ -35,11 +35,11 @@ def draw_parenchyma(
     """Display values of thick tissue, without skin and muscle: float32 [rows, columns]."""
     ridges = _ridges(keyed_generator(seed, *key, "strands"), outline, shape)
     gland = upsample(_gland(seed, key, body, outline), shape)
-    gland = scipy.special.expit((gland + 0.42 * ridges) / 0.36)
+    gland = scipy.special.expit((gland + 0.30 * ridges) / 0.36)
     cloud = power_law_field(keyed_generator(seed, *key, "cloud"), shape, spacing, 2.65)
     dense = 0.38 + 0.1 * body.density
     tissue = body.fat_level + gland * dense
-    tissue += cloud * (0.065 + 0.035 * gland) + ridges * (0.05 + 0.025 * gland)
+    tissue += cloud * (0.065 + 0.035 * gland) + ridges * (0.032 + 0.016 * gland)
     return tissue.astype(np.float32, copy=False)
 
 
