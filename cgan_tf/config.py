@@ -399,6 +399,9 @@ class ReportConfig:
     )
     showcase_patches_dir: str = option("", "The patches that --showcase_dirs started from.")
     gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the loss curves.")
+    failed_runs: str = option(
+        "", "failed.json of experiment: the runs that the report shows as failed."
+    )
     output: str = option("", "The HTML file to write (required).")
     title: str = option("Contextual GAN on mammograms", "Title of the report.")
     notice: str = option("", "A sentence shown under the title, e.g. what the data are.")
