@@ -7,11 +7,12 @@ from typing import Any
 from cgan_tf import report_html
 from cgan_tf.config import PATCH_CLASSES, SPLITS, ReportConfig
 from cgan_tf.patch_sets import PatchSet
+from cgan_tf.report_content import Section, Table, section
 from cgan_tf.report_data import ScoredTest
 from cgan_tf.run_directory import read_json
 
 
-def data(patches: PatchSet) -> str:
+def data(patches: PatchSet) -> Section | None:
     manifest = patches.manifest
     rows = [
         [name, *(f"{patches.count(split, name):,}" for split in SPLITS)]
@@ -19,7 +20,7 @@ def data(patches: PatchSet) -> str:
         if any(patches.count(split, name) for split in SPLITS)
     ]
     parts = [
-        report_html.table(("Patches", *SPLITS), rows),
+        Table("patches", ("Patches", *SPLITS), rows),
         report_html.paragraph(
             "Splits are by client: no woman is in two of them. The class source feeds the "
             "generators and nothing else.",
@@ -27,7 +28,7 @@ def data(patches: PatchSet) -> str:
         ),
         *_ledger(manifest.get("ledger", {})),
     ]
-    return report_html.section("Data", *parts)
+    return section("Data", *parts)
 
 
 def flags(
@@ -35,7 +36,7 @@ def flags(
     evaluations: Sequence[ScoredTest],
     patches: PatchSet,
     sets: Sequence[tuple[str, dict[str, Any]]],
-) -> str:
+) -> Section | None:
     runs = [(f"make_patches: {patches.directory}", patches.manifest["flags"])]
     for directory in config.gan_dirs:
         runs.append((f"train_gan: {directory}", read_json(Path(directory) / "run.json")["flags"]))
@@ -43,7 +44,7 @@ def flags(
     for evaluation in evaluations:
         flags = evaluation.training["flags"]
         runs.append((f"train_classifier: {flags['workdir']}", flags))
-    return report_html.section(
+    return section(
         "Flags of every run",
         *(
             report_html.details(name, "\n".join(f"--{key}={value}" for key, value in flags.items()))
@@ -52,7 +53,7 @@ def flags(
     )
 
 
-def _ledger(ledger: dict[str, Any]) -> list[str]:
+def _ledger(ledger: dict[str, Any]) -> list[str | Table]:
     """Every image and mark read is used, not needed, or rejected for a named reason."""
     rows, reasons = [], []
     for kind, account in ledger.items():
@@ -81,6 +82,6 @@ def _ledger(ledger: dict[str, Any]) -> list[str]:
         return []
     headings = ("Ledger", "Read", "Used", "Not needed", "Rejected", "Adds up")
     return [
-        report_html.table(headings, rows),
+        Table("ledger", headings, rows),
         *(report_html.paragraph(reason, "note") for reason in reasons),
     ]

@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class ScoredTest:
     training: dict[str, Any]
 
     @property
+    def regime(self) -> str:
+        """As the paper's Table 1 calls it: Baseline, 50% w/ decay."""
+        return f"{self.fraction:.0%} w/ decay" if self.fraction else "Baseline"
+
+    @property
     def classes(self) -> np.ndarray:
         """normal, mass or calcification, text [n]."""
         return np.where(self.lesion_types == "", "normal", self.lesion_types)
@@ -55,13 +61,21 @@ def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
                 f"{other.directory / 'scores.csv'}: expected the patches of "
                 f"{first.directory / 'scores.csv'}, found others"
             )
-    names = collections.Counter(evaluation.name for evaluation in evaluations)
+    regimes = collections.Counter(evaluation.regime for evaluation in evaluations)
     return [
-        dataclasses.replace(evaluation, name=f"{evaluation.name}, seed {evaluation.seed}")
-        if names[evaluation.name] > 1
-        else evaluation
-        for evaluation in evaluations
+        dataclasses.replace(
+            e, name=f"{e.regime}, seed {e.seed}" if regimes[e.regime] > 1 else e.regime
+        )
+        for e in evaluations
     ]
+
+
+def by_regime(evaluations: Sequence[ScoredTest]) -> dict[float, list[ScoredTest]]:
+    """The evaluations by initial synthetic share, in the order of their first ones."""
+    regimes: dict[float, list[ScoredTest]] = {}
+    for evaluation in evaluations:
+        regimes.setdefault(evaluation.fraction, []).append(evaluation)
+    return regimes
 
 
 def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
@@ -110,11 +124,10 @@ def _read_evaluation(directory: Path) -> ScoredTest:
     rows = read_table(directory / "scores.csv")
     flags = manifest["classifier"]["flags"]
     try:
-        fraction = float(flags["synthetic_fraction"])
         return ScoredTest(
             directory=directory,
-            name=f"{fraction:.0%} w/ decay" if fraction else "Baseline",
-            fraction=fraction,
+            name="",
+            fraction=float(flags["synthetic_fraction"]),
             seed=int(flags["seed"]),
             patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
             clients=np.array([row["client_id"] for row in rows], dtype=str),

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from cgan_tf.report_content import Gallery, Part, Plot, Section, Table
+
 PLOT_SCALE = 0.63  # pixels on the page for a pixel of a plot, which is drawn for dense screens
 
 STYLE = """
@@ -58,9 +60,9 @@ footer { margin-top: 3rem; }
 """
 
 
-def page(title: str, sections: Iterable[str]) -> str:
+def page(title: str, opening: str, sections: Iterable[Section | None]) -> str:
     """The whole document; nothing in it asks for the network."""
-    body = "\n".join(section for section in sections if section)
+    body = "\n".join([opening, *(_section(section) for section in sections if section)])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -69,10 +71,20 @@ def page(title: str, sections: Iterable[str]) -> str:
     )
 
 
-def section(title: str, *parts: str) -> str:
-    """A heading and what is under it; empty when there is nothing under it."""
-    content = "\n".join(part for part in parts if part)
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
+def _section(section: Section) -> str:
+    content = "\n".join(_part(part) for part in section.parts)
+    return f"<section>\n<h2>{escape(section.title)}</h2>\n{content}\n</section>"
+
+
+def _part(part: Part) -> str:
+    match part:
+        case Plot():
+            return figure(part)
+        case Table():
+            return table(part)
+        case Gallery():
+            return gallery(part)
+    return part
 
 
 def heading(text: str) -> str:
@@ -100,11 +112,12 @@ def facts(rows: Sequence[tuple[str, str, str]]) -> str:
     return f'<dl class="facts">{items}</dl>'
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(content: Table) -> str:
     """A table; the first column is text, the others are figures."""
-    head = "".join(f"<th>{escape(str(text))}</th>" for text in headings)
+    head = "".join(f"<th>{escape(str(text))}</th>" for text in content.headings)
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in content.rows
     )
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
@@ -118,16 +131,16 @@ def picture(png: bytes, alternative: str) -> str:
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
 
 
-def figure(png: bytes, caption: str) -> str:
+def figure(plot: Plot) -> str:
     """A plot and its caption; text in every plot comes out at the same size."""
-    width = round(int.from_bytes(png[16:20]) * PLOT_SCALE)  # the width in a PNG's header
-    image = picture(png, caption).replace("<img ", f'<img width="{width}" ', 1)
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    width = round(int.from_bytes(plot.png[16:20]) * PLOT_SCALE)  # the width in a PNG's header
+    image = picture(plot.png, plot.caption).replace("<img ", f'<img width="{width}" ', 1)
+    return f"<figure>{image}<figcaption>{escape(plot.caption)}</figcaption></figure>"
 
 
-def gallery(pictures: Sequence[tuple[bytes, str]]) -> str:
+def gallery(content: Gallery) -> str:
     """Pictures in a grid that follows the width of the screen."""
-    items = "".join(picture(png, alternative) for png, alternative in pictures)
+    items = "".join(picture(png, alternative) for png, alternative in content.pictures)
     return f'<div class="pairs">{items}</div>'
 
 

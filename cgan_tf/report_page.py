@@ -9,6 +9,7 @@ from cgan_tf.config import TASKS, ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.report_data import ScoredTest, read_evaluations, read_losses
+from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_results import auc_and_interval, signed
 from cgan_tf.report_table import TableRow, format_p, table_rows
 from cgan_tf.run_directory import read_manifest, write_bytes
@@ -29,7 +30,6 @@ def write_report(config: ReportConfig) -> None:
     sets = [(name, read_manifest(name, "synthesize")) for name in config.synthetic_dirs]
     losses = read_losses(config.gan_dirs)
     sections = [
-        _opening(config, rows, sets),
         report_examples.examples(config, patches),
         report_examples.showcase(config),
         report_examples.synthesis(sets),
@@ -41,8 +41,12 @@ def write_report(config: ReportConfig) -> None:
         report_account.data(patches),
         report_account.flags(config, evaluations, patches, sets),
     ]
-    write_bytes(output, report_html.page(config.title, sections).encode())
-    print(f"{output}: report written ({output.stat().st_size / 1e6:.1f} MB)")
+    files = files_directory(output)
+    write_files(files, section_files(sections))
+    page = report_html.page(config.title, _opening(config, rows, sets), sections)
+    write_bytes(output, page.encode())
+    size = output.stat().st_size / 1e6
+    print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
 
 
 def _opening(

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cgan_tf import report_figures, report_html, report_map
+from cgan_tf import report_curves, report_figures, report_html, report_map
 from cgan_tf.config import ReportConfig
-from cgan_tf.report_data import ScoredTest, read_features, read_table
+from cgan_tf.report_content import Plot, Section, Table, section
+from cgan_tf.report_data import ScoredTest, by_regime, read_features, read_table
 from cgan_tf.report_table import (
     PAPER_NOTES,
     TableRow,
@@ -17,14 +18,14 @@ from cgan_tf.report_table import (
 )
 
 
-def table_1(rows: Sequence[TableRow]) -> str:
+def table_1(rows: Sequence[TableRow]) -> Section | None:
     headings = (
         "Training regime", "AUC (95% interval)", "Paper's AUC", "Difference (95% interval)",
         "p, DeLong", "Paper's p", "Holm", "p, by patient", "Holm",
     )  # fmt: skip
-    return report_html.section(
+    return section(
         "Table 1. Classification of real test patches",
-        report_html.table(headings, [_table_1_cells(row) for row in rows]),
+        Table("table_1", headings, [_table_1_cells(row) for row in rows]),
         _by_lesion(rows),
         report_html.notes(
             [
@@ -37,24 +38,30 @@ def table_1(rows: Sequence[TableRow]) -> str:
     )
 
 
-def curves(evaluations: Sequence[ScoredTest]) -> str:
-    patches = evaluations[0].metrics["patches"]
-    return report_html.section(
-        "ROC curves",
-        report_html.figure(
-            report_figures.roc_figure(evaluations),
-            f"ROC curves on {patches['malignant']:,} malignant and {patches['normal']:,} normal "
-            f"real patches of {evaluations[0].metrics['clients']:,} women; the AUC in brackets.",
-        ),
+def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
+    patches, several = evaluations[0].metrics["patches"], len(by_regime(evaluations)) > 2
+    data = (
+        f"{patches['malignant']:,} malignant and {patches['normal']:,} normal real patches of "
+        f"{evaluations[0].metrics['clients']:,} women"
     )
+    bands = (
+        "Bands: 95%, pointwise, from 500 bootstrap rounds that draw whole women, with the curves "
+        "averaged vertically (and over the seeds, where there are several)."
+    )
+    caption = f"ROC curves on {data}; the AUC in brackets. " + ("" if several else bands)
+    parts = [Plot("roc", report_curves.roc_figure(evaluations), caption.strip())]
+    if several:
+        figure = report_curves.roc_panels(evaluations)
+        parts.append(Plot("roc_against_baseline", figure, f"Each regime on {data}. {bands}"))
+    return section("ROC curves", *parts)
 
 
-def feature_map(config: ReportConfig, baseline: ScoredTest) -> str:
+def feature_map(config: ReportConfig, baseline: ScoredTest) -> Section | None:
     features, groups, topped_up = report_map.map_groups(
         read_features(baseline), baseline.classes, config.tsne_per_class, config.seed
     )
     if len(features) < 10:
-        return ""
+        return None
     extra = (
         "Validation had too few patches; from the test split come "
         + ", ".join(f"{count:,} {group}" for group, count in topped_up.items())
@@ -69,16 +76,16 @@ def feature_map(config: ReportConfig, baseline: ScoredTest) -> str:
         "map shows 2,000 normal patches of a validation set that it says has 1,000.)"
     )
     points = report_map.tsne(features, config.seed)
-    return report_html.section(
+    return section(
         "Figure 4. Real and synthetic patches in feature space",
-        report_html.figure(report_figures.tsne_figure(points, groups), caption),
+        Plot("figure_4_tsne", report_figures.tsne_figure(points, groups), caption),
     )
 
 
-def effect(baseline: ScoredTest) -> str:
+def effect(baseline: ScoredTest) -> Section | None:
     effects = baseline.metrics["synthetic"]
     if not effects:
-        return ""
+        return None
     scores = read_table(baseline.directory / "synthetic_scores.csv")
     shifts, rows = {}, []
     for effect in effects.values():
@@ -101,10 +108,11 @@ def effect(baseline: ScoredTest) -> str:
             )
         )
     headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
-    return report_html.section(
+    return section(
         "What the baseline classifier makes of it",
-        report_html.table(headings, rows),
-        report_html.figure(
+        Table("effect", headings, rows),
+        Plot(
+            "effect",
             report_figures.shift_figure(shifts),
             "Logits of the source patches and of the synthetic ones under the baseline, which has "
             "seen no synthetic patch; vertical lines are means. Removal should lower the logit, "
@@ -114,23 +122,34 @@ def effect(baseline: ScoredTest) -> str:
     )
 
 
-def training(evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]) -> str:
+def training(
+    evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]
+) -> Section | None:
     """Validation AUCs and schedules of the classifiers; losses of the GANs."""
     parts = [
-        report_html.figure(
-            report_figures.training_figure(evaluations),
-            "Classifiers: exact AUC on the validation split (a ring marks the weights that were "
-            "kept) and the share of synthetic samples.",
-        )
+        Plot(
+            "validation",
+            report_curves.validation_figure(evaluations),
+            "Exact AUC of each classifier on the validation split: a panel a proportion, a line a "
+            "seed, a ring on the weights that were kept; the other proportions' runs in grey.",
+        ),
+        Plot(
+            "schedules",
+            report_curves.schedule_figure(evaluations),
+            "Share of synthetic samples over a training run, for the six initial proportions of "
+            "the paper's Table 1; the runs evaluated here are drawn strong. The legend has the "
+            "synthetic samples that a run is expected to draw.",
+        ),
     ]
     if curves:
         parts.append(
-            report_html.figure(
+            Plot(
+                "gan_losses",
                 report_figures.loss_figure(curves),
                 "GAN losses; the shaded band is the fade-in of the full resolution.",
             )
         )
-    return report_html.section("Training", *parts)
+    return section("Training", *parts)
 
 
 def _table_1_cells(row: TableRow) -> list[str]:
@@ -152,7 +171,7 @@ def _table_1_cells(row: TableRow) -> list[str]:
     ]
 
 
-def _by_lesion(rows: Sequence[TableRow]) -> str:
+def _by_lesion(rows: Sequence[TableRow]) -> Table:
     cells = []
     for row in rows:
         metrics = row.evaluation.metrics
@@ -169,7 +188,7 @@ def _by_lesion(rows: Sequence[TableRow]) -> str:
         "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
         "Sensitivity at 90% specificity",
     )  # fmt: skip
-    return report_html.table(headings, cells)
+    return Table("table_1_by_lesion", headings, cells)
 
 
 def auc_and_interval(auc: dict[str, Any]) -> str:

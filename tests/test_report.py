@@ -18,6 +18,7 @@ from cgan_tf import report_account, report_html, report_map, report_pictures
 from cgan_tf.config import ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
+from cgan_tf.report_content import Table, section
 from cgan_tf.report_data import read_evaluations
 from cgan_tf.report_page import write_report
 from cgan_tf.report_table import format_p, format_probability, table_rows
@@ -98,7 +99,7 @@ def test_every_string_from_data_is_escaped(page):
 
 def test_pictures_open(page):
     images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
-    assert len(images) == 4 * 6 + 8 + 5  # sets, showcase, plots
+    assert len(images) == 4 * 6 + 8 + 6  # sets, showcase, plots
     for image in images:
         levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
         assert levels.std() > 1
@@ -254,14 +255,14 @@ def test_ledger_is_added_up():
     patches = types.SimpleNamespace(
         manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
     )
-    section = report_account.data(patches)
-    assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in section
-    assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in section
-    assert "Rejected images: 3 too dark" in section
-    assert "benign" not in section
+    text = report_html.page("", "", [report_account.data(patches)])
+    assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in text
+    assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in text
+    assert "Rejected images: 3 too dark" in text
+    assert "benign" not in text
 
 
 def test_html_helpers_escape():
-    assert report_html.table(["<a>"], [["<b>"]]).count("&lt;") == 2
+    assert report_html.table(Table("t", ["<a>"], [["<b>"]])).count("&lt;") == 2
     assert "&lt;" in report_html.details("<a>", "x")
-    assert report_html.section("Empty") == ""
+    assert section("Empty", "") is None

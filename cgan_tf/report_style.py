@@ -1,0 +1,81 @@
+"""How the report's plots look, and how they become files."""
+
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Figure 4 of the paper: "red points represent real normal examples, the orange points real
+# malignant calcifications, the green points real malignant masses, the blue-green points synthetic
+# malignant masses, and the blue points synthetic malignant calcifications".
+GROUP_COLOURS = {
+    "real normal": "#d62728",
+    "real calcification": "#ff8c1a",
+    "real mass": "#2ca02c",
+    "synthetic mass": "#1aa6a6",
+    "synthetic calcification": "#1f4fd6",
+}
+# One colour a proportion of the paper's, the same in every plot; others get the spare ones.
+_PROPORTION_COLOURS = {
+    0.0: "#3d3d3d",
+    0.1: "#b08a2e",
+    0.25: "#5c8a3a",
+    0.5: "#b5452c",
+    0.75: "#2f6f9f",
+    1.0: "#8a5a9e",
+}
+_SPARE_COLOURS = ("#1aa6a6", "#d4779b", "#7d6b5d", "#a4b02e")
+LINE_COLOURS = ("#3d3d3d", "#b5452c", "#2f6f9f", "#5c8a3a", "#8a5a9e", "#b08a2e")
+FAINT = "#bbbbbb"
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777777",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 9,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.labelcolor": "#222222",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+    "pdf.fonttype": 42,  # text stays text
+}
+DPI = 170  # of PNG files
+PAGE_INCHES = 9.0  # as wide as a plot may be for its text to keep its size on the page
+
+# Decorates every function that draws: matplotlib reads its settings while it draws.
+house_style = matplotlib.rc_context(STYLE)
+
+
+def proportion_colour(fraction: float) -> str:
+    """The colour of an initial synthetic share, 0 to 1."""
+    known = _PROPORTION_COLOURS.get(round(fraction, 6))
+    return known or _SPARE_COLOURS[round(1000 * fraction) % len(_SPARE_COLOURS)]
+
+
+def row_size(panels: int, height: float = 2.7) -> tuple[float, float]:
+    """Inches of a row of panels: at most the width of the page, so that text keeps its size."""
+    return min(PAGE_INCHES, 3.0 * panels), height
+
+
+@house_style
+def png(figure: Figure) -> bytes:
+    """No version in it: the same data give the same bytes."""
+    return _saved(figure, format="png", dpi=DPI, metadata={"Software": None})
+
+
+@house_style
+def pdf(figure: Figure) -> bytes:
+    """No version and no date in it: the same data give the same bytes."""
+    nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+    return _saved(figure, format="pdf", dpi=DPI, metadata=nothing)
+
+
+def _saved(figure: Figure, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **settings)
+    return buffer.getvalue()

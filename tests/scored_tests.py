@@ -1,0 +1,49 @@
+"""Evaluations made up on the spot, as the report reads them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cgan_tf.evaluation_metrics import metrics_of_scores
+from cgan_tf.report_data import ScoredTest
+
+CLIENTS = 40
+
+
+def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTest:
+    """A classifier on 240 patches of 40 women; `skill` sets its classes apart."""
+    labels = np.repeat([0, 1], 120)
+    kinds = np.repeat(["", "mass", "calcification"], [120, 60, 60])
+    clients = np.array([f"c{number % CLIENTS:02d}" for number in range(240)])
+    rng = np.random.default_rng([seed, round(100 * fraction)])
+    logits = skill * labels + rng.standard_normal(240)
+    rows = [
+        {"label": label, "logit": logit, "client_id": client, "lesion_type": kind}
+        for label, logit, client, kind in zip(labels, logits, clients, kinds, strict=True)
+    ]
+    validations = [
+        {"samples": 5_000 * step, "auc": 0.7 + 0.01 * step + 0.001 * seed} for step in range(1, 5)
+    ]
+    evaluation = ScoredTest(
+        directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
+        name="", fraction=fraction, seed=seed,
+        patch_ids=np.array([f"p{number}" for number in range(240)]),
+        clients=clients, lesion_types=kinds, labels=labels, logits=logits,
+        metrics=metrics_of_scores(rows),
+        training={
+            "validations": validations, "best_samples": 20_000,
+            "best_validation_auc": validations[-1]["auc"],
+            "flags": {"samples": 500_000, "decay": "multiplicative", "decay_rate": 0.1,
+                      "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction},
+        },
+    )  # fmt: skip
+    return evaluation
+
+
+def sweep(seeds: int = 2) -> list[ScoredTest]:
+    """The paper's six proportions, with each of some seeds."""
+    return [
+        scored_test(fraction, seed)
+        for seed in range(seeds)
+        for fraction in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+    ]
