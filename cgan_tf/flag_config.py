@@ -67,6 +67,8 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
 
     For a program that passes the file on to another and wants to know beforehand.
     """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: expected a flag file, found none")
     values = flags.FlagValues()
     define_flags(config_class, values)
     try:

@@ -117,7 +117,8 @@ def test_a_file_that_is_passed_on_is_read_as_its_program_would(tmp_path):
         ("--seed=three\n", r"x\.cfg: flag --seed=three"),
         ("title=Ours\n", r"x\.cfg: expected --name=value on every line, found 'title=Ours'"),
         ("  # indented\n", r"x\.cfg: expected --name=value on every line, found '# indented'"),
-        (None, r"x\.cfg: .*Unable to open flagfile"),
+        (None, r"x\.cfg: expected a flag file, found none"),
+        ("--flagfile=missing.cfg\n", r"x\.cfg: .*Unable to open flagfile.*missing\.cfg"),
     ],
 )
 def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):

@@ -1,0 +1,18 @@
+"""Table 1 by one command: a classifier for every seed and synthetic share, scored and compared.
+
+    python -m cgan_tf.experiment --flagfile=configs/paper_table1.cfg --patches_dir=P \
+        --synthetic_dirs=M,C,R --output_dir=OUT
+
+Every run is a `train_classifier` and an `evaluate` in processes of their own, `--parallel` at a
+time. The same command again goes on where it was and tries failed runs once more.
+"""
+
+from cgan_tf.config import ExperimentConfig
+from cgan_tf.flag_config import run_program
+
+if __name__ == "__main__":
+    run_program(
+        ExperimentConfig,
+        "cgan_tf.experiment_run:run_experiment",
+        required=("patches_dir", "output_dir"),
+    )

@@ -1,0 +1,200 @@
+"""Runs a sweep: what is left of its runs, then the report on those that have finished."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cgan_tf import machine
+from cgan_tf.classifier_training import check_config
+from cgan_tf.config import (
+    MALIGNANT_CLASSES,
+    NORMAL,
+    PATCH_CLASSES,
+    SPLITS,
+    EvaluateConfig,
+    ExperimentConfig,
+    ReportConfig,
+)
+from cgan_tf.errors import UserError
+from cgan_tf.experiment_steps import (
+    FAILED_FILE,
+    REPORT_FILE,
+    Cell,
+    PatchCounts,
+    cell_steps,
+    cells_of,
+    classifier_config,
+    report_step,
+)
+from cgan_tf.failed_runs import FailedRun, write_failed_runs
+from cgan_tf.flag_config import config_from_file
+from cgan_tf.models.weights_file import find_weights
+from cgan_tf.patch_sets import PatchSet
+from cgan_tf.run_directory import (
+    MANIFEST_FILE,
+    RUN_FILE,
+    finish_run,
+    open_run,
+    read_json,
+    read_manifest,
+    write_json,
+)
+from cgan_tf.step_runner import StepRunner
+
+
+def run_experiment(config: ExperimentConfig) -> None:
+    """Runs what is left of a sweep and writes the report.
+
+    Raises `UserError` at the end when a run has failed; everything else is finished by then.
+    """
+    cells = cells_of(config)
+    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
+    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
+    counts = None if finished else check_inputs(config, cells)
+    with open_run(config.output_dir, "experiment", config) as run:
+        report = run.directory / REPORT_FILE
+        if counts is None:
+            print(f"All {len(cells)} runs are finished; nothing to do. Report: {report.resolve()}")
+            return
+        failed = _run_cells(config, cells, counts)
+        problems = [_summary(failed, len(cells))] if failed else []
+        problems += _report(config, cells, failed)
+        if problems:
+            raise UserError(f"{'; '.join(problems)}; the same command tries again what failed")
+        finish_run(run.directory, "experiment", {"runs": _results(config, cells)})
+
+
+def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts:
+    """Opens everything that the runs and the report will read; counts the patches.
+
+    Raises `UserError`, so that twelve runs do not fail one after another for the same flag.
+    """
+    if config.parallel < 0:
+        raise UserError(f"--parallel: expected 0 or more, found {config.parallel}")
+    for cell in cells:
+        check_config(classifier_config(config, cell, config.precision, 1))
+    find_weights(config.weights)
+    if config.report_flagfile:
+        config_from_file(ReportConfig, config.report_flagfile)
+    for directory in config.gan_dirs:
+        read_json(Path(directory) / RUN_FILE)
+    patches = PatchSet(config.patches_dir)
+    mixed = [PatchSet(directory) for directory in config.synthetic_dirs]
+    for classes, task in (((NORMAL,), "removal"), (MALIGNANT_CLASSES, "mass or calcification")):
+        if cells[-1].percent and not sum(found.count("train", *classes) for found in mixed):
+            raise UserError(
+                f"--synthetic_dirs: expected a set of the {task} task with training patches, "
+                f"found {','.join(config.synthetic_dirs) or 'none'}"
+            )
+    scored = [*mixed, *(PatchSet(directory) for directory in config.scored_dirs)]
+    return _counts(patches, scored)
+
+
+def _counts(patches: PatchSet, synthetic: Sequence[PatchSet]) -> PatchCounts:
+    validation, test = (
+        patches.count(split, NORMAL, *MALIGNANT_CLASSES)
+        for split in ("validation", EvaluateConfig().split)
+    )
+    drawn = sum(found.count(split, *PATCH_CLASSES) for found in synthetic for split in SPLITS)
+    return PatchCounts(validation, test + validation + 2 * drawn)  # each beside its source
+
+
+def _run_cells(
+    config: ExperimentConfig, cells: Sequence[Cell], counts: PatchCounts
+) -> list[FailedRun]:
+    """Trains and scores what is left, `--parallel` at a time; returns what failed."""
+    root = Path(config.output_dir)
+    (root / FAILED_FILE).unlink(missing_ok=True)
+    lanes, setup = _lanes_and_setup(config)
+    precision, threads = setup["precision"], setup["threads"]
+    done = sum(cell.is_finished(root) for cell in cells)
+    print(
+        f"{root}: {len(cells)} runs, {done} finished; {len(lanes)} at a time, {precision}, "
+        f"{config.intra_op_threads or threads} threads each",
+        flush=True,
+    )
+    steps = {cell: cell_steps(config, cell, precision, threads, counts) for cell in cells}
+    runner = StepRunner(
+        root, [step for pair in steps.values() for step in pair], lanes, keep_going=True
+    )
+    runner.run()
+    failed = [
+        FailedRun(cell.seed, cell.fraction, step.name.split()[-1], failure.reason, str(failure.log))
+        for cell in cells
+        for step in steps[cell]
+        if (failure := runner.failed.get(step.name))
+    ]
+    if failed:
+        write_failed_runs(root / FAILED_FILE, failed)
+    return failed
+
+
+def _lanes_and_setup(config: ExperimentConfig) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """The environments of the processes; precision and threads.
+
+    Precision and threads are settled once and kept: bits depend on both, and --parallel may change.
+    """
+    gpus = machine.gpu_names()
+    parallel = config.parallel or max(1, len(gpus))
+    path = Path(config.output_dir) / "setup.json"
+    if not path.exists():
+        precision = config.precision
+        if precision == "auto":
+            precision = machine.faster_precision(machine.probe_seconds())
+        threads = max(1, (os.cpu_count() or 1) // parallel)
+        write_json(path, {"precision": precision, "threads": threads})
+    setup = read_json(path)
+    return lanes_of(parallel, gpus, setup["threads"]), setup
+
+
+def lanes_of(parallel: int, gpus: Sequence[str], threads: int) -> list[dict[str, str]]:
+    """The environment of each process: one GPU, shared where there are more processes."""
+    # TensorFlow reads these where a program has no flag for them, as evaluate has none.
+    shared = {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": str(threads)}
+    if parallel > len(gpus) > 0:
+        shared["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # else the first takes the whole memory
+    return [
+        {**shared, **({"CUDA_VISIBLE_DEVICES": gpus[lane % len(gpus)]} if gpus else {})}
+        for lane in range(parallel)
+    ]
+
+
+def _summary(failed: Sequence[FailedRun], runs: int) -> str:
+    first = failed[0]
+    name = f"seed {first.seed} {first.synthetic_fraction:.0%} {first.step}"
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"{len(failed)} of {runs} runs failed: {name}: {first.reason}{more} (see {FAILED_FILE})"
+
+
+def _report(
+    config: ExperimentConfig, cells: Sequence[Cell], failed: Sequence[FailedRun]
+) -> list[str]:
+    """Writes the report anew; returns why it could not, in a list of at most one."""
+    root = Path(config.output_dir)
+    report = root / REPORT_FILE
+    report.unlink(missing_ok=True)  # an earlier one is on fewer runs
+    try:
+        step = report_step(config, [c for c in cells if c.is_finished(root)], bool(failed))
+        StepRunner(root, [step], [{}]).run()
+    except UserError as error:
+        return [str(error)]
+    print(f"Report: {report.resolve()}", flush=True)
+    return []
+
+
+def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    root, results = Path(config.output_dir), []
+    for cell in cells:
+        training = read_manifest(cell.classifier(root), "train_classifier")
+        metrics = read_json(cell.evaluation(root) / "metrics.json")
+        results.append(
+            {
+                "seed": cell.seed,
+                "synthetic_fraction": cell.fraction,
+                "evaluation": str(cell.evaluation(root).relative_to(root)),
+                "best_validation_auc": training["best_validation_auc"],
+                "auc": metrics["auc"]["overall"]["auc"],
+            }
+        )
+    return results
