@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import hashlib
 
 import keras
 import numpy as np
@@ -13,12 +12,10 @@ import tensorflow as tf
 
 from cgan_tf import classifier_data, classifier_training, tfrecords
 from cgan_tf.classifier_scoring import load_classifier, score
-from cgan_tf.classifier_training import ClassifierTraining, train_classifier, train_step
+from cgan_tf.classifier_training import ClassifierTraining, train_classifier
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.errors import UserError
 from cgan_tf.mixing import Schedule
-from cgan_tf.models import pretrained
-from cgan_tf.models.resnet import IMAGENET_MEAN, PatchClassifier, preprocess
 from cgan_tf.patch_pools import PatchPool, check_sizes, evaluation_pool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import read_json, read_manifest
@@ -57,175 +54,6 @@ def config_for(data, workdir, **changes):
         learning_rate=1e-3,
     )
     return dataclasses.replace(config, **changes)
-
-
-# The network
-
-
-@pytest.fixture(scope="module")
-def resnet():
-    keras.utils.set_random_seed(0)
-    return PatchClassifier("inference")
-
-
-def _one_step(model, seed=0):
-    optimizer = keras.optimizers.Adam(1e-3)
-    optimizer.build(model.trainable_variables)
-    state = {name: tf.Variable(0, dtype=tf.float64) for name in ("seen", "loss_sum", "loss_count")}
-    patches = np.random.default_rng(seed).uniform(-1, 1, (4, 32, 32, 1)).astype(np.float32)
-    train_step(model, optimizer, state)(tf.constant(patches), tf.constant([0.0, 1.0, 0.0, 1.0]))
-    assert int(state["seen"]) == 4
-    assert float(state["loss_sum"]) > 0
-
-
-def _bits(weights):
-    return {weight.path: weight.numpy().tobytes() for weight in weights}
-
-
-def test_preprocessing_is_the_published_one():
-    grey = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 1)).astype(np.float32)
-    rgb = np.repeat((grey + 1) * 127.5, 3, axis=-1)
-    expected = keras.applications.resnet.preprocess_input(rgb.copy())
-    assert np.allclose(preprocess(grey), expected, atol=1e-4)
-    assert preprocess(tf.ones([1, 1, 1, 1]))[0, 0, 0].numpy() == pytest.approx(
-        [255 - mean for mean in IMAGENET_MEAN]
-    )
-
-
-def test_it_is_keras_resnet_50_at_any_size(resnet):
-    assert resnet.backbone.count_params() == 23_587_712  # keras.applications, without its top
-    for size in (32, 64):
-        logits, features = resnet.infer(tf.zeros([1, size, size, 1]))
-        assert (logits.shape, features.shape) == ((1,), (1, 2048))
-        assert (logits.dtype, features.dtype) == (tf.float32, tf.float32)
-
-
-def test_features_are_the_last_layer(resnet):
-    patches = tf.random.stateless_uniform([2, 32, 32, 1], [0, 0], -1, 1)
-    by_keras = keras.layers.GlobalAveragePooling2D()(resnet.backbone(preprocess(patches)))
-    logits, features = resnet.infer(patches)
-    assert np.allclose(features, by_keras, rtol=1e-4, atol=1e-5)
-    assert np.allclose(logits, resnet.head(features)[:, 0], atol=1e-5)
-
-
-def test_moving_statistics_are_bit_identical_after_a_step(resnet):
-    moving = [weight for weight in resnet.weights if "moving_" in weight.path]
-    scales = [weight for weight in resnet.weights if weight.path.endswith("bn/gamma")]
-    before, scales_before = _bits(moving), _bits(scales)
-    assert len(moving) == 2 * 53
-    _one_step(resnet)
-    assert _bits(moving) == before
-    assert _bits(scales) != scales_before  # scale and offset learn
-
-
-def test_batch_norm_modes(tiny):
-    for mode, moving_learns, scale_learns in (
-        ("inference", False, True),
-        ("frozen", False, False),
-        ("batch", True, True),
-    ):
-        model = PatchClassifier(mode)
-        layer = model.backbone.get_layer("bn")
-        before = _bits([layer.moving_mean]), _bits([layer.gamma])
-        _one_step(model)
-        after = _bits([layer.moving_mean]), _bits([layer.gamma])
-        assert (before[0] != after[0], before[1] != after[1]) == (moving_learns, scale_learns), mode
-    with pytest.raises(ValueError, match="batch_norm"):
-        PatchClassifier("moving")
-
-
-def test_bfloat16_convolves_in_bfloat16_and_scores_in_float32(tiny):
-    model = PatchClassifier(precision="mixed_bfloat16")
-    assert keras.config.dtype_policy().name == "float32"  # nothing leaks out
-    graph = model.infer.get_concrete_function(tf.TensorSpec([2, 32, 32, 1])).graph
-    kinds = [op.outputs[0].dtype for op in graph.get_operations() if op.type == "Conv2D"]
-    assert kinds == [tf.bfloat16] * 2
-    logits, features = model.infer(tf.zeros([2, 32, 32, 1]))
-    assert (logits.dtype, features.dtype) == (tf.float32, tf.float32)
-    assert {weight.dtype for weight in model.weights} == {"float32"}
-
-
-# Weights
-
-
-def test_imagenet_without_the_file_says_where_to_put_it(tmp_path, monkeypatch, tiny):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(UserError) as caught:
-        pretrained.load_weights(PatchClassifier(), "imagenet")
-    message = str(caught.value)
-    assert str(tmp_path / "models" / pretrained.IMAGENET_FILE) in message
-    assert "4d473c1dd8becc155b73f8504c6f6626" in message
-    assert "\n" not in message
-
-
-def test_imagenet_with_a_wrong_or_the_right_file(tmp_path, monkeypatch, tiny):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    path = tmp_path / "models" / pretrained.IMAGENET_FILE
-    path.parent.mkdir()
-    donor, model = PatchClassifier(), PatchClassifier()
-    _save_notop(donor.backbone, path)
-    with pytest.raises(UserError, match="expected md5 4d47"):
-        pretrained.load_weights(model, "imagenet")
-    digest = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(pretrained, "IMAGENET_MD5", digest)
-    pretrained.load_weights(model, "imagenet")
-    assert _values(model.backbone) == _values(donor.backbone)
-
-
-@pytest.mark.parametrize("form", ["backbone.weights.h5", "backbone.keras", "x_notop.h5"])
-def test_weights_of_a_backbone_in_three_forms(tmp_path, tiny, form):
-    donor, model = PatchClassifier(), PatchClassifier()
-    path = tmp_path / form
-    if form.endswith(".keras"):
-        donor.backbone.save(path)
-    elif form.endswith(".weights.h5"):
-        donor.backbone.save_weights(path)
-    else:
-        _save_notop(donor.backbone, path)
-    assert _values(model.backbone) != _values(donor.backbone)
-    pretrained.load_weights(model, str(path))
-    assert _values(model.backbone) == _values(donor.backbone)
-
-
-def test_weights_of_a_whole_classifier(tmp_path, tiny):
-    donor, model = PatchClassifier(), PatchClassifier()
-    donor.save_weights(tmp_path / "best.weights.h5")
-    pretrained.load_weights(model, str(tmp_path / "best.weights.h5"))
-    assert _values(model) == _values(donor)
-
-
-@pytest.mark.parametrize("name", ["a.weights.h5", "a.keras", "a_notop.h5", "a.npz"])
-def test_damaged_weights_are_named(tmp_path, tiny, name):
-    path = tmp_path / name
-    with pytest.raises(UserError, match="no such file"):
-        pretrained.load_weights(PatchClassifier(), str(path))
-    path.write_bytes(b"not a file of weights")
-    with pytest.raises(UserError, match=name):
-        pretrained.load_weights(PatchClassifier(), str(path))
-
-
-def test_another_networks_weights_are_refused(tmp_path, tiny):
-    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    other.save(tmp_path / "other.keras")
-    other.save_weights(tmp_path / "other.weights.h5")
-    for name in ("other.keras", "other.weights.h5"):
-        with pytest.raises(UserError, match="ResNet-50"):
-            pretrained.load_weights(PatchClassifier(), str(tmp_path / name))
-
-
-def _save_notop(backbone, path):
-    """The legacy layout of keras.applications' files: a group and a list of names per layer."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in backbone.layers]
-        file.attrs["keras_version"], file.attrs["backend"] = b"2.1.6", b"tensorflow"
-        for layer in backbone.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}/{weight.name}:0".encode() for weight in layer.weights]
-            group.attrs["weight_names"] = names
-            for name, weight in zip(names, layer.weights, strict=True):
-                group.create_dataset(name.decode(), data=weight.numpy())
 
 
 def _values(model):

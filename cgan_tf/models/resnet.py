@@ -43,11 +43,7 @@ class PatchClassifier(keras.Model):
             raise ValueError(f"batch_norm: expected one of {BATCH_NORM_MODES}, found {batch_norm}")
         self.batch_norm = batch_norm
         with _dtype_policy(precision):
-            self.backbone = fuse(
-                keras.applications.ResNet50(
-                    include_top=False, weights=None, input_shape=(None, None, 3)
-                )
-            )
+            self.backbone = fuse(keras_resnet())
         self.head = keras.layers.Dense(1, dtype="float32", name="logit")
         for layer in self.backbone.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -75,6 +71,11 @@ class PatchClassifier(keras.Model):
     def logits(self, features: tf.Tensor) -> tf.Tensor:
         """Logits [B] of features [B, 2048]."""
         return self.head(features)[:, 0]
+
+
+def keras_resnet() -> keras.Model:
+    """Keras' own ResNet-50 without its top, of random weights: float32 [B, S, S, 3] to maps."""
+    return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(None, None, 3))
 
 
 def preprocess(patches: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,48 @@
+"""Which file the classifier starts from; looked for before TensorFlow is imported."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from cgan_tf.errors import UserError
+
+IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"
+IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+
+
+def find_weights(weights: str) -> Path | None:
+    """The file that `imagenet` or a path stands for; None for `none`.
+
+    Raises `UserError` when it is missing or, for ImageNet's, another file than the published one: a
+    model never starts at random unless told.
+    """
+    if weights == "none":
+        return None
+    path = imagenet_path() if weights == "imagenet" else Path(weights).expanduser()
+    if weights == "imagenet":
+        _check_imagenet(path)
+    elif not path.is_file():
+        raise UserError(
+            f"--weights={weights}: no such file (imagenet, none, or a .weights.h5, .keras or "
+            "*_notop.h5 file)"
+        )
+    return path
+
+
+def imagenet_path() -> Path:
+    """Where Keras keeps the ImageNet weights: $KERAS_HOME/models, ~/.keras/models by default."""
+    home = os.environ.get("KERAS_HOME", "~/.keras")
+    return Path(home).expanduser() / "models" / IMAGENET_FILE
+
+
+def _check_imagenet(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(
+            f"--weights=imagenet: expected {path} (md5 {IMAGENET_MD5}); download "
+            f"{IMAGENET_URL}{IMAGENET_FILE} to that place, or say --weights=none to start at random"
+        )
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != IMAGENET_MD5:
+        raise UserError(f"{path}: expected md5 {IMAGENET_MD5}, found {found}; download it again")
