@@ -24,7 +24,7 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
     validations = [
         {"samples": 5_000 * step, "auc": 0.7 + 0.01 * step + 0.001 * seed} for step in range(1, 5)
     ]
-    evaluation = ScoredTest(
+    return ScoredTest(
         directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
         name="", fraction=fraction, seed=seed,
         patch_ids=np.array([f"p{number}" for number in range(240)]),
@@ -37,7 +37,6 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
                       "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction},
         },
     )  # fmt: skip
-    return evaluation
 
 
 def sweep(seeds: int = 2) -> list[ScoredTest]:

