@@ -398,7 +398,7 @@ class ReportConfig:
         (), "Output directories of synthesize on real mammograms, shown before and after."
     )
     showcase_patches_dir: str = option("", "The patches that --showcase_dirs started from.")
-    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the loss curves.")
+    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for Figure 2 and the loss curves.")
     failed_runs: str = option(
         "", "failed.json of experiment: the runs that the report shows as failed."
     )

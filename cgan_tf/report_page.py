@@ -8,6 +8,7 @@ from cgan_tf import report_account, report_examples, report_html, report_results
 from cgan_tf.config import TASKS, ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
+from cgan_tf.report_architecture import section_of_figure_2
 from cgan_tf.report_data import ScoredTest, read_evaluations, read_losses
 from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_results import auc_and_interval, signed
@@ -31,6 +32,7 @@ def write_report(config: ReportConfig) -> None:
     losses = read_losses(config.gan_dirs)
     sections = [
         report_examples.examples(config, patches),
+        section_of_figure_2(config.gan_dirs),
         report_examples.showcase(config),
         report_examples.synthesis(sets),
         report_results.table_1(rows),

@@ -26,6 +26,7 @@ from cgan_tf.statistics import delong_test
 from tests.toy_experiment import SETS
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
+SMALL_GAN = {"size": 32, "generator_filters": 4, "bottleneck_filters": 16}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def config(toy_experiment, tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     gan = root / "gan_mass"
     gan.mkdir()
-    (gan / "run.json").write_text(json.dumps({"flags": {"task": HOSTILE}}))
+    (gan / "run.json").write_text(json.dumps({"flags": SMALL_GAN | {"task": HOSTILE}}))
     rows = ["step,phase,alpha,loss_d,loss_g,seconds"]
     rows += [f"{i},{'fade_in' if 4 < i < 8 else 'full'},1,{2 / i},{i},0" for i in range(1, 20)]
     (gan / "metrics.csv").write_text("\n".join(rows) + "\n")
@@ -99,7 +100,7 @@ def test_every_string_from_data_is_escaped(page):
 
 def test_pictures_open(page):
     images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
-    assert len(images) == 4 * 6 + 8 + 6  # sets, showcase, plots
+    assert len(images) == 4 * 6 + 8 + 7  # sets, showcase, plots
     for image in images:
         levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
         assert levels.std() > 1
