@@ -1,12 +1,13 @@
 # make demo   the whole chain on a phantom, to demo/report.html
 # make test   lint, then the fast tests
 # make lint   ruff, mypy, import-linter
+# make parity golden files of tensorflow-addons anew, and the tests against them (Python 3.11)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow lint format parity clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
@@ -42,5 +43,19 @@ $(VENV)/dev.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
+PARITY := .venv-parity
+PARITY_PYTHON ?= python3.11
+
+parity: $(VENV)/dev.stamp $(PARITY)/stamp
+	$(PARITY)/bin/python -W ignore tests/golden/make_addons.py
+	$(BIN)/python -m pytest tests/test_addons.py
+
+$(PARITY)/stamp: tests/golden/addons_constraints.txt
+	@$(PARITY_PYTHON) -m venv $(PARITY)
+	@echo "Installing into $(PARITY) ..."
+	@$(PARITY)/bin/pip install --quiet --disable-pip-version-check --constraint $< \
+	  tensorflow tensorflow-addons
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) $(PARITY) demo build *.egg-info
