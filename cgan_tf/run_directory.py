@@ -73,7 +73,8 @@ def _check_or_start(directory: Path, program: str, config: Any) -> None:
     saved = read_json(run_file)
     if saved.get("program") != program:
         raise UserError(f"{directory}: holds a run of {saved.get('program')}, not of {program}")
-    before = saved.get("flags", {})
+    # A flag that is younger than the run had its default: off, or what the program did anyway.
+    before = config_to_dict(type(config)()) | saved.get("flags", {})
     different = [
         f"--{name} was {before.get(name)!r}, is {flags.get(name)!r}"
         for name in sorted(set(before) | set(flags))

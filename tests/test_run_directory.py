@@ -94,14 +94,29 @@ def test_flags_that_only_change_the_pace_may_differ(tmp_path):
         assert not run.finished
 
 
-def test_a_flag_that_the_saved_run_did_not_have_is_a_difference(tmp_path):
+def test_a_flag_that_the_saved_run_did_not_have_had_its_default(tmp_path):
     with open_run(tmp_path, "train_gan", CONFIG):
         pass
     saved = read_json(tmp_path / "run.json")
     del saved["flags"]["border"]
     write_json(tmp_path / "run.json", saved)
+    with open_run(tmp_path, "train_gan", CONFIG) as run:
+        assert not run.finished
     with (
-        pytest.raises(UserError, match="--border was None, is 10"),
+        pytest.raises(UserError, match="--border was 10, is 5"),
+        open_run(tmp_path, "train_gan", dataclasses.replace(CONFIG, border=5)),
+    ):
+        pass
+
+
+def test_a_flag_that_is_no_more_is_a_difference(tmp_path):
+    with open_run(tmp_path, "train_gan", CONFIG):
+        pass
+    saved = read_json(tmp_path / "run.json")
+    saved["flags"]["gone"] = 1
+    write_json(tmp_path / "run.json", saved)
+    with (
+        pytest.raises(UserError, match="--gone was 1, is None"),
         open_run(tmp_path, "train_gan", CONFIG),
     ):
         pass
