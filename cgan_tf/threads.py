@@ -1,53 +1,76 @@
-"""TensorFlow's threads: settled when a run starts, because its bits depend on their number."""
+"""TensorFlow's thread counts: resolved once and kept with the run, because bits depend on them."""
 
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from cgan_tf.errors import UserError
-from cgan_tf.run_directory import RUN_FILE, read_json
-
-Config = TypeVar("Config")
-FLAGS = ("intra_op_threads", "inter_op_threads")
+from cgan_tf.run_directory import RUN_FILE, read_json, write_json
 
 
-def settle_threads(config: Config) -> Config:
-    """The config of a training with its numbers of threads filled in where they are 0.
+@dataclasses.dataclass(frozen=True)
+class Threads:
+    """Threads within an operation and across operations, each 1 or more."""
 
-    A run that has begun keeps the numbers it began with, also on a machine with more cores or
-    fewer; a new one takes a thread for each core. The numbers are kept as the run's flags.
+    intra_op: int
+    inter_op: int
+
+
+def resolve_threads(config: Any, directory: str | Path) -> Threads:
+    """The counts that a run in `directory` uses.
+
+    They are those it was started with, so that it gives the same bits on a machine with other
+    cores; of a new run the flags', where 0 is every core that this process may use. Raises
+    `UserError` for a negative flag.
     """
-    saved: dict[str, Any] = {}
-    run_file = Path(config.workdir) / RUN_FILE  # type: ignore[attr-defined]
-    if run_file.exists():
-        saved = read_json(run_file).get("flags", {})
-    numbers = {name: getattr(config, name) or saved.get(name, core_count()) for name in FLAGS}
-    return dataclasses.replace(config, **numbers)  # type: ignore[type-var]
+    run_file = Path(directory) / RUN_FILE
+    saved = read_json(run_file).get("threads", {}) if run_file.exists() else {}
+    counts = {}
+    for name in ("intra_op", "inter_op"):
+        flag = getattr(config, f"{name}_threads")
+        if flag < 0:
+            raise UserError(f"--{name}_threads: expected 0 or more, found {flag}")
+        counts[name] = saved.get(name) or flag or core_count()
+    return Threads(**counts)
 
 
-def start_threads(config: Any) -> None:
-    """Gives TensorFlow its numbers of threads; call before its first operation.
+def save_threads(directory: str | Path, threads: Threads) -> None:
+    """Keeps the counts in the opened run's run.json."""
+    path = Path(directory) / RUN_FILE
+    content = read_json(path)
+    if content.get("threads") != dataclasses.asdict(threads):
+        write_json(path, {**content, "threads": dataclasses.asdict(threads)})
 
-    Raises `UserError` when TensorFlow has already started with others.
+
+def set_threads(threads: Threads) -> None:
+    """Gives TensorFlow the counts; call before its first operation.
+
+    Raises `UserError` when it has started with others.
     """
     import tensorflow as tf
 
     threading = tf.config.threading
-    calls = (
-        (threading.get_intra_op_parallelism_threads, threading.set_intra_op_parallelism_threads),
-        (threading.get_inter_op_parallelism_threads, threading.set_inter_op_parallelism_threads),
-    )
-    for name, (current, set_to) in zip(FLAGS, calls, strict=True):
-        number = getattr(config, name)
+    calls = {
+        "intra_op": (
+            threading.get_intra_op_parallelism_threads,
+            threading.set_intra_op_parallelism_threads,
+        ),
+        "inter_op": (
+            threading.get_inter_op_parallelism_threads,
+            threading.set_inter_op_parallelism_threads,
+        ),
+    }
+    for name, (current, set_to) in calls.items():
+        count = getattr(threads, name)
         try:
-            set_to(number)
+            set_to(count)
         except RuntimeError as error:
-            found = current() or core_count()
-            if found != number:
+            found = current() or core_count()  # 0 is TensorFlow's own default, every core
+            if found != count:
                 raise UserError(
-                    f"--{name}: expected {found}, with which TensorFlow has started in this "
-                    f"process, found {number}"
+                    f"--{name}_threads: expected to run with {count}, but this process has "
+                    f"started TensorFlow with {found}; use a process of its own"
                 ) from error
 
 
