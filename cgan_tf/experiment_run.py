@@ -58,7 +58,7 @@ def run_experiment(config: ExperimentConfig) -> None:
             print(f"All {len(cells)} runs are finished; nothing to do. Report: {report.resolve()}")
             return
         failed = _run_cells(config, cells, counts)
-        problems = [_summary(failed, len(cells))] if failed else []
+        problems = [_summary(failed, len(cells), run.directory)] if failed else []
         problems += _report(config, cells, failed)
         if problems:
             raise UserError(f"{'; '.join(problems)}; the same command tries again what failed")
@@ -160,11 +160,12 @@ def lanes_of(parallel: int, gpus: Sequence[str], threads: int) -> list[dict[str,
     ]
 
 
-def _summary(failed: Sequence[FailedRun], runs: int) -> str:
+def _summary(failed: Sequence[FailedRun], runs: int, root: Path) -> str:
     first = failed[0]
     name = f"seed {first.seed} {first.synthetic_fraction:.0%} {first.step}"
-    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return f"{len(failed)} of {runs} runs failed: {name}: {first.reason}{more} (see {FAILED_FILE})"
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    file = root / FAILED_FILE
+    return f"{len(failed)} of {runs} runs failed: {name}: {first.reason}{more} (see {file})"
 
 
 def _report(
