@@ -247,6 +247,14 @@ class GanConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class OnnxConfig:
+    """`cgan_tf.export_onnx`: an exported generator as one ONNX file."""
+
+    generator: str = option("", "Generator directory written by train_gan (required).")
+    output: str = option("", "The ONNX file to write (required).")
+
+
+@dataclasses.dataclass(frozen=True)
 class SynthesisConfig:
     """`cgan_tf.synthesize`: a trained generator to a synthetic patch set."""
 
@@ -298,6 +306,14 @@ class ClassifierTrainingConfig:
     decay_every: int = option(5_000, "See --decay.")
     samples: int = option(500_000, "'Models are trained for 500K samples'.")
     validate_every: int = option(5_000, "'evaluated every 5000 samples'.")
+    validation_patches: int = option(
+        0,
+        "Validation patches scored each time, evenly from every class and the same for every "
+        "seed; 0: all.",
+    )
+    early_stopping_validations: int = option(
+        0, "Stop after so many validations in a row without a new best; 0: never, as in the paper."
+    )
     batch_size: int = option(1, "'We train with a batch size of one'.")
     learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate 1e-5'.")
     beta_1: float = option(0.9, "'beta1 = 0.9'.")
@@ -379,6 +395,11 @@ class EvaluateConfig:
     )
     output_dir: str = option("", "Directory for scores.csv, features.npz, metrics.json (required).")
     split: str = option("test", "Split to score.", SPLITS)
+    grad_cams: int = option(
+        12,
+        "Grad-CAM pictures of the surest mistakes, half false negatives and half false positives, "
+        "one of each kind a woman at most; not in the paper, 0 turns them off.",
+    )
     batch_size: int = option(64, "Patches a batch.")
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
@@ -398,7 +419,9 @@ class ReportConfig:
         (), "Output directories of synthesize on real mammograms, shown before and after."
     )
     showcase_patches_dir: str = option("", "The patches that --showcase_dirs started from.")
-    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for Figure 2 and the loss curves.")
+    gan_dirs: tuple[str, ...] = option(
+        (), "Work directories of train_gan, for Figure 2 and the loss curves."
+    )
     failed_runs: str = option(
         "", "failed.json of experiment: the runs that the report shows as failed."
     )
@@ -406,7 +429,30 @@ class ReportConfig:
     title: str = option("Contextual GAN on mammograms", "Title of the report.")
     notice: str = option("", "A sentence shown under the title, e.g. what the data are.")
     seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.")
-    tsne_per_class: int = option(1_000, "Patches of each group in the t-SNE map, at most.")
+    tsne_normal: int = option(
+        2_000, "'From the validation data, we sampled 2000 normal' for the t-SNE map, at most."
+    )
+    tsne_mass: int = option(1_000, "'1000 real malignant mass', at most.")
+    tsne_calcification: int = option(1_000, "'1000 real malignant calcifications', at most.")
+    tsne_synthetic_mass: int = option(3_560, "'3560 synthetic malignant mass', at most.")
+    tsne_synthetic_calcification: int = option(
+        4_000, "'4000 synthetic malignant calcifications patches', at most."
+    )
+    correction_threshold: float = option(
+        0.5,
+        "Figures 5 and 6: a patch scores as malignant from this score up, the sigmoid of its "
+        "logit; not in the paper.",
+    )
+    corrections: int = option(
+        5, "'we highlight five misclassified malignant examples': shown in Figures 5 and 6."
+    )
+
+
+# Flags of earlier versions, and what takes their place.
+REPLACED_FLAGS = {
+    "tsne_per_class": "--tsne_normal, --tsne_mass, --tsne_calcification, --tsne_synthetic_mass "
+    "and --tsne_synthetic_calcification",
+}
 
 
 @dataclasses.dataclass(frozen=True)

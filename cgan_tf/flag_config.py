@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from absl import app, flags
 
+from cgan_tf.config import REPLACED_FLAGS
 from cgan_tf.errors import UserError
 from cgan_tf.progress import separate_native_stderr
 
@@ -75,7 +76,7 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
         arguments = values.read_flags_from_files([f"--flagfile={path}"])
         rest = values(["program", *arguments])[1:]
     except flags.Error as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: {_flag_error(error)}") from error
     if rest:  # a line without dashes, or a comment that is indented
         raise UserError(f"{path}: expected --name=value on every line, found {rest[0]!r}")
     return config_from_flags(config_class, values)
@@ -147,7 +148,7 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
         except (SystemExit, BrokenPipeError):  # absl has printed the help and leaves with 1,
             _exit_after_help()  # or was cut off by a pager that has seen enough
         except flags.Error as error:
-            _exit(2, f"{program}: {' '.join(str(error).split())}; see --help")
+            _exit(2, f"{program}: {_flag_error(error)}; see --help")
 
     app.run(main, flags_parser=parse)
 
@@ -157,6 +158,14 @@ def _comma_list(values: tuple[str, ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(values)
     return text.getvalue()
+
+
+def _flag_error(error: flags.Error) -> str:
+    """absl's message in one line; a flag of an earlier version names what takes its place."""
+    name = getattr(error, "flagname", "")
+    if name in REPLACED_FLAGS:
+        return f"--{name} was replaced by {REPLACED_FLAGS[name]}"
+    return " ".join(str(error).split())
 
 
 def _exit(code: int, message: str) -> typing.NoReturn:

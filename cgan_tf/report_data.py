@@ -78,17 +78,29 @@ def by_regime(evaluations: Sequence[ScoredTest]) -> dict[float, list[ScoredTest]
     return regimes
 
 
+FEATURE_ARRAYS = (
+    "test", "validation", "synthetic", "validation_class", "validation_patch_id",
+    "validation_logit",
+)  # fmt: skip
+
+
 def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
-    """features.npz of an evaluation, with the task and split of every synthetic patch."""
+    """features.npz of an evaluation, with id, logit, task and split of every synthetic patch.
+
+    Raises `UserError` when the file is missing or lacks an array that evaluate writes.
+    """
     path = evaluation.directory / "features.npz"
     try:
         with np.load(path) as arrays:
-            features = {name: arrays[name] for name in arrays.files}
+            features = {name: arrays[name] for name in FEATURE_ARRAYS}
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: expected the features that evaluate writes") from error
+    except KeyError as error:
+        raise UserError(f"{path}: expected {error}; evaluate the classifier again") from error
     rows = read_table(evaluation.directory / "synthetic_scores.csv")
-    features["synthetic_task"] = np.array([row["task"] for row in rows], dtype=str)
-    features["synthetic_split"] = np.array([row["split"] for row in rows], dtype=str)
+    for name in ("patch_id", "task", "split"):
+        features[f"synthetic_{name}"] = np.array([row[name] for row in rows], dtype=str)
+    features["synthetic_logit"] = np.array([float(row["logit"]) for row in rows])
     return features
 
 

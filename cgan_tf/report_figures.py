@@ -1,30 +1,11 @@
-"""The plots of the features and of the GANs: the t-SNE map, logits before and after, losses."""
+"""The plots of effects and of the GANs: logits before and after, losses."""
 
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from cgan_tf.report_style import GROUP_COLOURS, LINE_COLOURS, house_style, row_size
-
-
-@house_style
-def tsne_figure(points: np.ndarray, groups: np.ndarray) -> Figure:
-    """The map [n, 2] with the paper's colours; `groups` names each point's group."""
-    figure = Figure(figsize=(7, 5.4), layout="constrained")
-    axis = figure.subplots()
-    order = np.random.default_rng(0).permutation(len(points))  # no group hides another
-    colours = np.array([GROUP_COLOURS[group] for group in groups])
-    size = float(np.clip(6000 / max(1, len(points)), 4, 24))
-    axis.scatter(*points[order].T, c=colours[order], s=size, linewidths=0, alpha=0.75)
-    for group, colour in GROUP_COLOURS.items():
-        count = int((groups == group).sum())
-        if count:
-            axis.scatter([], [], c=colour, s=28, label=f"{group} ({count:,})")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[["left", "bottom"]].set_visible(False)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+from cgan_tf.report_style import LINE_COLOURS, house_style, row_size
 
 
 @house_style

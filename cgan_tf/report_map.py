@@ -1,49 +1,101 @@
-"""The t-SNE map of Figure 4: real and synthetic patches in the baseline's feature space."""
+"""The t-SNE map of Figure 4: which patches it holds, and where they come to lie.
 
+The same patches are mapped again in another classifier's features for Figure 5, so a choice of
+patches is kept apart from their features.
+"""
+
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
+from cgan_tf.config import ReportConfig
+
 PCA_COMPONENTS = 50
+_INITIAL_SPREAD = 1e-4  # of the first axis at the start, as scikit-learn scales its own
 
 
-def map_groups(
-    features: Mapping[str, np.ndarray], test_classes: np.ndarray, per_group: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """The patches of the map.
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapPatches:
+    """The patches of a map.
+
+    Attributes:
+      sources: validation, test or synthetic, text [n]. numbers: place in that source, int [n].
+      groups: e.g. "real normal", "synthetic mass", text [n].
+      topped_up: per real group how many come from the test split, for validation had too few.
+    """
+
+    sources: np.ndarray
+    numbers: np.ndarray
+    groups: np.ndarray
+    topped_up: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Rows [n, ...] of one array a source, e.g. the features of an evaluation."""
+        kinds = [arrays[source] for source in ("validation", "test", "synthetic")]
+        taken = np.zeros((len(self), *kinds[0].shape[1:]), kinds[0].dtype)
+        for source in np.unique(self.sources):
+            chosen = self.sources == source
+            taken[chosen] = arrays[source][self.numbers[chosen]]
+        return taken
+
+
+def group_sizes(config: ReportConfig) -> dict[str, int]:
+    """Patches of each group, at most."""
+    return {
+        "real normal": config.tsne_normal,
+        "real calcification": config.tsne_calcification,
+        "real mass": config.tsne_mass,
+        "synthetic mass": config.tsne_synthetic_mass,
+        "synthetic calcification": config.tsne_synthetic_calcification,
+    }
+
+
+def choose_patches(
+    features: Mapping[str, np.ndarray],
+    test_classes: np.ndarray,
+    sizes: Mapping[str, int],
+    seed: int,
+) -> MapPatches:
+    """Patches drawn at random: real ones from validation first, synthetic ones of training.
 
     Args:
-      features: `test`, `validation` and `synthetic` float32 [n, 2048], with `validation_class`,
-        `synthetic_task` and `synthetic_split`. test_classes: normal, mass or calcification [n].
-      per_group: patches of a group, at most.
-
-    Returns:
-      features [n, 2048], the group of each, and per real group how many came from the test split
-      because validation had too few. Synthetic patches are those of the training split.
+      features: with `validation_class`, `synthetic_task` and `synthetic_split`.
+      test_classes: normal, mass or calcification [n]. sizes: see `group_sizes`.
     """
     generator = np.random.default_rng(seed)
-    validation = np.array(
-        [name.removeprefix("malignant_") for name in features["validation_class"]]
+    validation = np.char.replace(features["validation_class"].astype(str), "malignant_", "")
+    held = features["synthetic_split"] == "train"
+    candidates = {
+        "real": (("validation", validation), ("test", test_classes)),
+        "synthetic": (("synthetic", np.where(held, features["synthetic_task"], "")),),
+    }
+    chosen: list[tuple[str, int, str]] = []
+    topped_up = {}
+    for group, size in sizes.items():
+        origin, kind = group.split()
+        room = size
+        for source, classes in candidates[origin]:
+            drawn = generator.permutation(np.flatnonzero(classes == kind))[:room]
+            chosen += [(source, int(number), group) for number in drawn]
+            room -= len(drawn)
+            if source == "test" and len(drawn):
+                topped_up[group] = len(drawn)
+    sources, numbers, groups = zip(*chosen, strict=True) if chosen else ((), (), ())
+    return MapPatches(
+        np.array(sources, str), np.array(numbers, int), np.array(groups, str), topped_up
     )
-    chosen, groups, topped_up = [], [], {}
-    for kind in ("normal", "calcification", "mass"):
-        own = generator.permutation(np.flatnonzero(validation == kind))[:per_group]
-        others = generator.permutation(np.flatnonzero(test_classes == kind))
-        others = others[: per_group - len(own)]
-        chosen += [features["validation"][own], features["test"][others]]
-        groups += [f"real {kind}"] * (len(own) + len(others))
-        if len(others):
-            topped_up[f"real {kind}"] = len(others)
-    for kind in ("mass", "calcification"):
-        of_task = (features["synthetic_task"] == kind) & (features["synthetic_split"] == "train")
-        own = generator.permutation(np.flatnonzero(of_task))[:per_group]
-        chosen.append(features["synthetic"][own])
-        groups += [f"synthetic {kind}"] * len(own)
-    return np.concatenate(chosen), np.array(groups), topped_up
 
 
-def tsne(features: np.ndarray, seed: int) -> np.ndarray:
-    """Features [n, d] to a map float [n, 2]: the first 50 principal components, then t-SNE."""
+def tsne(features: np.ndarray, seed: int, start: np.ndarray | None = None) -> np.ndarray:
+    """Features [n, d] to a map float [n, 2]: the first 50 principal components, then t-SNE.
+
+    `start` is another map of the same patches [n, 2] to begin from, so that the two can be
+    compared; without it the first two components are.
+    """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -51,5 +103,8 @@ def tsne(features: np.ndarray, seed: int) -> np.ndarray:
     components = min(PCA_COMPONENTS, *features.shape)
     reduced = PCA(components, svd_solver="full").fit_transform(features.astype(np.float64))
     perplexity = min(30.0, (len(features) - 1) / 3)
+    init: str | np.ndarray = "pca"
+    if start is not None:
+        init = (start / start[:, 0].std() * _INITIAL_SPREAD).astype(np.float32)
     with threadpool_limits(limits=1):  # the map must not depend on the number of cores
-        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+        return TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(reduced)

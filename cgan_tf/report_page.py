@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cgan_tf import report_account, report_examples, report_html, report_results
+from cgan_tf import (
+    report_account,
+    report_corrections,
+    report_examples,
+    report_html,
+    report_results,
+    report_space,
+)
 from cgan_tf.config import TASKS, ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.report_architecture import section_of_figure_2
+from cgan_tf.report_content import Section
 from cgan_tf.report_data import ScoredTest, read_evaluations, read_losses
 from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_results import auc_and_interval, signed
@@ -37,7 +45,7 @@ def write_report(config: ReportConfig) -> None:
         report_examples.synthesis(sets),
         report_results.table_1(rows),
         report_results.curves(evaluations),
-        report_results.feature_map(config, evaluations[0]),
+        *_feature_space(config, evaluations, patches),
         report_results.effect(evaluations[0]),
         report_results.training(evaluations, losses),
         report_account.data(patches),
@@ -49,6 +57,21 @@ def write_report(config: ReportConfig) -> None:
     write_bytes(output, page.encode())
     size = output.stat().st_size / 1e6
     print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
+
+
+def _feature_space(
+    config: ReportConfig, evaluations: Sequence[ScoredTest], patches: PatchSet
+) -> list[Section | None]:
+    """Figures 4 to 6."""
+    baseline = evaluations[0]
+    space = report_space.baseline_space(config, baseline)
+    if space is None:
+        return []
+    sections = [report_space.figure_4(space)]
+    mixed = report_corrections.compared_with(baseline, evaluations)
+    if mixed is not None:
+        sections.append(report_corrections.figures_5_and_6(config, space, mixed, patches))
+    return sections
 
 
 def _opening(

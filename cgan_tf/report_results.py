@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cgan_tf import report_curves, report_figures, report_html, report_map
-from cgan_tf.config import ReportConfig
+from cgan_tf import report_curves, report_figures, report_html
 from cgan_tf.report_content import Plot, Section, Table, section
-from cgan_tf.report_data import ScoredTest, by_regime, read_features, read_table
+from cgan_tf.report_data import ScoredTest, by_regime, read_table
 from cgan_tf.report_table import (
     PAPER_NOTES,
     TableRow,
@@ -54,32 +53,6 @@ def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
         figure = report_curves.roc_panels(evaluations)
         parts.append(Plot("roc_against_baseline", figure, f"Each regime on {data}. {bands}"))
     return section("ROC curves", *parts)
-
-
-def feature_map(config: ReportConfig, baseline: ScoredTest) -> Section | None:
-    features, groups, topped_up = report_map.map_groups(
-        read_features(baseline), baseline.classes, config.tsne_per_class, config.seed
-    )
-    if len(features) < 10:
-        return None
-    extra = (
-        "Validation had too few patches; from the test split come "
-        + ", ".join(f"{count:,} {group}" for group, count in topped_up.items())
-        + ". "
-        if topped_up
-        else ""
-    )
-    caption = (
-        "t-SNE of the last feature layer of the baseline classifier, trained on real patches only, "
-        "in the paper's colours. Real patches are drawn from the validation split. "
-        f"{extra}Distances between groups in such a map are no measure of overlap. (The paper's "
-        "map shows 2,000 normal patches of a validation set that it says has 1,000.)"
-    )
-    points = report_map.tsne(features, config.seed)
-    return section(
-        "Figure 4. Real and synthetic patches in feature space",
-        Plot("figure_4_tsne", report_figures.tsne_figure(points, groups), caption),
-    )
 
 
 def effect(baseline: ScoredTest) -> Section | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -128,6 +129,20 @@ def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):
     with pytest.raises(UserError, match=complaint) as caught:
         config_from_file(config.ReportConfig, path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_flag_of_an_earlier_version_names_its_successors(tmp_path):
+    path = tmp_path / "old.cfg"
+    path.write_text("--tsne_per_class=300\n")
+    with pytest.raises(UserError, match="--tsne_per_class was replaced by --tsne_normal, "):
+        config_from_file(config.ReportConfig, path)
+
+
+def test_replaced_flags_are_gone_and_their_successors_exist():
+    known = {field.name for c in CONFIGS for field in dataclasses.fields(c)}
+    for name, successors in config.REPLACED_FLAGS.items():
+        assert name not in known
+        assert set(re.findall(r"--(\w+)", successors)) <= known
 
 
 def test_json_names_must_match():

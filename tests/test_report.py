@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cgan_tf import report_account, report_html, report_map, report_pictures
+from cgan_tf import report_account, report_html, report_pictures
 from cgan_tf.config import ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
@@ -48,8 +48,9 @@ def config(toy_experiment, tmp_path_factory):
         output=str(root / "deep" / "report.html"),
         title=HOSTILE,
         notice=f"A phantom. {HOSTILE}",
-        tsne_per_class=12,
-    )
+        tsne_normal=12, tsne_mass=12, tsne_calcification=12,
+        tsne_synthetic_mass=12, tsne_synthetic_calcification=12,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -211,39 +212,6 @@ def test_pairs_show_the_real_patch_on_the_left(toy_experiment):
         assert right.max() > left.max() - 1
         assert np.corrcoef((right - left).ravel(), lesion.ravel())[0, 1] > 0.9
         assert np.median(lesion) == pytest.approx(128, abs=1)  # zero is mid-grey
-
-
-def test_map_takes_validation_first_and_says_what_test_adds():
-    rng = np.random.default_rng(0)
-    classes = np.repeat(["normal", "malignant_mass", "malignant_calcification"], [6, 3, 5])
-    features = {
-        "validation": rng.standard_normal((14, 8)),
-        "validation_class": classes,
-        "test": rng.standard_normal((12, 8)),
-        "synthetic": rng.standard_normal((9, 8)),
-        "synthetic_task": np.repeat(["mass", "calcification", "removal"], 3),
-        "synthetic_split": np.array(["train"] * 8 + ["test"]),
-    }
-    test_classes = np.repeat(["normal", "mass", "calcification"], 4)
-    chosen, groups, topped_up = report_map.map_groups(features, test_classes, 5, seed=0)
-    assert topped_up == {"real mass": 2}
-    assert {group: int((groups == group).sum()) for group in groups} == {
-        "real normal": 5, "real calcification": 5, "real mass": 5,
-        "synthetic mass": 3, "synthetic calcification": 3,
-    }  # fmt: skip
-    real_mass = chosen[groups == "real mass"]
-    known = np.concatenate([features["validation"][6:9], features["test"][4:8]])
-    assert all((row == known).all(axis=1).any() for row in real_mass)
-
-
-def test_map_keeps_apart_what_is_apart():
-    rng = np.random.default_rng(0)
-    features = np.concatenate([rng.standard_normal((40, 60)) + 9 * side for side in (0, 1)])
-    points = report_map.tsne(features, seed=0)
-    centres = points[:40].mean(axis=0), points[40:].mean(axis=0)
-    spread = max(points[:40].std(), points[40:].std())
-    assert points.shape == (80, 2)
-    assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
 
 
 def test_ledger_is_added_up():
