@@ -1,14 +1,13 @@
-"""The evaluation run: scores.csv, synthetic_scores.csv, features.npz, metrics.json.
+"""The evaluation run: scores.csv, synthetic_scores.csv, features.npz, metrics.json, grad_cam/.
 
 scores.csv has one row per test patch (normal or malignant), synthetic_scores.csv one per synthetic
 patch with its own logit and that of the patch it was made from. features.npz holds the last
 feature layer: `test` and `synthetic` in the order of the two tables, and `validation` with
-`validation_class`, from which the paper draws its t-SNE map.
+`validation_class`, from which the paper draws its t-SNE map, `validation_patch_id` and
+`validation_logit`. grad_cam/ shows what the surest mistakes rest on.
 """
 
-import csv
 import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,14 @@ import numpy as np
 from cgan_tf import progress
 from cgan_tf.config import EvaluateConfig
 from cgan_tf.errors import UserError
-from cgan_tf.evaluation_metrics import lesion_type, metrics_of_scores, metrics_of_synthetic
+from cgan_tf.evaluation_metrics import metrics_of_scores, metrics_of_synthetic
+from cgan_tf.evaluation_tables import (
+    SYNTHETIC_COLUMNS,
+    TEST_COLUMNS,
+    score_row,
+    synthetic_row,
+    write_table,
+)
 from cgan_tf.run_directory import (
     MANIFEST_FILE,
     finish_run,
@@ -34,6 +40,8 @@ def evaluate(config: EvaluateConfig) -> None:
     """Runs an evaluation, or says that it is done."""
     if config.batch_size < 1:
         raise UserError(f"--batch_size: expected 1 or more, found {config.batch_size}")
+    if config.grad_cams < 0:
+        raise UserError(f"--grad_cams: expected 0 or more, found {config.grad_cams}")
     progress.quiet_tensorflow()
     # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
     finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
@@ -81,17 +89,18 @@ class Evaluation:
         self.model = load_classifier(config.classifier, manifest, config.precision)
 
     def run(self, directory: Path) -> None:
-        """Scores everything and writes the four files and the manifest."""
+        """Scores everything and writes the files and the manifest."""
         logits, features = self._score()
         test, synthetic = self._test_rows(logits), self._synthetic_rows(logits)
         write_table(directory / "scores.csv", TEST_COLUMNS, test)
         write_table(directory / "synthetic_scores.csv", SYNTHETIC_COLUMNS, synthetic)
-        self._write_features(directory / "features.npz", features)
+        self._write_features(directory / "features.npz", features, logits["validation"])
         metrics = {"split": self.config.split, **metrics_of_scores(test)}
         metrics["synthetic"] = metrics_of_synthetic(synthetic)
         write_json(directory / "metrics.json", metrics)
+        files = [*FILES, *self._write_grad_cams(directory, test)]
         content = {
-            "files": {name: sha256(directory / name) for name in FILES},
+            "files": {name: sha256(directory / name) for name in files},
             "classifier": read_manifest(self.config.classifier, "train_classifier"),
         }
         finish_run(directory, "evaluate", content)
@@ -115,70 +124,43 @@ class Evaluation:
 
     def _test_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
         return [
-            {
-                "patch_id": record.patch_id,
-                "client_id": record.client_id,
-                "label": int(record.patch_class != "normal"),
-                "patch_class": record.patch_class,
-                "lesion_type": lesion_type(record.patch_class),
-                "logit": float(logit),
-            }
+            score_row(record, logit)
             for record, logit in zip(self.records["test"], logits["test"], strict=True)
         ]
 
     def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
-        rows = []
-        for record, split, number, logit in zip(
+        rows = zip(
             self.records["synthetic"],
             self.synthetic_splits,
-            self.source_numbers,
             logits["synthetic"],
+            self.source_numbers,
             strict=True,
-        ):
-            rows.append(
-                {
-                    "patch_id": record.patch_id,
-                    "client_id": record.client_id,
-                    "task": record.task,
-                    "split": split,
-                    "patch_class": record.patch_class,
-                    "logit": float(logit),
-                    "source_patch_id": record.source_patch_id,
-                    "source_class": self.records["source"][number].patch_class,
-                    "source_logit": float(logits["source"][number]),
-                }
-            )
-        return rows
+        )
+        sources, source_logits = self.records["source"], logits["source"]
+        return [
+            synthetic_row(record, split, logit, sources[number], source_logits[number])
+            for record, split, logit, number in rows
+        ]
 
-    def _write_features(self, path: Path, features: dict[str, np.ndarray]) -> None:
+    def _write_grad_cams(self, directory: Path, rows: list[dict]) -> list[str]:
+        if not self.config.grad_cams:
+            return []
+        from cgan_tf.grad_cam import write_grad_cams
+
+        return write_grad_cams(
+            directory, self.model, self.pools["test"], rows, self.config.grad_cams
+        )
+
+    def _write_features(
+        self, path: Path, features: dict[str, np.ndarray], validation_logits: np.ndarray
+    ) -> None:
         buffer = io.BytesIO()
-        classes = [record.patch_class for record in self.records["validation"]]
+        records = self.records["validation"]
         np.savez(
             buffer,
             **{name: features[name] for name in ("test", "validation", "synthetic")},
-            validation_class=np.array(classes),
+            validation_class=np.array([record.patch_class for record in records]),
+            validation_patch_id=np.array([record.patch_id for record in records]),
+            validation_logit=validation_logits,
         )
         write_bytes(path, buffer.getvalue())
-
-
-TEST_COLUMNS = ("patch_id", "client_id", "label", "patch_class", "lesion_type", "logit")
-SYNTHETIC_COLUMNS = (
-    "patch_id",
-    "client_id",
-    "task",
-    "split",
-    "patch_class",
-    "logit",
-    "source_patch_id",
-    "source_class",
-    "source_logit",
-)
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
-    """Rows as CSV, in the order of `columns`."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_bytes(path, text.getvalue().encode())

@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from cgan_tf.config import MALIGNANT_CALCIFICATION, MALIGNANT_MASS
-from cgan_tf.statistics import auc_interval, sensitivity_at
+from cgan_tf.calibration import (
+    brier_score,
+    expected_calibration_error,
+    recalibration,
+    reliability_bins,
+)
+from cgan_tf.evaluation_tables import LESION_TYPES
+from cgan_tf.operating_point import sensitivity_interval
+from cgan_tf.statistics import auc_interval
+from cgan_tf.subgroups import subgroup_aucs
 
 SPECIFICITY = 0.9
-_LESION_TYPES = {MALIGNANT_MASS: "mass", MALIGNANT_CALCIFICATION: "calcification"}
-
-
-def lesion_type(patch_class: str) -> str:
-    """mass, calcification, or empty."""
-    return _LESION_TYPES.get(patch_class, "")
 
 
 def metrics_of_scores(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """AUCs with intervals, overall and per lesion type, and the sensitivity at 90% specificity.
+    """AUCs with intervals, overall, per lesion type and in sub-groups, the sensitivity at 90%
+    specificity, and the calibration.
 
     Args:
       rows: of scores.csv. A lesion type is compared with all normal patches.
@@ -30,20 +34,26 @@ def metrics_of_scores(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     clients = np.array([row["client_id"] for row in rows])
     kinds = np.array([row["lesion_type"] for row in rows])
     groups = {"overall": np.ones(len(rows), bool)}
-    for kind in _LESION_TYPES.values():
+    for kind in LESION_TYPES:
         groups[kind] = (labels == 0) | (kinds == kind)
-    sensitivity, threshold = sensitivity_at(labels, logits, SPECIFICITY)
-    return {
+    point = sensitivity_interval(labels, logits, clients, SPECIFICITY)
+    metrics = {
         "auc": {
             name: _auc(labels[chosen], logits[chosen], clients[chosen])
             for name, chosen in groups.items()
         },
         "specificity": SPECIFICITY,
-        "sensitivity": _defined(sensitivity),
-        "threshold": _defined(threshold),
+        "sensitivity": point.sensitivity,
+        "sensitivity_low_by_patient": point.low,
+        "sensitivity_high_by_patient": point.high,
+        "sensitivity_note_by_patient": point.note,
+        "threshold": point.threshold,
         "patches": {"normal": int((labels == 0).sum()), "malignant": int(labels.sum())},
         "clients": len(set(clients.tolist())),
+        "calibration": _calibration(labels, logits, clients),
+        "subgroups": subgroup_aucs(rows),
     }
+    return _defined(metrics)
 
 
 def metrics_of_synthetic(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -72,15 +82,35 @@ def metrics_of_synthetic(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _auc(labels: np.ndarray, logits: np.ndarray, clients: np.ndarray) -> dict[str, Any]:
-    plain = auc_interval(labels, logits)
     by_patient = auc_interval(labels, logits, clients)
-    values = {name: _defined(value) for name, value in dataclasses.asdict(plain).items()}
-    return values | {
-        "low_by_patient": _defined(by_patient.low),
-        "high_by_patient": _defined(by_patient.high),
+    return dataclasses.asdict(auc_interval(labels, logits)) | {
+        "low_by_patient": by_patient.low,
+        "high_by_patient": by_patient.high,
         "note_by_patient": by_patient.note,
     }
 
 
+def _calibration(labels: np.ndarray, logits: np.ndarray, clients: np.ndarray) -> dict[str, Any]:
+    probabilities = expit(logits)
+    bins = reliability_bins(labels, probabilities)
+    return {
+        "prevalence": float(labels.mean()),
+        "prevalence_note": (
+            f"{labels.mean():.0%} of these patches are malignant, a share that was chosen when "
+            "they were cut; in screening it is a small fraction of that. Bins, error, Brier score "
+            "and intercept hold for this share only; the slope is the figure that carries over."
+        ),
+        "bins": [dataclasses.asdict(row) for row in bins],
+        "expected_calibration_error": expected_calibration_error(bins),
+        "brier_score": brier_score(labels, probabilities),
+        **dataclasses.asdict(recalibration(labels, logits, clients)),
+    }
+
+
 def _defined(value: Any) -> Any:
+    """The value with null in the place of NaN."""
+    if isinstance(value, dict):
+        return {name: _defined(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -8,19 +8,25 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from cgan_tf.config import NORMAL
+from cgan_tf.calibration import recalibration
+from cgan_tf.config import MALIGNANT_CLASSES, NORMAL
 from cgan_tf.errors import UserError
 from cgan_tf.evaluation import evaluate
 from cgan_tf.evaluation_metrics import metrics_of_scores, metrics_of_synthetic
 from cgan_tf.evaluation_sources import find_sources, whole_sets
+from cgan_tf.evaluation_tables import TEST_COLUMNS
+from cgan_tf.operating_point import sensitivity_interval
 from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import read_manifest
-from cgan_tf.statistics import exact_auc
+from cgan_tf.statistics import auc_interval, exact_auc
 from tests.tiny_resnet import tiny_resnet
 from tests.toy_experiment import evaluation_config
-from tests.toy_patches import write_toy_patches
+from tests.toy_patches import MANUFACTURERS, write_toy_patches
+
+EVALUATED = (NORMAL, *MALIGNANT_CLASSES)
 
 
 @pytest.fixture(autouse=True)
@@ -48,22 +54,127 @@ def test_scores_are_those_of_the_test_split(toy_experiment):
         assert row["client_id"].startswith("test-")
 
 
+def test_benign_and_unlabelled_patches_never_count(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    ignored = ("benign_mass", "benign_calcification", "unlabelled")
+    for split in ("test", "validation"):
+        assert [patches.count(split, name) for name in ignored] == [15, 15, 15]
+    directory = toy_experiment / "evaluation_mixed"
+    classes = {row["patch_class"] for row in _rows(directory / "scores.csv")}
+    assert classes == {"normal", "malignant_mass", "malignant_calcification"}
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert metrics["patches"] == {"normal": 15, "malignant": 30}
+    with np.load(directory / "features.npz") as features:
+        assert set(features["validation_class"]) == classes
+
+
+def test_scores_say_what_the_records_know(toy_experiment):
+    rows = _rows(toy_experiment / "evaluation_mixed" / "scores.csv")
+    patches = PatchSet(toy_experiment / "patches")
+    pool = PatchPool((patches.index("test", *EVALUATED),))
+    records = {record.patch_id: record for record in pool.descriptions()}
+    for row in rows:
+        record = records[row["patch_id"]]
+        assert row["manufacturer"] == record.manufacturer
+        assert row["conspicuity"] == record.conspicuity
+        assert row["breast_density"] == record.breast_density
+        assert float(row["lesion_size_mm"] or 0) == pytest.approx(record.lesion_size_mm)
+    known = {
+        name: {bool(row[name]) for row in rows if row["label"] == "1"}
+        for name in ("lesion_size_mm", "conspicuity", "breast_density")
+    }
+    assert known == {
+        "lesion_size_mm": {True, False}, "conspicuity": {True}, "breast_density": {True, False},
+    }  # fmt: skip
+    assert not any(
+        row["lesion_size_mm"] or row["conspicuity"] for row in rows if row["label"] == "0"
+    )
+
+
 def test_metrics_follow_from_the_scores(toy_experiment):
     directory = toy_experiment / "evaluation_mixed"
     metrics = json.loads((directory / "metrics.json").read_text())
     rows = _rows(directory / "scores.csv")
-    kept = [row for row in rows if row["lesion_type"] != "calcification"]
-    for name, chosen in (("overall", rows), ("mass", kept)):
-        labels = np.array([int(row["label"]) for row in chosen])
-        logits = np.array([float(row["logit"]) for row in chosen])
-        assert metrics["auc"][name]["auc"] == pytest.approx(exact_auc(labels, logits))
-        assert metrics["auc"][name]["positives"] == labels.sum()
+    masses = [row for row in rows if row["lesion_type"] != "calcification"]
+    calcifications = [row for row in rows if row["lesion_type"] != "mass"]
+    for name, chosen in (("overall", rows), ("mass", masses), ("calcification", calcifications)):
+        labels, logits, clients = _arrays(chosen)
+        found = metrics["auc"][name]
+        assert found["auc"] == pytest.approx(exact_auc(labels, logits))
+        assert found["positives"] == labels.sum()
+        assert (found["low"], found["high"]) == pytest.approx(_limits(labels, logits, None))
+        assert (found["low_by_patient"], found["high_by_patient"]) == pytest.approx(
+            _limits(labels, logits, clients)
+        )
+    assert metrics["auc"]["mass"]["auc"] != metrics["auc"]["calcification"]["auc"]
     negatives = [float(row["logit"]) for row in rows if row["label"] == "0"]
     positives = [float(row["logit"]) for row in rows if row["label"] == "1"]
     assert np.mean(np.array(negatives) <= metrics["threshold"]) >= 0.9
     assert metrics["sensitivity"] == pytest.approx(
         np.mean(np.array(positives) > metrics["threshold"])
     )
+    point = sensitivity_interval(*_arrays(rows), specificity=0.9)
+    assert metrics["sensitivity_low_by_patient"] == pytest.approx(point.low)
+    assert metrics["sensitivity_high_by_patient"] == pytest.approx(point.high)
+    assert point.low <= metrics["sensitivity"] <= point.high
+
+
+def _arrays(rows):
+    """(labels, logits, clients) of rows of scores.csv."""
+    labels = np.array([int(row["label"]) for row in rows])
+    logits = np.array([float(row["logit"]) for row in rows])
+    return labels, logits, np.array([row["client_id"] for row in rows])
+
+
+def _limits(labels, logits, clients):
+    estimate = auc_interval(labels, logits, clients)
+    return estimate.low, estimate.high
+
+
+def test_calibration_and_subgroups_follow_from_the_scores(toy_experiment):
+    directory = toy_experiment / "evaluation_baseline"
+    metrics = json.loads((directory / "metrics.json").read_text())
+    rows = _rows(directory / "scores.csv")
+    labels, logits, clients = _arrays(rows)
+    found = metrics["calibration"]
+    assert found["prevalence"] == pytest.approx(30 / 45)
+    assert found["prevalence_note"].startswith("67% of these patches are malignant, a share that")
+    assert sum(row["patches"] for row in found["bins"]) == 45
+    assert found["brier_score"] == pytest.approx(np.mean((expit(logits) - labels) ** 2))
+    line = dataclasses.asdict(recalibration(labels, logits, clients))
+    for name, value in line.items():
+        assert found[name] == (None if value != value else pytest.approx(value)), name
+    groups = metrics["subgroups"]
+    assert set(groups["manufacturer"]["groups"]) == set(MANUFACTURERS)
+    for name in MANUFACTURERS:
+        chosen = np.array([row["manufacturer"] == name for row in rows])
+        group = groups["manufacturer"]["groups"][name]
+        assert group["auc"] == pytest.approx(exact_auc(labels[chosen], logits[chosen]))
+        assert group["low_by_patient"] is None
+        assert group["note"].startswith("undefined: ")
+    assert set(groups["breast_density"]["groups"]) == {"b", "c", "unknown"}
+    assert groups["lesion_size_mm"]["groups"]["unknown"]["positives"] == 10
+
+
+def test_grad_cams_belong_to_the_run(toy_experiment):
+    directory = toy_experiment / "evaluation_baseline"
+    files = read_manifest(directory, "evaluate")["files"]
+    written = {str(p.relative_to(directory)) for p in (directory / "grad_cam").iterdir()}
+    assert written == {name for name in files if name.startswith("grad_cam/")}
+    index = _rows(directory / "grad_cam" / "index.csv")
+    assert len(written) == 1 + len(index)
+    scores = {row["patch_id"]: row for row in _rows(directory / "scores.csv")}
+    wrong = [r for r in scores.values() if (float(r["logit"]) > 0) != (r["label"] == "1")]
+    assert wrong, "the toy classifier makes no mistake; the test shows nothing"
+    for mistake, label in (("false_negative", "1"), ("false_positive", "0")):
+        of_kind = [row for row in wrong if row["label"] == label]
+        clients = {row["client_id"] for row in of_kind}
+        found = [row for row in index if row["mistake"] == mistake]
+        assert len(found) == len({row["client_id"] for row in found}) == len(clients)
+        if of_kind:
+            surest = max(of_kind, key=lambda row: abs(float(row["logit"])))
+            assert found[0]["patch_id"] == surest["patch_id"]
+            assert found[0]["logit"] == surest["logit"]
 
 
 def test_synthetic_scores_stand_beside_their_sources(toy_experiment):
@@ -92,11 +203,25 @@ def test_features_are_in_the_order_of_the_tables(toy_experiment):
         by_features = features["test"] @ _head(toy_experiment / "mixed")[0]
     assert shapes == {
         "test": (45, 2048), "validation": (45, 2048), "synthetic": (32, 2048),
-        "validation_class": (45,),
+        "validation_class": (45,), "validation_patch_id": (45,), "validation_logit": (45,),
     }  # fmt: skip
     logits = [float(row["logit"]) for row in _rows(directory / "scores.csv")]
     bias = _head(toy_experiment / "mixed")[1]
     assert by_features[:, 0] + bias == pytest.approx(logits, abs=1e-4)
+
+
+def test_validation_features_have_their_logits_and_ids(toy_experiment):
+    kernel, bias = _head(toy_experiment / "mixed")
+    patches = PatchSet(toy_experiment / "patches")
+    classes = {
+        record.patch_id: record.patch_class
+        for record in PatchPool((patches.index("validation", *EVALUATED),)).descriptions()
+    }
+    with np.load(toy_experiment / "evaluation_mixed" / "features.npz") as features:
+        by_features = features["validation"] @ kernel
+        assert by_features[:, 0] + bias == pytest.approx(features["validation_logit"], abs=1e-4)
+        ids = features["validation_patch_id"].tolist()
+        assert dict(zip(ids, features["validation_class"], strict=True)) == classes
 
 
 def _head(workdir):
@@ -106,19 +231,23 @@ def _head(workdir):
     return model.head.kernel.numpy(), model.head.bias.numpy()
 
 
-def test_benign_and_unlabelled_patches_never_count():
-    rows = [
-        {"label": "0", "logit": str(i), "client_id": f"n{i}", "lesion_type": ""} for i in range(4)
-    ]
-    rows += [
-        {"label": "1", "logit": str(2.5 + i), "client_id": f"p{i}", "lesion_type": "mass"}
-        for i in range(3)
-    ]
+def test_metrics_by_hand():
+    rows = [_score(0, str(i), f"n{i}") for i in range(4)]
+    rows += [_score(1, str(2.5 + i), f"p{i}", lesion_type="mass") for i in range(3)]
     metrics = metrics_of_scores(rows)
     assert metrics["auc"]["overall"]["auc"] == pytest.approx(11 / 12)
     assert metrics["auc"]["calcification"]["auc"] is None
     assert metrics["auc"]["calcification"]["note"].startswith("undefined: 0 positive")
+    assert metrics["sensitivity"] == pytest.approx(2 / 3)  # above 3, the highest normal
+    assert metrics["calibration"]["prevalence"] == pytest.approx(3 / 7)
+    assert metrics["subgroups"]["manufacturer"]["note"].startswith("undefined: manufacturer is")
     json.dumps(metrics, allow_nan=False)
+
+
+def _score(label, logit, client, **values):
+    return dict.fromkeys(TEST_COLUMNS, "") | {
+        "label": str(label), "logit": logit, "client_id": client, **values,
+    }  # fmt: skip
 
 
 def test_effect_of_a_task_by_hand():
@@ -166,6 +295,7 @@ def test_mistakes_are_one_line_and_leave_nothing(toy_experiment, tmp_path):
         ({"patches_dir": str(tmp_path / "large"), "synthetic_dirs": ()}, "expected 32 px patches"),
         ({"synthetic_dirs": ("nowhere",)}, "nowhere"),
         ({"batch_size": 0}, "--batch_size"),
+        ({"grad_cams": -1}, "--grad_cams: expected 0 or more, found -1"),
     ]
     for changes, words in cases:
         with pytest.raises(UserError, match=words) as caught:

@@ -17,6 +17,7 @@ from cgan_tf.config import (
     NORMAL,
     SOURCE,
     SPLITS,
+    UNLABELLED,
     PatchesConfig,
     SynthesisConfig,
 )
@@ -25,13 +26,17 @@ from cgan_tf.records import PatchRecord, encode_record
 from cgan_tf.run_directory import finish_run, open_run
 
 TRAIN_CLASSES = (NORMAL, *LESION_CLASSES, SOURCE)
-EVAL_CLASSES = (NORMAL, MALIGNANT_MASS, MALIGNANT_CALCIFICATION)
+# Evaluation must leave the benign and the unlabelled patches of its splits alone.
+EVAL_CLASSES = (NORMAL, *LESION_CLASSES, UNLABELLED)
+_KEYS = (*TRAIN_CLASSES, UNLABELLED)
 SYNTHETIC_CLASS = {
     "mass": MALIGNANT_MASS,
     "calcification": MALIGNANT_CALCIFICATION,
     "removal": NORMAL,
 }
 PATCHES_OF_A_CLIENT = 3
+MANUFACTURERS = ("ACME", "TOY")
+CONSPICUITIES = ("Obvious", "Subtle")
 
 
 def write_toy_patches(
@@ -98,9 +103,7 @@ def write_toy_synthetic(
 def _payloads(split: str, name: str, size: int, count: int, seed: int) -> list[bytes]:
     return [
         encode_record(
-            _toy_record(
-                split, name, size, number, [seed, SPLITS.index(split), TRAIN_CLASSES.index(name)]
-            )
+            _toy_record(split, name, size, number, [seed, SPLITS.index(split), _KEYS.index(name)])
         )
         for number in range(count)
     ]
@@ -110,7 +113,8 @@ def _toy_record(split: str, name: str, size: int, number: int, key: list[int]) -
     rng = np.random.default_rng([*key, number])
     background = _texture(rng, size)
     lesion, box = _lesion(rng, size, name)
-    kind = "normal" if name in (NORMAL, SOURCE) else "case"
+    client = number // PATCHES_OF_A_CLIENT
+    kind = "case" if box else "normal"
     return PatchRecord(
         patch_id=f"{split}-{name}-{number:05d}",
         patch=np.clip(background + lesion, -1, 1),
@@ -118,15 +122,19 @@ def _toy_record(split: str, name: str, size: int, number: int, key: list[int]) -
         has_mass=int(name.endswith("mass")),
         has_calcification=int(name.endswith("calcification")),
         box=box,
-        client_id=f"{split}-{kind}-{number // PATCHES_OF_A_CLIENT:04d}",
+        client_id=f"{split}-{kind}-{client:04d}",
         study_uid=f"1.2.3.{number}",
         sop_uid=f"1.2.3.{number}.1",
         laterality="L" if number % 2 else "R",
         view="CC" if number % 4 < 2 else "MLO",
-        manufacturer="TOY",
+        manufacturer=MANUFACTURERS[client % 2],
         pixel_spacing_mm=0.07,
         tissue_fraction=1.0,
         window=(0.0, 0.0, float(size)),
+        conspicuity=CONSPICUITIES[client % 2] if box else "",
+        # The cases' boxes stand for lesions of 5, 15, 25, ... mm; every third size is unknown.
+        lesion_size_mm=(5.0 + 10 * client) * (number % 3 > 0) if box else 0.0,
+        breast_density="bc"[client % 2] if client else "",
         synthetic=0,
     )
 
@@ -139,7 +147,7 @@ def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _lesion(rng: np.random.Generator, size: int, name: str) -> tuple[np.ndarray, tuple[float, ...]]:
     """Additive layer [size, size] and its box, zeros and () for classes without a lesion."""
-    if name in (NORMAL, SOURCE):
+    if name in (NORMAL, SOURCE, UNLABELLED):
         return np.zeros((size, size), np.float32), ()
     strength = 0.55 if name.startswith("malignant") else 0.3
     x, y = rng.integers(size // 4, size - size // 4, 2)

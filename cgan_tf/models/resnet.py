@@ -58,9 +58,12 @@ class PatchClassifier(keras.Model):
 
     def features(self, patches: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The last feature layer, float32 [B, 2048]: the last map averaged over its places."""
+        return pooled(self.maps(patches, training))
+
+    def maps(self, patches: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The last convolutional stage, float32 [B, S/32, S/32, 2048]."""
         learns = training and self.batch_norm == "batch"
-        maps = self.backbone(preprocess(patches), training=learns)  # [B, S/32, S/32, 2048]
-        return tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))
+        return tf.cast(self.backbone(preprocess(patches), training=learns), tf.float32)
 
     @tf.function(reduce_retracing=True)
     def infer(self, patches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -76,6 +79,11 @@ class PatchClassifier(keras.Model):
 def keras_resnet() -> keras.Model:
     """Keras' own ResNet-50 without its top, of random weights: float32 [B, S, S, 3] to maps."""
     return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(None, None, 3))
+
+
+def pooled(maps: tf.Tensor) -> tf.Tensor:
+    """Maps [B, H, W, 2048] averaged over their places: features [B, 2048]."""
+    return tf.reduce_mean(maps, axis=(1, 2))
 
 
 def preprocess(patches: tf.Tensor) -> tf.Tensor:
