@@ -65,7 +65,7 @@ def reliability_bins(
       labels: [n], 1 for positive. probabilities: [n], 0 to 1.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.arange(bins + 1) / bins  # linspace's would print as 0.30000000000000004
     members = np.maximum(np.searchsorted(edges, probabilities, side="left") - 1, 0)
     rows = []
     for number in range(bins):
