@@ -46,7 +46,8 @@ class ContextualGan(keras.Model):
         self.optimizers = {
             name: _adam(config, variables) for name, variables in self.variable_groups().items()
         }
-        super().compile(optimizer=None)  # Keras would make an RMSprop nobody asked for
+        # Keras would make an RMSprop nobody asked for, and XLA would change the last bits.
+        super().compile(optimizer=None, jit_compile=False)
 
     def _build_all(self) -> None:
         """Creates the variables of every phase: "fade" uses all of them."""
@@ -173,6 +174,7 @@ class ContextualGan(keras.Model):
             "gradient_g": norm,
             "lesion_area": tf.reduce_mean(tf.cast(sign * lesion > 0.1, tf.float32)),
             "lesion_peak": tf.reduce_mean(tf.reduce_max(sign * lesion, axis=[1, 2, 3])),
+            "lesion_range": tf.reduce_max(tf.abs(lesion)),
         }
 
     def _discriminate(self, images, alpha, call: int):

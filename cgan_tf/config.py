@@ -235,10 +235,29 @@ class GanConfig:
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
     )
-    strategy: str = option("mirrored", "tf.distribute strategy.", ("mirrored", "none"))
+    strategy: str = option(
+        "mirrored",
+        "tf.distribute strategy; mirrored: all GPUs of this machine; multi_worker: those of every "
+        "process in TF_CONFIG, of which the first alone writes to the --workdir they share.",
+        ("mirrored", "multi_worker", "none"),
+    )
+    deterministic: bool = option(
+        False,
+        "TensorFlow's deterministic operations: bit-identical repetition on GPUs too, where it "
+        "costs time. On CPUs the thread counts, which a run keeps, are enough.",
+    )
     intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
     inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
-    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.")
+    checkpoint_minutes: float = option(
+        10.0,
+        "Minutes between checkpoints; more where saving would take over 3% of the time. 0: after "
+        "every iteration.",
+    )
+    collapse_steps: int = option(
+        1_000,
+        "Iterations in a row with an empty lesion channel, or with a loss or a gradient of "
+        "nothing, after which the run stops; 0: never.",
+    )
     log_every: int = option(50, "Iterations between rows of metrics.csv and TensorBoard scalars.")
     grid_every: int = option(1_000, "Iterations between image grids.")
     dry_run: bool = option(

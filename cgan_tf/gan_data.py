@@ -5,6 +5,8 @@ nothing of the data.
 """
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -88,31 +90,52 @@ class SampleOrder:
         return int(self._epochs[epoch][place])
 
 
-def training_batches(config: GanConfig, patches: PatchSet, start_step: int) -> tf.data.Dataset:
-    """Batches from iteration `start_step` on, without end.
+def distributed_batches(
+    strategy: tf.distribute.Strategy, config: GanConfig, patches: PatchSet, start_step: int
+) -> Iterable[Any]:
+    """Batches from iteration `start_step` on; every replica loads its own rows and no others."""
 
-    Each element maps a role to float32 [batch, size, size, 1] in [-1, 1].
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        here = replicas // context.num_input_pipelines
+        first = here * context.input_pipeline_id
+        return training_batches(config, patches, start_step, range(first, first + here), replicas)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def training_batches(
+    config: GanConfig,
+    patches: PatchSet,
+    start_step: int,
+    places: range = range(1),
+    replicas: int = 1,
+) -> tf.data.Dataset:
+    """Batches from iteration `start_step` on, without end, for the replicas numbered `places`.
+
+    Each element maps a role to float32 [batch / replicas, size, size, 1] in [-1, 1]; an iteration
+    has one for each of `places`, in their order: replica r takes the r-th part of the global batch.
     """
     indexes = streams(config, patches)
     orders = {
         role: SampleOrder(config.seed, f"{config.task}/{role}", len(index))
         for role, index in indexes.items()
     }
+    rows = config.batch_size // replicas
 
-    def fetch(step: int) -> np.ndarray:
-        first = int(step) * config.batch_size
-        samples = range(first, first + config.batch_size)
+    def fetch(element: int) -> np.ndarray:
+        step, place = divmod(int(element), len(places))
+        first = step * config.batch_size + places[place] * rows
+        samples = range(first, first + rows)
         return np.stack(
             [np.stack([indexes[role].pixels(orders[role][n]) for n in samples]) for role in indexes]
         )[..., None]
 
-    shape = [len(indexes), config.batch_size, config.size, config.size, 1]
+    shape = [len(indexes), rows, config.size, config.size, 1]
 
-    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch = tf.ensure_shape(tf.numpy_function(fetch, [step], tf.float32), shape)
+    def load(element: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = tf.ensure_shape(tf.numpy_function(fetch, [element], tf.float32), shape)
         return dict(zip(indexes, tf.unstack(batch), strict=True))
 
-    steps = tf.data.Dataset.counter(start=np.int64(start_step))
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return steps.map(load).prefetch(2).with_options(options)
+    elements = tf.data.Dataset.counter(start=np.int64(start_step * len(places)))
+    return elements.map(load).prefetch(2 * len(places))

@@ -1,6 +1,7 @@
 """What a training run leaves to look at: metrics.csv, TensorBoard, image grids."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,15 @@ GRID_COLUMNS = 8
 class GanLog:
     """Collects the metrics of each step and writes their means every --log_every steps."""
 
-    def __init__(self, config: GanConfig, patches: PatchSet, directory: Path, start_step: int):
+    def __init__(
+        self,
+        config: GanConfig,
+        patches: PatchSet,
+        directory: Path,
+        start_step: int,
+        pending: Sequence[Mapping[str, float]] = (),
+    ):
+        """`pending`: metrics since the last row, of the run that `start_step` goes on from."""
         self.config, self.directory = config, directory
         self.csv_path = directory / "metrics.csv"
         _drop_rows_after(self.csv_path, start_step)
@@ -29,7 +38,7 @@ class GanLog:
         with self.writer.as_default(step=start_step):
             tf.summary.text("flags", f"```\n{flags_text(config)}```")
         (directory / "grids").mkdir(exist_ok=True)
-        self.pending: list[dict[str, tf.Tensor]] = []
+        self.pending: list[Mapping[str, tf.Tensor | float]] = list(pending)
         indexes = streams(config, patches)
         self.inputs = _spread(indexes["source"])
         self.real = _spread(indexes["real"])
@@ -44,6 +53,10 @@ class GanLog:
             self._write_metrics(step, phase)
         if step % self.config.grid_every == 0:
             self.add_grid(step, model, phase)
+
+    def pending_values(self) -> list[dict[str, float]]:
+        """The metrics that no row holds yet, for the checkpoint."""
+        return [{name: float(value) for name, value in m.items()} for m in self.pending]
 
     def _write_metrics(self, step: int, phase: str) -> None:
         means = {

@@ -4,17 +4,20 @@ A work directory holds run.json, checkpoints/, metrics.csv, tensorboard/, grids/
 generator/ (SavedModel with model.json) and manifest.json.
 """
 
+import contextlib
+import dataclasses
 import time
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from cgan_tf import progress
 from cgan_tf.config import PAPER_SIZE, GanConfig
 from cgan_tf.errors import UserError
+from cgan_tf.gan_health import Health
 from cgan_tf.interruption import stop_signals
-from cgan_tf.run_directory import finish_run, open_run
+from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run
 from cgan_tf.schedules import phase_at, phase_end, total_steps, work_units
+from cgan_tf.threads import resolve_threads, save_threads, set_threads
 
 
 def train_gan(config: GanConfig) -> None:
@@ -32,11 +35,23 @@ def train_gan(config: GanConfig) -> None:
     from cgan_tf.patch_sets import PatchSet
 
     patches = PatchSet(config.patches_dir)
-    with open_run(config.workdir, "train_gan", config) as run:
-        if run.finished:
-            print(f"{run.directory}: training is finished; nothing to do")
+    with _opened(config) as directory:
+        if (directory / MANIFEST_FILE).exists():
+            print(f"{directory}: training is finished; nothing to do")
             return
-        Training(config, patches, run.directory).run()
+        Training(config, patches, directory).run()
+
+
+@contextlib.contextmanager
+def _opened(config: GanConfig) -> Iterator[Path]:
+    """The run's directory: opened and locked by the process that writes, looked at by the rest."""
+    from cgan_tf.gan_strategy import is_chief
+
+    if is_chief(config):
+        with open_run(config.workdir, "train_gan", config) as run:
+            yield run.directory
+    else:
+        yield Path(config.workdir)
 
 
 def check_config(config: GanConfig) -> None:
@@ -54,7 +69,10 @@ def check_config(config: GanConfig) -> None:
     ):
         if getattr(config, name) < 1:
             raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    for name in ("half_steps", "fade_in_steps", "border", "seed", "generator_steps"):
+    for name in (
+        *("half_steps", "fade_in_steps", "border", "seed", "generator_steps"),
+        *("collapse_steps", "checkpoint_minutes"),
+    ):
         if getattr(config, name) < 0:
             raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
     if config.border >= PAPER_SIZE // 2:
@@ -71,56 +89,63 @@ class Training:
         import tensorflow as tf
 
         from cgan_tf.cgan import ContextualGan
+        from cgan_tf.gan_checkpoints import Checkpoints
         from cgan_tf.gan_data import streams
+        from cgan_tf.gan_strategy import choose_strategy, is_chief
 
         self.config, self.patches, self.directory = config, patches, directory
         streams(config, patches)  # a missing class is named before minutes are spent
-        if config.intra_op_threads:
-            tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
-        if config.inter_op_threads:
-            tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
+        self.threads = resolve_threads(config, directory)
+        set_threads(self.threads)
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
         self.strategy = choose_strategy(config)
+        self.chief = is_chief(config)
         keras.utils.set_random_seed(config.seed)
         with self.strategy.scope():
             self.model = ContextualGan(config)
-        self.manager = tf.train.CheckpointManager(
-            checkpoint_of(self.model), str(directory / "checkpoints"), max_to_keep=2
+        self.checkpoints = Checkpoints(
+            directory / "checkpoints", variables_of(self.model), config.checkpoint_minutes
         )
         self.stop_requested = False
 
     def run(self) -> None:
         """Trains from the last checkpoint to the end and exports."""
+        state = self.checkpoints.restore()
+        start = int(self.model.step.numpy())
+        self.health = Health(self.config.collapse_steps, state.get("streaks"))
+        self.unseen: list[tuple[int, dict]] = []  # metrics that were not examined yet
+        self.log = self._open_log(start, state.get("pending", [])) if self.chief else None
+        with stop_signals(self._request_stop):
+            self._train(start)
+        if self.chief:
+            self._export()
+
+    def _open_log(self, start: int, pending: list[dict[str, float]]):
         from cgan_tf.gan_log import GanLog
 
-        start = self._restore()
-        log = GanLog(self.config, self.patches, self.directory, start)
-        with stop_signals(self._request_stop):
-            self._train(start, log)
-        self._export()
+        save_threads(self.directory, self.threads)
+        return GanLog(self.config, self.patches, self.directory, start, pending)
 
-    def _restore(self) -> int:
-        if self.manager.latest_checkpoint:
-            status = self.manager.checkpoint.restore(self.manager.latest_checkpoint)
-            status.assert_consumed()
-        return int(self.model.step.numpy())
-
-    def _train(self, start: int, log) -> None:
+    def _train(self, start: int) -> None:
         from cgan_tf.data_errors import reading_errors
-        from cgan_tf.gan_data import training_batches
+        from cgan_tf.gan_data import distributed_batches
+        from cgan_tf.gan_strategy import check_same_step, lost_workers
 
         config, end = self.config, total_steps(self.config)
-        batches = training_batches(config, self.patches, start)
-        iterator = iter(self.strategy.experimental_distribute_dataset(batches))
-        self.saved_at = time.monotonic()
         bar = progress.progress_bar(
             work_units(end, config), f"{config.task} GAN", "units", work_units(start, config)
         )
-        with bar, reading_errors():
+        self.started_at = time.monotonic()
+        self.checkpoints.start_clock()
+        with bar, reading_errors(), lost_workers(config):
+            check_same_step(self.strategy, config, start)
+            iterator = iter(distributed_batches(self.strategy, config, self.patches, start))
             step = start
             while step < end:
-                step = self._train_phase(step, iterator, log, bar)
+                step = self._train_phase(step, iterator, bar)
 
-    def _train_phase(self, start: int, iterator, log, bar) -> int:
+    def _train_phase(self, start: int, iterator, bar) -> int:
         """Trains to the end of the phase that `start` is in; returns the step after it."""
         config = self.config
         phase, end = phase_at(start, config), phase_end(start, config)
@@ -128,16 +153,36 @@ class Training:
         step_function = self._compile_step()
         for step in range(start + 1, end + 1):
             metrics = step_function(next(iterator))
-            log.add(step, phase, metrics, self.model)
+            self._record(step, phase, end, metrics)
             bar.set_postfix_str(f"step {step} ({phase})", refresh=False)
             bar.update(work_units(step, config) - work_units(step - 1, config))
-            late = time.monotonic() - self.saved_at > 60 * config.checkpoint_minutes
-            if late or self.stop_requested or step == total_steps(config):
-                self._save(metrics)
-            if self.stop_requested:
+            stop = self._stop_agreed()
+            last = step == total_steps(config)
+            if self.chief and (stop or last or self.checkpoints.due()):
+                self._save(step)
+            if stop:
                 raise KeyboardInterrupt
-        log.add_grid(end, self.model, phase)
         return end
+
+    def _record(self, step: int, phase: str, end: int, metrics) -> None:
+        """Takes an iteration's metrics: everything due at its step is on disk afterwards."""
+        self.unseen.append((step, metrics))
+        if step % self.config.log_every == 0:
+            self._examine()
+        if not self.log:
+            return
+        self.log.add(step, phase, metrics, self.model)
+        if step == end and step % self.config.grid_every:
+            self.log.add_grid(step, self.model, phase)
+
+    def _examine(self) -> None:
+        """Stops the run when what it learnt since the last look is broken."""
+        unseen, self.unseen = self.unseen, []
+        for step, metrics in unseen:
+            try:
+                self.health.examine(step, {name: float(v) for name, v in metrics.items()})
+            except UserError as error:
+                raise UserError(f"{self.directory}: {error}; {self.checkpoints.kept()}") from error
 
     def _compile_step(self):
         """The step of the current phase as one graph; metrics averaged over replicas."""
@@ -155,53 +200,45 @@ class Training:
 
         return step
 
-    def _save(self, metrics) -> None:
-        step = int(self.model.step.numpy())
-        wrong = [name for name, value in metrics.items() if not np.isfinite(float(value))]
-        if wrong:
-            raise UserError(
-                f"{self.directory}: {', '.join(wrong)} not finite at step {step}; "
-                "the last checkpoint before it is kept"
-            )
-        self.manager.save(checkpoint_number=step)
-        self.saved_at = time.monotonic()
+    def _stop_agreed(self) -> bool:
+        """Whether this process was asked to stop, or any worker: all leave after the same step."""
+        if self.config.strategy != "multi_worker":
+            return self.stop_requested
+        from cgan_tf.gan_strategy import any_worker
+
+        return any_worker(self.strategy, self.stop_requested)
+
+    def _save(self, step: int) -> None:
+        self._examine()
+        state = {
+            "sound": self.health.sound,
+            "streaks": self.health.streaks,
+            "pending": self.log.pending_values(),
+        }
+        self.checkpoints.save(step, state)
 
     def _export(self) -> None:
         from cgan_tf.export import export_generator
 
         model_card = export_generator(self.model, self.config, self.directory / "generator")
-        finish_run(
-            self.directory,
-            "train_gan",
-            {"steps": int(self.model.step.numpy()), "generator": model_card},
-        )
+        seconds = time.monotonic() - self.started_at
+        content = {
+            "steps": int(self.model.step.numpy()),
+            "generator": model_card,
+            "threads": dataclasses.asdict(self.threads),
+            # Of this process; the one before, if there was one, is not known.
+            "seconds": round(seconds, 3),
+            "checkpoint_share": round(self.checkpoints.seconds / seconds, 5),
+        }
+        finish_run(self.directory, "train_gan", content)
         print(f"{self.directory / 'generator'}: generator for {self.config.task} exported")
 
     def _request_stop(self, _signal, _frame) -> None:
         self.stop_requested = True
 
 
-def choose_strategy(config: GanConfig):
-    """The tf.distribute strategy; refuses a batch that its replicas cannot share evenly."""
-    import tensorflow as tf
-
-    if config.strategy == "none":
-        return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise UserError(
-            f"--batch_size: expected a multiple of the {replicas} replicas, "
-            f"found {config.batch_size}"
-        )
-    return strategy
-
-
-def checkpoint_of(model):
+def variables_of(model) -> dict:
     """Every variable of a run by its path: weights, averages, optimizer slots, the step."""
-    import tensorflow as tf
-
     variables = {
         weight.path: weight.value
         for network in (model.generator, model.discriminator, model.averaged)
@@ -210,4 +247,4 @@ def checkpoint_of(model):
     for name, optimizer in model.optimizers.items():
         for i, variable in enumerate(optimizer.variables):
             variables[f"{name}/{i}"] = variable.value
-    return tf.train.Checkpoint(step=model.step, variables=variables)
+    return {**variables, "step": model.step}

@@ -23,7 +23,7 @@ MANIFEST_FILE = "manifest.json"
 
 # Flags that may differ between the start of a run and its continuation: they change the pace of
 # the work, not its result.
-PACE_FLAGS = frozenset({"checkpoint_minutes", "workers", "beam", "parallel"})
+PACE_FLAGS = frozenset({"checkpoint_minutes", "collapse_steps", "workers", "beam", "parallel"})
 
 
 @dataclasses.dataclass(frozen=True)
