@@ -13,8 +13,9 @@ import tensorflow as tf
 from cgan_tf import losses
 from cgan_tf.config import GanConfig
 from cgan_tf.models.discriminator import Discriminator
+from cgan_tf.models.fused import FusedAdam
 from cgan_tf.models.generator import Generator, combine, scalar_count
-from cgan_tf.models.layers import halve, spectral_layers
+from cgan_tf.models.layers import halve, share_weights, spectral_layers
 from cgan_tf.schedules import generator_updates
 
 # Purposes of the random draws of a step.
@@ -79,9 +80,8 @@ class ContextualGan(keras.Model):
         return groups
 
     def alpha(self) -> tf.Tensor:
-        """Fade-in weight of this step, a value in the graph (schedules.fade_in_alpha)."""
-        done = tf.cast(self.step - self.config.half_steps, tf.float32)
-        return tf.clip_by_value(done / max(1, self.config.fade_in_steps), 0.0, 1.0)
+        """Weight of the full-resolution layers at this step."""
+        return fade_in_alpha(self.step, self.config)
 
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One iteration.
@@ -98,8 +98,9 @@ class ContextualGan(keras.Model):
         }
         alpha = self.alpha()
         metrics = self._update_discriminator(images, alpha)
-        for update in range(generator_updates(self.config)):
-            metrics |= self._update_generator(images["source"], alpha, update)
+        with share_weights(self.discriminator):
+            for update in range(generator_updates(self.config)):
+                metrics |= self._update_generator(images["source"], alpha, update)
         self._average(self.step)
         self.step.assign_add(1)
         return metrics | {"alpha": alpha}
@@ -115,7 +116,7 @@ class ContextualGan(keras.Model):
                 parts[label] = _real_input(config, images[name])
         for layer in spectral_layers(self.discriminator):
             layer.iterate()
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, share_weights(self.discriminator):
             stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0)
             logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
             loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
@@ -205,11 +206,7 @@ class ContextualGan(keras.Model):
 
     def _average(self, step) -> None:
         """EMA of the generator's weights; u vectors and everything else are copied."""
-        if not self.config.ema:
-            decay = tf.constant(0.0)
-        else:
-            done = tf.cast(step, tf.float32)
-            decay = tf.minimum(self.config.ema, (1.0 + done) / (10.0 + done))
+        decay = ema_decay(step, self.config.ema)
         trained = {id(w) for w in self.generator.trainable_weights}
         pairs = list(zip(self.averaged.weights, self.generator.weights, strict=True))
 
@@ -241,6 +238,23 @@ class ContextualGan(keras.Model):
         return whole[start : start + rows]
 
 
+def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
+    """ "Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0 while the weight
+    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A value in the graph."""
+    if not config.grow:
+        return tf.constant(1.0)
+    if config.fade_in_steps == 0:
+        return tf.cast(step >= config.half_steps, tf.float32)
+    done = tf.cast(step - config.half_steps, tf.float32)
+    return tf.clip_by_value(done / config.fade_in_steps, 0.0, 1.0)
+
+
+def ema_decay(step: tf.Tensor, decay: float) -> tf.Tensor:
+    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
+    done = tf.cast(step, tf.float32)
+    return tf.minimum(decay, (1.0 + done) / (10.0 + done))
+
+
 def _new_layers(network) -> list[keras.layers.Layer]:
     """Layers that are first used when the network grows."""
     if isinstance(network, Generator):
@@ -248,10 +262,8 @@ def _new_layers(network) -> list[keras.layers.Layer]:
     return [network.convs[0]]
 
 
-def _adam(config: GanConfig, variables: list) -> keras.optimizers.Adam:
-    optimizer = keras.optimizers.Adam(
-        config.learning_rate, config.beta_1, config.beta_2, config.epsilon
-    )
+def _adam(config: GanConfig, variables: list) -> FusedAdam:
+    optimizer = FusedAdam(config.learning_rate, config.beta_1, config.beta_2, config.epsilon)
     optimizer.build(variables)
     return optimizer
 

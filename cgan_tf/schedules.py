@@ -1,8 +1,8 @@
-"""What happens at which iteration: phases, fade-in weight, generator updates.
+"""What happens at which iteration: phases and generator updates.
 
-Paper, "Progressive growing": the generator is trained at half resolution, then "over 3000
-iterations, the weight on the 128px layer decreases from 1 to 0 while the weight of the 256px
-increases from 0 to 1".
+Paper, "Progressive growing": the generator is trained at half resolution, then a full-resolution
+layer is faded in, then it is trained at full resolution (the weight of the fade-in is a value in
+the graph of a step: cgan.fade_in_alpha).
 """
 
 from typing import Literal
@@ -36,23 +36,11 @@ def phase_end(step: int, config: GanConfig) -> int:
     return ends[phase_at(step, config)]
 
 
-def fade_in_alpha(step: float, half_steps: int, fade_in_steps: int) -> float:
-    """Weight of the full-resolution layer: linear from 0 to 1 over the fade-in, then 1."""
-    if fade_in_steps == 0:
-        return float(step >= half_steps)
-    return min(1.0, max(0.0, (step - half_steps) / fade_in_steps))
-
-
 def generator_updates(config: GanConfig) -> int:
     """Generator updates an iteration: "For masses, we train the generator twice"."""
     if config.generator_steps:
         return config.generator_steps
     return 2 if config.task == "mass" else 1
-
-
-def ema_decay(step: int, decay: float) -> float:
-    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
-    return min(decay, (1 + step) / (10 + step))
 
 
 def work_units(step: int, config: GanConfig) -> int:

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from cgan_tf import losses
-from cgan_tf.cgan import ContextualGan, _fake_input, _real_input
+from cgan_tf.cgan import ContextualGan, _fake_input, _real_input, ema_decay, fade_in_alpha
+from cgan_tf.config import GanConfig
 from cgan_tf.models.layers import halve, spectral_layers
-from cgan_tf.schedules import ema_decay, fade_in_alpha
 from tests.small_gan import random_images, randomise, singular_value_errors, small_config
 
 ROLES = ("real", "source", "benign", "normal")
@@ -106,7 +106,6 @@ class TestStep:
     def test_averaged_weights(self, faded):
         gan, _, averaged, _ = faded
         decay = 4 / 13  # (1 + step) / (10 + step) at step 3
-        assert ema_decay(3, 0.999) == pytest.approx(decay)
         generator = snapshot(gan.generator)
         trainable = {w.path for w in gan.generator.trainable_weights}
         assert len(generator) > len(trainable)  # the u vectors
@@ -123,6 +122,46 @@ class TestStep:
         gan._average(gan.step)
         for target, value in zip(gan.averaged.weights, gan.generator.weights, strict=True):
             np.testing.assert_array_equal(target, value)
+
+
+class TestSchedules:
+    """Values in the graph, by hand."""
+
+    @pytest.mark.parametrize(
+        ("step", "alpha"),
+        [(0, 0), (100, 0), (101, 0.25), (102, 0.5), (103, 0.75), (104, 1), (10**12, 1)],
+    )
+    def test_fade_in(self, step, alpha):
+        config = small_config(half_steps=100, fade_in_steps=4)
+        assert float(fade_in_alpha(tf.constant(step, tf.int64), config)) == alpha
+
+    def test_the_papers_fade_in_is_linear(self):
+        steps = np.arange(100_000, 103_001)
+        found = fade_in_alpha(tf.constant(steps), GanConfig())
+        np.testing.assert_allclose(found, (steps - 100_000) / 3_000, rtol=1e-6)
+
+    @pytest.mark.parametrize("step", [9, 10, 11])
+    def test_a_fade_in_of_no_steps_is_a_jump(self, step):
+        config = small_config(half_steps=10, fade_in_steps=0)
+        assert float(fade_in_alpha(tf.constant(step), config)) == float(step >= 10)
+
+    def test_without_growth_the_weight_is_one(self):
+        assert float(fade_in_alpha(tf.constant(0), small_config(grow=False))) == 1.0
+
+    @pytest.mark.parametrize(
+        ("step", "decay", "expected"),
+        [
+            (0, 0.999, 0.1),
+            (8, 0.999, 0.5),
+            (80, 0.999, 0.9),
+            (8_990, 0.999, 0.999),
+            (10**6, 0.999, 0.999),
+            (80, 0.5, 0.5),
+            (80, 0.0, 0.0),
+        ],
+    )
+    def test_ema_decay(self, step, decay, expected):
+        assert float(ema_decay(tf.constant(step), decay)) == pytest.approx(expected, rel=1e-6)
 
 
 class TestUpdates:
@@ -194,14 +233,6 @@ class TestGrowth:
         learned = kernels_changed(before, gan.generator, gan.discriminator)
         assert not learned & set(OLD_LAYERS)
         assert set(NEW_LAYERS) <= learned
-
-    def test_alpha_is_the_schedules(self, faded):
-        gan, *_ = faded
-        step = int(gan.step)
-        for place in range(9):
-            gan.step.assign(place)
-            assert float(gan.alpha()) == fade_in_alpha(place, 2, 4)
-        gan.step.assign(step)
 
     @pytest.mark.parametrize(("phase", "side"), [("half", 16), ("fade", 32), ("full", 32)])
     def test_what_the_discriminator_sees(self, phase, side, faded, monkeypatch):
@@ -461,6 +492,63 @@ def test_the_graph_is_made_once_for_a_fade_and_agrees_with_eager():
             assert float(metrics[name]) == pytest.approx(float(value), rel=1e-3, abs=1e-5), name
     assert step.experimental_get_tracing_count() == 1
     assert alphas == [0.0, 0.25, 0.5]
+
+
+def traced_operations(gan, method=None):
+    """The operations of a step's graph, those of functions inside it included."""
+    method = method or gan.train_step
+    concrete = tf.function(method).get_concrete_function(batch())
+    operations = list(concrete.graph.get_operations())
+    assert not [op for op in operations if "PartitionedCall" in op.type]
+    return operations
+
+
+def test_every_kernel_is_divided_once_for_all_calls_of_an_update():
+    """Memory at the paper's size: a kernel is divided by sigma once for the losses and the
+    penalty, and once for all updates of the generator."""
+    gan = make_gan(phase="full", step=6)
+    shape = gan.discriminator.convs[-1].kernel.shape
+    divisions = [
+        op
+        for op in traced_operations(gan)
+        if op.type == "RealDiv" and op.outputs[0].shape == shape and "block_2" in op.name
+    ]
+    assert len(divisions) == 2
+
+
+def convolutions(gan):
+    """(height, width) of what every convolution of a step reads or writes, the larger."""
+    sizes = []
+    for op in traced_operations(gan):
+        if op.type.startswith("Conv2D"):
+            shapes = [t.shape for t in (*op.inputs, *op.outputs) if t.shape.rank == 4]
+            sizes.append(max(max(s[1:3]) for s in shapes if s[0] in (2, 8)))
+    return sizes
+
+
+def test_the_half_phase_costs_only_its_own_size():
+    """No convolution of its step, forward or backward, sees a full-resolution image."""
+    sizes = {phase: convolutions(make_gan(phase=phase)) for phase in ("half", "full")}
+    assert max(sizes["full"]) == 32
+    assert max(sizes["half"]) == 16
+    assert len(sizes["half"]) > 60
+    # One block less on each side, the 1x1 entries in their place.
+    assert len(sizes["half"]) < len(sizes["full"])
+
+
+def test_growth_keeps_the_moments():
+    """The first update after the growth goes on from the moments of the half phase."""
+    gan = make_gan(step=1, phase="half")
+    gan.train_step(batch())
+    optimizer = gan.optimizers["discriminator_kept"]
+    before = [v.numpy() for v in optimizer._velocities]
+    assert sum(v.max() > 0 for v in before) > 8
+    gan.phase = "fade"
+    gan.train_step(batch())
+    assert int(optimizer.iterations) == 2
+    assert int(gan.optimizers["discriminator_new"].iterations) == 1
+    for velocity, old in zip(optimizer._velocities, before, strict=True):
+        assert (velocity.numpy() >= 0.99 * old * (1 - 1e-5)).all()  # v = 0.99 v + 0.01 g^2
 
 
 TWO_REPLICAS = textwrap.dedent("""

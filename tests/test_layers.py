@@ -1,5 +1,7 @@
 """Layers against numpy: singular values, attention, fade-in, resampling."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from cgan_tf.models.layers import (
     halve,
     max_pool,
     record_layers,
+    share_weights,
     spectral_layers,
     with_scalar,
 )
@@ -123,6 +126,59 @@ class TestSpectralNormalisation:
 
         names = [layer.name for layer in spectral_layers(Network())]
         assert sorted(names) == ["a", "key", "logits", "out", "query", "value"]
+
+
+class TestShareWeights:
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = Conv(3, 3, "first"), Conv(3, 3, "second")
+
+    def network(self):
+        keras.utils.set_random_seed(2)
+        network = self.Network()
+        for layer in (network.first, network.second):
+            layer.build((None, 8, 8, 3))
+        return network
+
+    def test_one_tensor_in_the_block_and_a_new_one_after_it(self):
+        network, stranger = self.network(), built_conv()
+        with share_weights(network):
+            kept = network.first.weight()
+            assert network.first.weight() is kept
+            assert network.second.weight() is not kept
+            assert stranger.weight() is not stranger.weight()
+        assert network.first.weight() is not kept
+        network.first.kernel.assign(network.first.kernel[::-1])
+        with share_weights(network):
+            np.testing.assert_allclose(network.first.weight(), kept[::-1], rtol=1e-5)
+
+    def test_outputs_and_gradients_are_those_of_two_divisions(self):
+        """Of a loss with a gradient in it, as the penalty is."""
+        network = self.network()
+        inputs = images(2, 8, 8, 3)
+        kernels = [layer.kernel.value for layer in (network.first, network.second)]
+
+        def run(x):
+            return tf.reduce_sum(tf.sin(network.second(tf.tanh(network.first(x)))))
+
+        def loss_and_gradients(shared):
+            with contextlib.ExitStack() as stack:
+                if shared:
+                    stack.enter_context(share_weights(network))
+                with tf.GradientTape() as tape:
+                    total = run(inputs)
+                    with tf.GradientTape() as inner:
+                        inner.watch(inputs)
+                        value = run(inputs)
+                    total += tf.reduce_sum(inner.gradient(value, inputs) ** 2)
+            return total, tape.gradient(total, kernels)
+
+        (one, first), (two, second) = loss_and_gradients(False), loss_and_gradients(True)
+        np.testing.assert_array_equal(one, two)
+        for a, b in zip(first, second, strict=True):
+            assert np.abs(a).max() > 1e-2
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 class TestConv:

@@ -6,8 +6,6 @@ import pytest
 
 from cgan_tf.config import GanConfig
 from cgan_tf.schedules import (
-    ema_decay,
-    fade_in_alpha,
     generator_updates,
     phase_at,
     phase_end,
@@ -75,18 +73,6 @@ def test_every_phase_ends_where_the_next_begins(changes):
 
 
 @pytest.mark.parametrize(
-    ("step", "alpha"),
-    [(0, 0.0), (99, 0.0), (100, 0.0), (101, 0.25), (102, 0.5), (103, 0.75), (104, 1.0), (999, 1.0)],
-)
-def test_fade_in(step, alpha):
-    assert fade_in_alpha(step, half_steps=100, fade_in_steps=4) == alpha
-
-
-def test_a_fade_in_of_no_steps_is_a_jump():
-    assert [fade_in_alpha(step, 10, 0) for step in (9, 10, 11)] == [0.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize(
     ("task", "asked", "updates"),
     [
         ("mass", 0, 2),
@@ -98,21 +84,6 @@ def test_a_fade_in_of_no_steps_is_a_jump():
 )
 def test_generator_updates(task, asked, updates):
     assert generator_updates(variant(task=task, generator_steps=asked)) == updates
-
-
-@pytest.mark.parametrize(
-    ("step", "decay", "expected"),
-    [
-        (0, 0.999, 0.1),
-        (8, 0.999, 0.5),
-        (80, 0.999, 0.9),
-        (8_990, 0.999, 0.999),
-        (10**6, 0.999, 0.999),
-        (80, 0.5, 0.5),
-    ],
-)
-def test_ema_decay(step, decay, expected):
-    assert ema_decay(step, decay) == pytest.approx(expected, rel=1e-12)
 
 
 def test_work_units():
