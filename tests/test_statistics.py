@@ -11,7 +11,8 @@ import pytest
 from cgan_tf import statistics
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "delong.json").read_text())
-TIGHT = {"rel": 1e-12, "abs": 1e-12}
+TIGHT = {"rel": 1e-12, "abs": 0}  # R prints 15 digits: relative everywhere, also for p = 1e-19
+Z95 = 1.959963984540054
 
 
 def _generated_case():
@@ -41,75 +42,130 @@ def test_delong_equals_proc(case):
     labels, a, b = _scores(case)
     expected = case["pROC"]
     result = statistics.delong_test(labels, a, b)
-    assert result.auc_a == pytest.approx(expected["auc_a"], **TIGHT)
-    assert result.auc_b == pytest.approx(expected["auc_b"], **TIGHT)
-    assert result.z == pytest.approx(expected["z"], **TIGHT)
-    assert result.p_value == pytest.approx(expected["p_two_sided"], rel=1e-12)
+    found = {
+        "auc_a": result.auc_a,
+        "auc_b": result.auc_b,
+        "var_a": statistics.auc_interval(labels, a).variance,
+        "var_b": statistics.auc_interval(labels, b).variance,
+        "z": result.z,
+        "p_two_sided": result.p_value,
+    }
+    found["cov_ab"] = (found["var_a"] + found["var_b"] - result.variance) / 2
+    assert found == pytest.approx({name: expected[name] for name in found}, **TIGHT)
     assert [result.low, result.high] == pytest.approx(expected["diff_ci95"], **TIGHT)
-    assert math.exp(result.log_p) == pytest.approx(result.p_value, rel=1e-12)
+    assert math.exp(result.log_p) == pytest.approx(result.p_value, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+def test_variance_gives_the_wald_interval_of_proc(case):
+    labels, *both = _scores(case)
+    for scores, name in zip(both, ("ci95_a", "ci95_b"), strict=True):
+        estimate = statistics.auc_interval(labels, scores)
+        reach = Z95 * math.sqrt(estimate.variance)
+        limits = [max(0, estimate.auc - reach), min(1, estimate.auc + reach)]
+        assert limits == pytest.approx(case["pROC"][name], **TIGHT)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in GOLDEN["cases"] if case["exact_rational"]],
+    ids=lambda case: case["name"],
+)
 def test_delong_equals_exact_fractions(case):
-    exact = case["exact_rational"]
-    if exact is None:
-        exact = {"auc_a": case["pROC"]["auc_a"]}
     labels, a, b = _scores(case)
     result = statistics.delong_test(labels, a, b)
-    estimate = statistics.auc_interval(labels, a)
-    assert result.auc_a == pytest.approx(float(Fraction(exact["auc_a"])), rel=1e-12)
-    if "var_diff" in exact:
-        assert result.variance == pytest.approx(float(Fraction(exact["var_diff"])), rel=1e-12)
-        assert estimate.variance == pytest.approx(float(Fraction(exact["var_a"])), rel=1e-12)
+    found = {
+        "auc_a": result.auc_a,
+        "auc_b": result.auc_b,
+        "var_a": statistics.auc_interval(labels, a).variance,
+        "var_b": statistics.auc_interval(labels, b).variance,
+        "var_diff": result.variance,
+    }
+    found["cov_ab"] = (found["var_a"] + found["var_b"] - found["var_diff"]) / 2
+    exact = {name: float(Fraction(value)) for name, value in case["exact_rational"].items()}
+    assert found == pytest.approx(exact, **TIGHT)
+    difference = Fraction(case["exact_rational"]["auc_a"]) - Fraction(
+        case["exact_rational"]["auc_b"]
+    )
+    assert result.difference == pytest.approx(float(difference), **TIGHT)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
 def test_logit_interval_equals_reference(case):
-    labels, a, b = _scores(case)
-    for scores, expected in ((a, case["logit_ci95_a"]), (b, case["logit_ci95_b"])):
+    labels, *both = _scores(case)
+    for scores, name in zip(both, ("logit_ci95_a", "logit_ci95_b"), strict=True):
         estimate = statistics.auc_interval(labels, scores)
-        if expected is not None:
+        if case[name] is None:  # at 0, 0.5 without variance, and 1 the reference has none
+            assert estimate.method != "logit"
+        else:
             assert estimate.method == "logit"
-            assert [estimate.low, estimate.high] == pytest.approx(expected, rel=1e-10)
+            assert [estimate.low, estimate.high] == pytest.approx(case[name], **TIGHT)
 
 
 def test_singleton_clusters_equal_delong():
     labels, a, b = _generated_case()
     plain = statistics.delong_test(labels, a, b)
     singletons = statistics.delong_test(labels, a, b, clusters=np.arange(len(labels)))
-    assert singletons.variance == pytest.approx(plain.variance, rel=1e-12)
-    assert singletons.p_value == pytest.approx(plain.p_value, rel=1e-9)
-
-
-def test_clustered_variance_by_hand():
-    # Patients P (positives 3 and 1), Q (positive 2), R (negatives 0 and 2.5), S (negative 1.5).
-    labels = np.array([1, 1, 1, 0, 0, 0])
-    scores = np.array([3.0, 1.0, 2.0, 0.0, 2.5, 1.5])
-    clusters = np.array(["P", "P", "Q", "R", "R", "S"])
-    # V10 = 1, 1/3, 2/3 (mean 2/3): a_P = 0, a_Q = 0. V01 = 1, 1/3, 2/3: b_R = 0, b_S = 0.
-    assert statistics.auc_interval(labels, scores, clusters).variance == pytest.approx(0, abs=1e-15)
-    # With the last negative at 0.5: V10 = 1, 2/3, 2/3 (mean 7/9): a = (1/9, -1/9);
-    # V01 = 1, 1/3, 1 (mean 7/9): b = (-2/9, 2/9).
-    scores[5] = 0.5
-    expected = 2 / 9 * (2 / 81) + 2 / 9 * (8 / 81)
-    assert statistics.auc_interval(labels, scores, clusters).variance == pytest.approx(expected)
+    assert singletons.variance == pytest.approx(plain.variance, **TIGHT)
+    assert singletons.p_value == pytest.approx(plain.p_value, **TIGHT)
 
 
 def test_type_one_error_of_correlated_patches():
     """200 patients x 6 patches under the null: DeLong rejects far too often."""
     rng = np.random.default_rng(7)
-    plain, clustered = [], []
-    for _ in range(300):
-        clusters = np.repeat(np.arange(200), 6)
+    clusters = np.repeat(np.arange(200), 6)
+
+    def draw():
         labels = np.repeat(rng.integers(0, 2, 200), 6)
-        a, b = (
-            labels + np.repeat(rng.standard_normal(200), 6) * 1.5 + rng.standard_normal(1200)
-            for _ in range(2)
+        return labels, *(labels + 1.5 * _patient_effects(rng, 200, 6) for _ in range(2))
+
+    plain, clustered = _rejections(draw, clusters, 300)
+    assert plain > 0.2
+    assert 0.02 < clustered < 0.095  # 5% plus or minus three standard errors
+
+
+def test_type_one_error_of_patients_with_both_classes():
+    """Every patient has lesions and normals, and her own level in both: DeLong is too shy."""
+    rng = np.random.default_rng(8)
+    clusters = np.repeat(np.arange(100), 6)
+    labels = np.tile([0, 1], 300)
+
+    def draw():
+        return labels, *(labels + 1.5 * _patient_effects(rng, 100, 6) for _ in range(2))
+
+    plain, clustered = _rejections(draw, clusters, 400)
+    assert plain < 0.02
+    assert 0.017 < clustered < 0.083
+
+
+def test_type_one_error_of_patients_some_of_whom_have_both_classes():
+    rng = np.random.default_rng(9)
+    clusters = np.repeat(np.arange(120), 5)
+
+    def draw():
+        share = np.repeat(rng.choice([0.0, 0.4, 1.0], 120), 5)
+        labels = (rng.random(600) < share).astype(int)
+        return labels, *(labels + 1.5 * _patient_effects(rng, 120, 5) for _ in range(2))
+
+    _, clustered = _rejections(draw, clusters, 400)
+    assert 0.017 < clustered < 0.083
+
+
+def _patient_effects(rng, patients, patches):
+    """Scores float [patients * patches]: patients differ with sd 1, patches with 1/1.5."""
+    noise = rng.standard_normal(patients * patches) / 1.5
+    return np.repeat(rng.standard_normal(patients), patches) + noise
+
+
+def _rejections(draw, clusters, simulations):
+    """Shares of `draw`s that DeLong's and the clustered test reject at 5%."""
+    p_values = []
+    for _ in range(simulations):
+        labels, a, b = draw()
+        p_values.append(
+            [statistics.delong_test(labels, a, b, known).p_value for known in (None, clusters)]
         )
-        plain.append(statistics.delong_test(labels, a, b).p_value < 0.05)
-        clustered.append(statistics.delong_test(labels, a, b, clusters).p_value < 0.05)
-    assert np.mean(plain) > 0.2
-    assert 0.02 < np.mean(clustered) < 0.095  # 5% plus or minus three standard errors
+    return np.mean(np.array(p_values) < 0.05, axis=0)
 
 
 def test_swapping_the_scores_mirrors_the_result():
@@ -155,10 +211,10 @@ def test_too_few_patches_or_patients_are_undefined(labels, clusters, words):
 
 def test_interval_at_the_edge_is_not_empty():
     labels, scores = np.repeat([0, 1], 12), np.arange(24.0)
-    for sign, method in ((1, "smoothed bootstrap"), (-1, "smoothed bootstrap")):
-        estimate = statistics.auc_interval(labels, sign * scores)
-        assert estimate.method == method
-        assert estimate.low <= estimate.auc <= estimate.high
+    best, worst = (statistics.auc_interval(labels, sign * scores) for sign in (1, -1))
+    assert (best.auc, best.high, worst.auc, worst.low) == (1, 1, 0, 0)
+    for estimate in (best, worst):
+        assert estimate.method == "smoothed bootstrap"
         assert 0.01 < estimate.high - estimate.low < 0.5
     constant = statistics.auc_interval(labels, np.zeros(24))
     assert constant.note == "undefined: the scores do not vary"
@@ -171,6 +227,17 @@ def test_wrong_input_is_refused():
         statistics.exact_auc([0, 2], [0.0, 1.0])
     with pytest.raises(ValueError, match="of one length"):
         statistics.exact_auc([0, 1], [0.0])
+    with pytest.raises(ValueError, match=r"clusters: expected \(2,\), found \(3,\)"):
+        statistics.delong_test([0, 1], [0.0, 1.0], [1.0, 0.0], ["p", "q", "r"])
+
+
+def test_names_of_patients_do_not_matter():
+    labels, a, b = _generated_case()
+    numbers = np.arange(len(labels)) // 4
+    named = np.array([f"client-{7 * number % 750}" for number in numbers])
+    by_number = statistics.delong_test(labels, a, b, numbers)
+    by_name = statistics.delong_test(labels, a, b, named)
+    assert by_name.variance == pytest.approx(by_number.variance, rel=1e-12)
 
 
 def test_exact_auc_does_not_depend_on_the_scale():
