@@ -41,13 +41,22 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Pictures in a grid: (grey PNG, what it shows) each; `name` is that of their sheet's files."""
+    """Pictures in a grid: (PNG, what it shows) each; `name` is that of their sheet's files."""
 
     name: str
     pictures: Sequence[tuple[bytes, str]]
 
 
-Part = str | Plot | Table | Gallery  # text is HTML already
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A Markdown file, linked from the page and folded into it; `name` is that of the file."""
+
+    name: str
+    title: str
+    text: str
+
+
+Part = str | Plot | Table | Gallery | Document  # text is HTML already
 
 
 @dataclasses.dataclass(frozen=True)

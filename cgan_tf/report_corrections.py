@@ -20,15 +20,6 @@ PAPER_PATCHES, PAPER_RISE = 5, 0.32
 NEIGHBOURS = 15
 
 
-def compared_with(baseline: ScoredTest, evaluations: Sequence[ScoredTest]) -> ScoredTest | None:
-    """The mixed classifier of the baseline's seed with the best AUC on the validation split.
-
-    The choice must not look at the test split, whose patches may be among those shown.
-    """
-    mixed = [e for e in evaluations if e.seed == baseline.seed and e.fraction != baseline.fraction]
-    return max(mixed, key=lambda e: e.training["best_validation_auc"], default=None)
-
-
 def figures_5_and_6(
     config: ReportConfig, space: FeatureSpace, mixed: ScoredTest, patches: PatchSet
 ) -> Section | None:

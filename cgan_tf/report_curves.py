@@ -1,6 +1,5 @@
 """Plots of the classifiers: ROC curves, validation curves, schedules; a colour a proportion."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cgan_tf.mixing import Schedule
 from cgan_tf.report_data import ScoredTest, by_regime
-from cgan_tf.report_style import FAINT, PAGE_INCHES, house_style, proportion_colour
+from cgan_tf.report_style import FAINT, PAGE_INCHES, house_style, panels, proportion_colour
 from cgan_tf.roc_bands import roc_band
 
 # The paper's runs: Table 1 has these six initial proportions.
@@ -37,7 +36,7 @@ def roc_figure(evaluations: Sequence[ScoredTest]) -> Figure:
 def roc_panels(evaluations: Sequence[ScoredTest]) -> Figure:
     """Each regime against the baseline, both with their bands, all lesions."""
     baseline, *others = by_regime(evaluations).values()
-    figure, axes = _panels(len(others), "1 − specificity", height=2.9)
+    figure, axes = panels(len(others), "1 − specificity", height=2.9)
     for axis, group in zip(axes, others, strict=False):
         _roc_frame(axis, group[0].regime)
         for member in (baseline, group):
@@ -76,7 +75,7 @@ def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
 def validation_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     """A panel a proportion, a line a seed; the runs of the other proportions behind, faint."""
     regimes = by_regime(evaluations)
-    figure, axes = _panels(len(regimes), "training samples", height=2.5)
+    figure, axes = panels(len(regimes), "training samples", height=2.5)
     for axis, (fraction, group) in zip(axes, regimes.items(), strict=False):
         for other in evaluations:
             if other.fraction != fraction:
@@ -97,20 +96,6 @@ def validation_figure(evaluations: Sequence[ScoredTest]) -> Figure:
             axis.legend(loc="lower right")
     axes[0].set_ylabel("validation AUC")
     return figure
-
-
-def _panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
-    """Axes in rows of three, sharing their scales; `height` of a row in inches."""
-    columns = min(count, 3)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(3 * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for spare in axes[count:]:
-        spare.set_visible(False)
-    for lowest in axes[max(0, count - columns) : count]:
-        lowest.tick_params(labelbottom=True)
-        lowest.set_xlabel(label)
-    return figure, list(axes[:count])
 
 
 def _roc_frame(axis: Axes, title: str) -> None:

@@ -78,6 +78,15 @@ def by_regime(evaluations: Sequence[ScoredTest]) -> dict[float, list[ScoredTest]
     return regimes
 
 
+def compared_with(baseline: ScoredTest, evaluations: Sequence[ScoredTest]) -> ScoredTest | None:
+    """The mixed classifier of the baseline's seed with the best AUC on the validation split.
+
+    The choice must not look at the test split, whose patches may be among those shown.
+    """
+    mixed = [e for e in evaluations if e.seed == baseline.seed and e.fraction != baseline.fraction]
+    return max(mixed, key=lambda e: e.training["best_validation_auc"], default=None)
+
+
 FEATURE_ARRAYS = (
     "test", "validation", "synthetic", "validation_class", "validation_patch_id",
     "validation_logit",
@@ -146,8 +155,16 @@ def _read_evaluation(directory: Path) -> ScoredTest:
             lesion_types=np.array([row["lesion_type"] for row in rows], dtype=str),
             labels=np.array([int(row["label"]) for row in rows]),
             logits=np.array([float(row["logit"]) for row in rows]),
-            metrics=read_json(directory / "metrics.json"),
+            metrics=_read_metrics(directory / "metrics.json"),
             training=manifest["classifier"],
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"{directory / 'scores.csv'}: expected the scores of evaluate") from error
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    metrics = read_json(path)
+    for name in ("auc", "calibration", "subgroups"):
+        if name not in metrics:
+            raise UserError(f"{path}: expected '{name}'; evaluate the classifier again")
+    return metrics

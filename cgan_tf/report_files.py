@@ -1,4 +1,4 @@
-"""The report's plots as PNG and PDF and its tables as CSV, in a folder beside the page.
+"""The report's plots as PNG and PDF, its tables as CSV, its documents: a folder beside the page.
 
 `report.html` has `report_files/`; its `contents.json` lists what the report wrote there, so that
 the next report takes away what it no longer has, and nothing else.
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from cgan_tf import report_style
 from cgan_tf.errors import UserError
-from cgan_tf.report_content import Gallery, Plot, Section, Table
+from cgan_tf.report_content import Document, Gallery, Plot, Section, Table
 from cgan_tf.run_directory import read_json, write_bytes, write_json
 
 CONTENTS = "contents.json"
@@ -41,20 +41,22 @@ def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
             figure = sheet_figure([png for png, _ in part.pictures])
             files[f"{part.name}.png"] = report_style.png(figure)
             files[f"{part.name}.pdf"] = report_style.pdf(figure)
+        elif isinstance(part, Document):
+            files[f"{part.name}.md"] = part.text.encode()
     return files
 
 
 def sheet_figure(pictures: Sequence[bytes]) -> Figure:
-    """Pictures of one size, two a row, pixel for pixel at the resolution of the PNG files."""
-    levels = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) for png in pictures]
-    height, width = np.max([view.shape for view in levels], axis=0) + SHEET_GAP_PX
-    sheet = np.full((height * -(-len(levels) // 2), width * 2), 255, np.uint8)
-    for number, view in enumerate(levels):
+    """Pictures two a row, pixel for pixel at the resolution of the PNG files."""
+    views = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) for png in pictures]
+    height, width = np.max([view.shape[:2] for view in views], axis=0) + SHEET_GAP_PX
+    sheet = np.full((height * -(-len(views) // 2), width * 2, 3), 255, np.uint8)
+    for number, view in enumerate(views):
         row, column = divmod(number, 2)
         place = sheet[row * height :, column * width :]
         place[: view.shape[0], : view.shape[1]] = view
     figure = Figure(figsize=(sheet.shape[1] / report_style.DPI, sheet.shape[0] / report_style.DPI))
-    figure.figimage(sheet, cmap="gray", vmin=0, vmax=255)
+    figure.figimage(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB))
     return figure
 
 

@@ -3,8 +3,9 @@
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
+from urllib.parse import quote
 
-from cgan_tf.report_content import Gallery, Part, Plot, Section, Table
+from cgan_tf.report_content import Document, Gallery, Part, Plot, Section, Table
 
 PLOT_SCALE = 0.63  # pixels on the page for a pixel of a plot, which is drawn for dense screens
 
@@ -60,9 +61,12 @@ footer { margin-top: 3rem; }
 """
 
 
-def page(title: str, opening: str, sections: Iterable[Section | None]) -> str:
-    """The whole document; nothing in it asks for the network."""
-    body = "\n".join([opening, *(_section(section) for section in sections if section)])
+def page(title: str, opening: str, sections: Iterable[Section | None], files: str = "files") -> str:
+    """The whole document; nothing in it asks for the network.
+
+    `files` is the folder beside the page that its documents are in.
+    """
+    body = "\n".join([opening, *(_section(section, files) for section in sections if section)])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -71,12 +75,12 @@ def page(title: str, opening: str, sections: Iterable[Section | None]) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    content = "\n".join(_part(part) for part in section.parts)
+def _section(section: Section, files: str) -> str:
+    content = "\n".join(_part(part, files) for part in section.parts)
     return f"<section>\n<h2>{escape(section.title)}</h2>\n{content}\n</section>"
 
 
-def _part(part: Part) -> str:
+def _part(part: Part, files: str) -> str:
     match part:
         case Plot():
             return figure(part)
@@ -84,6 +88,8 @@ def _part(part: Part) -> str:
             return table(part)
         case Gallery():
             return gallery(part)
+        case Document():
+            return document(part, files)
     return part
 
 
@@ -147,3 +153,12 @@ def gallery(content: Gallery) -> str:
 def details(summary: str, text: str) -> str:
     """Text to be opened, as written."""
     return f"<details><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"
+
+
+def document(content: Document, files: str) -> str:
+    """A file's text to be opened in the page, and a link to the file beside the page."""
+    address = f"{quote(files)}/{quote(content.name)}.md"
+    return (
+        f"{details(content.title, content.text)}"
+        f'<p class="note"><a href="{escape(address)}">{escape(content.name)}.md</a></p>'
+    )

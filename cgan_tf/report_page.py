@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from cgan_tf import (
+    classifier_card,
     report_account,
     report_corrections,
     report_examples,
     report_html,
+    report_judgement,
     report_results,
     report_space,
 )
@@ -17,7 +19,7 @@ from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.report_architecture import section_of_figure_2
 from cgan_tf.report_content import Section
-from cgan_tf.report_data import ScoredTest, read_evaluations, read_losses
+from cgan_tf.report_data import ScoredTest, compared_with, read_evaluations, read_losses
 from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_results import auc_and_interval, signed
 from cgan_tf.report_table import TableRow, format_p, table_rows
@@ -38,6 +40,8 @@ def write_report(config: ReportConfig) -> None:
     rows = table_rows(evaluations)
     sets = [(name, read_manifest(name, "synthesize")) for name in config.synthetic_dirs]
     losses = read_losses(config.gan_dirs)
+    mixed = compared_with(evaluations[0], evaluations)
+    compared = [evaluations[0], *([mixed] if mixed else [])]
     sections = [
         report_examples.examples(config, patches),
         section_of_figure_2(config.gan_dirs),
@@ -45,31 +49,33 @@ def write_report(config: ReportConfig) -> None:
         report_examples.synthesis(sets),
         report_results.table_1(rows),
         report_results.curves(evaluations),
-        *_feature_space(config, evaluations, patches),
+        *_feature_space(config, compared, patches),
+        report_judgement.calibration(evaluations),
+        report_judgement.subgroups(compared),
+        report_judgement.grad_cams(compared),
         report_results.effect(evaluations[0]),
         report_results.training(evaluations, losses),
+        classifier_card.cards(evaluations, config.notice),
         report_account.data(patches),
         report_account.flags(config, evaluations, patches, sets),
     ]
     files = files_directory(output)
     write_files(files, section_files(sections))
-    page = report_html.page(config.title, _opening(config, rows, sets), sections)
+    page = report_html.page(config.title, _opening(config, rows, sets), sections, files.name)
     write_bytes(output, page.encode())
     size = output.stat().st_size / 1e6
     print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
 
 
 def _feature_space(
-    config: ReportConfig, evaluations: Sequence[ScoredTest], patches: PatchSet
+    config: ReportConfig, compared: Sequence[ScoredTest], patches: PatchSet
 ) -> list[Section | None]:
-    """Figures 4 to 6."""
-    baseline = evaluations[0]
-    space = report_space.baseline_space(config, baseline)
+    """Figures 4 to 6: the baseline and, where there is one, the classifier beside it."""
+    space = report_space.baseline_space(config, compared[0])
     if space is None:
         return []
     sections = [report_space.figure_4(space)]
-    mixed = report_corrections.compared_with(baseline, evaluations)
-    if mixed is not None:
+    for mixed in compared[1:]:
         sections.append(report_corrections.figures_5_and_6(config, space, mixed, patches))
     return sections
 

@@ -1,9 +1,11 @@
 """How the report's plots look, and how they become files."""
 
 import io
+import math
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Figure 4 of the paper: "red points represent real normal examples, the orange points real
@@ -60,6 +62,20 @@ def proportion_colour(fraction: float) -> str:
 def row_size(panels: int, height: float = 2.7) -> tuple[float, float]:
     """Inches of a row of panels: at most the width of the page, so that text keeps its size."""
     return min(PAGE_INCHES, 3.0 * panels), height
+
+
+def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
+    """Axes in rows of three, sharing their scales; `height` of a row in inches."""
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(3 * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    for lowest in axes[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel(label)
+    return figure, list(axes[:count])
 
 
 @house_style

@@ -18,22 +18,30 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
     rng = np.random.default_rng([seed, round(100 * fraction)])
     logits = skill * labels + rng.standard_normal(240)
     rows = [
-        {"label": label, "logit": logit, "client_id": client, "lesion_type": kind}
-        for label, logit, client, kind in zip(labels, logits, clients, kinds, strict=True)
-    ]
+        {"label": label, "logit": logit, "client_id": client, "lesion_type": kind,
+         "manufacturer": f"M{number % 2}", "lesion_size_mm": 5 + number % 30 if label else "",
+         "conspicuity": "Obvious" if label else "", "breast_density": ""}
+        for number, (label, logit, client, kind) in enumerate(
+            zip(labels, logits, clients, kinds, strict=True)
+        )
+    ]  # fmt: skip
     validations = [
         {"samples": 5_000 * step, "auc": 0.7 + 0.01 * step + 0.001 * seed} for step in range(1, 5)
     ]
     return ScoredTest(
         directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
-        name="", fraction=fraction, seed=seed,
+        name=f"{fraction:.0%} w/ decay" if fraction else "Baseline", fraction=fraction, seed=seed,
         patch_ids=np.array([f"p{number}" for number in range(240)]),
         clients=clients, lesion_types=kinds, labels=labels, logits=logits,
-        metrics=metrics_of_scores(rows),
+        metrics={"split": "test", **metrics_of_scores(rows), "synthetic": {}},
         training={
             "validations": validations, "best_samples": 20_000,
-            "best_validation_auc": validations[-1]["auc"],
-            "flags": {"samples": 500_000, "decay": "multiplicative", "decay_rate": 0.1,
+            "best_validation_auc": validations[-1]["auc"], "samples": 500_000, "patch_size": 64,
+            "weights": "best.weights.h5", "weights_sha256": "0" * 64,
+            "patches": {"real positive": 2_700, "synthetic positive": 500},
+            "drawn": {"real positive": 910, "synthetic positive": 90},
+            "flags": {"weights": "none", "workdir": "classifier", "synthetic_dirs": ["a", "b"],
+                      "samples": 500_000, "decay": "multiplicative", "decay_rate": 0.1,
                       "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction},
         },
     )  # fmt: skip

@@ -83,12 +83,18 @@ class _Reader(html.parser.HTMLParser):
         self.text.append(data)
 
 
-def test_page_needs_nothing_from_outside(page):
+def test_page_needs_nothing_from_outside(page, config):
     reader = _Reader(page)
     assert not {"script", "link", "iframe", "object"} & set(reader.tags)
-    sources = [value for _, name, value in reader.attributes if name in ("src", "href")]
+    sources = [value for _, name, value in reader.attributes if name == "src"]
     assert sources
     assert all(value.startswith("data:image/png;base64,") for value in sources)
+    links = [value for _, name, value in reader.attributes if name == "href"]
+    assert len(links) == 2  # the classifiers' cards, beside the page and folded into it
+    for link in links:
+        card = (Path(config.output).parent / link).read_text(encoding="utf-8")
+        assert card.startswith("# Classifier card: ")
+        assert card in "".join(reader.text)
     assert "url(" not in page
     assert "@import" not in page
 
@@ -99,9 +105,13 @@ def test_every_string_from_data_is_escaped(page):
     assert text.count(HOSTILE) >= 3  # title element, heading, notice
 
 
-def test_pictures_open(page):
+def test_pictures_open(page, config):
     images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
-    assert len(images) == 4 * 6 + 8 + 7  # sets, showcase, plots
+    pictures = sum(
+        len(list((Path(directory) / "grad_cam").glob("*.png"))) for directory in config.evaluations
+    )
+    crossed = "Figure 5." in page  # only where the mixed classifier finds a missed lesion
+    assert len(images) == 4 * 6 + 8 + pictures + 9 + 2 * crossed  # sets, showcase, plots
     for image in images:
         levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
         assert levels.std() > 1
@@ -126,9 +136,9 @@ def test_page_says_what_the_evaluations_say(page, config):
 
 
 def test_the_same_inputs_give_the_same_page(page, config, tmp_path):
-    again = dataclasses.replace(config, output=str(tmp_path / "again.html"))
+    again = dataclasses.replace(config, output=str(tmp_path / "report.html"))
     write_report(again)
-    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
 
 
 def test_a_single_evaluation_is_enough(config, tmp_path):
