@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cgan_tf.classifier_data import schedule_of
+from cgan_tf.classifier_sets import schedule_of
 from cgan_tf.config import ClassifierConfig
-from cgan_tf.flag_config import flags_text
 from cgan_tf.run_directory import write_bytes
+from cgan_tf.tensorboard_log import summary_writer
 
 COLUMNS = ("samples", "loss", "synthetic_share", "validation_auc", "best_auc")
 
@@ -24,9 +24,7 @@ class ClassifierLog:
         self.schedule = schedule_of(config)
         self.scores.mkdir(exist_ok=True)
         self.rows = [row for row in _read_rows(self.path) if int(row["samples"]) <= start]
-        self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
-        with self.writer.as_default(step=start):
-            tf.summary.text("flags", f"```\n{flags_text(config)}```")
+        self.writer = summary_writer(directory, start, config)
 
     def add_validation(
         self,

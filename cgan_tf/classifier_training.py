@@ -1,11 +1,11 @@
 """The training run of the classifier: sampling plan, steps, validations, resuming.
 
-A work directory holds run.json, plan.npy (the order of the samples), checkpoints/ (while the run
-is unfinished), metrics.csv, tensorboard/, validation/ (the scores of every validation),
-best.weights.h5 and, at the end, manifest.json.
+A work directory holds run.json, plan.npy (the order of the samples) with plan.json (its checksum
+and those of the patches), checkpoints/ (while the run is unfinished), metrics.csv, tensorboard/,
+validation/ (the scores of every validation), best.weights.h5 and, at the end, manifest.json.
 """
 
-import os
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf import progress
+from cgan_tf.classifier_sets import ClassifierSets, open_sets
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.errors import UserError
 from cgan_tf.interruption import stop_signals
 from cgan_tf.mixing import STREAM_NAMES, plan_checksum
+from cgan_tf.models.weights_file import find_weights
 from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run, sha256
+from cgan_tf.threads import Threads, resolve_threads, save_threads, set_threads
 
 WEIGHTS_FILE = "best.weights.h5"
 VALIDATION_BATCH = 64
@@ -29,12 +32,20 @@ def train_classifier(config: ClassifierConfig) -> None:
     progress.quiet_tensorflow()
     # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
     finished = (Path(config.workdir) / MANIFEST_FILE).exists()
-    training = None if finished else ClassifierTraining(config)
+    training = None if finished else _prepare(config)
     with open_run(config.workdir, "train_classifier", config) as run:
         if training is None:
             print(f"{run.directory}: training is finished; nothing to do")
             return
         training.run(run.directory)
+
+
+def _prepare(config: ClassifierConfig) -> "ClassifierTraining":
+    """The training, its inputs found; what is missing is named before TensorFlow is imported."""
+    sets = open_sets(config)
+    find_weights(config.weights)
+    threads = resolve_threads(config, config.workdir)
+    return ClassifierTraining(config, sets, threads)
 
 
 def check_config(config: ClassifierConfig) -> None:
@@ -45,8 +56,9 @@ def check_config(config: ClassifierConfig) -> None:
     for name in ("synthetic_fraction", "decay_rate"):
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"--{name}: expected 0 to 1, found {getattr(config, name):g}")
-    if config.seed < 0:
-        raise UserError(f"--seed: expected 0 or more, found {config.seed}")
+    for name in ("seed", "validation_patches", "early_stopping_validations"):
+        if getattr(config, name) < 0:
+            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
     if config.learning_rate <= 0:
         raise UserError(f"--learning_rate: expected more than 0, found {config.learning_rate:g}")
 
@@ -54,26 +66,16 @@ def check_config(config: ClassifierConfig) -> None:
 class ClassifierTraining:
     """One run: built, restored, stepped to its end."""
 
-    def __init__(self, config: ClassifierConfig):
+    def __init__(self, config: ClassifierConfig, sets: ClassifierSets, threads: Threads):
         import keras
         import tensorflow as tf
 
-        from cgan_tf import classifier_data, patch_pools
         from cgan_tf.models.fused import FusedAdam
         from cgan_tf.models.pretrained import load_weights
         from cgan_tf.models.resnet import PatchClassifier
-        from cgan_tf.patch_sets import PatchSet
 
-        self.config = config
-        if config.intra_op_threads:
-            tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
-        if config.inter_op_threads:
-            tf.config.threading.set_inter_op_parallelism_threads(config.inter_op_threads)
-        self.pools = classifier_data.training_pools(config)
-        self.validation, self.labels = patch_pools.evaluation_pool(
-            PatchSet(config.patches_dir), "validation"
-        )
-        patch_pools.check_sizes([*self.pools, self.validation])
+        self.config, self.sets, self.threads = config, sets, threads
+        set_threads(threads)
         keras.utils.set_random_seed(config.seed)
         self.model = PatchClassifier(
             config.batch_norm, config.precision, config.batch_norm_momentum
@@ -87,7 +89,8 @@ class ClassifierTraining:
         self.state = {
             name: tf.Variable(value, dtype=tf.float64, name=name)
             for name, value in (
-                ("seen", 0), ("loss_sum", 0), ("loss_count", 0), ("best_auc", -1), ("best_seen", 0)
+                ("seen", 0), ("loss_sum", 0), ("loss_count", 0), ("best_auc", -1), ("best_seen", 0),
+                ("stale", 0),  # validations since the best
             )
         }  # fmt: skip
         self.stop_requested = False
@@ -95,32 +98,17 @@ class ClassifierTraining:
     def run(self, directory: Path) -> None:
         """Trains from the last checkpoint to the end."""
         from cgan_tf.classifier_log import ClassifierLog
+        from cgan_tf.classifier_plan import keep_plan
 
         self.directory = directory
-        plan = self._plan()
+        save_threads(directory, self.threads)
+        plan = keep_plan(directory, self.config, self.sets)
         self._restore()
         log = ClassifierLog(directory, self.config, self._seen())
         with stop_signals(self._request_stop):
-            self._train(plan, log)
+            if not self._is_stale():  # a signal may have come with the last validation
+                self._train(plan, log)
         self._finish(plan, log)
-
-    def _plan(self) -> np.ndarray:
-        """The run's sampling plan: drawn once, then kept with the run."""
-        from cgan_tf import classifier_data
-
-        path = self.directory / "plan.npy"
-        if path.exists():
-            return np.load(path)
-        plan = classifier_data.sampling_plan(
-            classifier_data.schedule_of(self.config),
-            self.config.samples,
-            [len(pool) for pool in self.pools],
-            self.config.seed,
-        )
-        temporary = path.with_name(".plan.tmp.npy")
-        np.save(temporary, plan)
-        temporary.replace(path)
-        return plan
 
     def _restore(self) -> None:
         import tensorflow as tf
@@ -141,29 +129,38 @@ class ClassifierTraining:
         from cgan_tf.classifier_data import training_batches
         from cgan_tf.data_errors import reading_errors
 
-        config = self.config
-        batches = training_batches(self.pools, plan, self._seen(), config.batch_size)
+        config, seen = self.config, self._seen()
+        batches = training_batches(self.sets.streams, plan, seen, config.batch_size)
         step = train_step(self.model, self.optimizer, self.state)
-        saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
         label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
-        seen = self._seen()
         bar = progress.progress_bar(config.samples, label, "samples", seen)
         with bar, reading_errors():
             for patches, labels in batches:
-                before, seen = seen, seen + len(labels)
                 step(patches, labels)
+                before, seen = seen, seen + len(labels)
                 bar.update(len(labels))
                 crossed = seen // config.validate_every > before // config.validate_every
-                if crossed or seen == config.samples:
+                validated = crossed or seen == config.samples
+                if validated:
                     self._validate(log)
                     bar.set_postfix_str(f"best AUC {float(self.state['best_auc']):.3f}")
-                if self.stop_requested or time.monotonic() - saved_at > (
-                    60 * config.checkpoint_minutes
-                ):
-                    self.manager.save(checkpoint_number=seen)
-                    saved_at = time.monotonic()
-                if self.stop_requested:
-                    raise KeyboardInterrupt
+                self._save_when_due(seen)
+                if validated and self._is_stale():
+                    return
+
+    def _save_when_due(self, seen: int) -> None:
+        late = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
+        if late or self.stop_requested:
+            self.manager.save(checkpoint_number=seen)
+            self.saved_at = time.monotonic()
+        if self.stop_requested:
+            raise KeyboardInterrupt
+
+    def _is_stale(self) -> bool:
+        """Whether --early_stopping_validations in a row have brought no new best."""
+        limit = self.config.early_stopping_validations
+        return 0 < limit <= int(self.state["stale"])
 
     def _validate(self, log) -> None:
         """Scores the validation set; keeps the weights when they are the best so far."""
@@ -171,43 +168,45 @@ class ClassifierTraining:
         from cgan_tf.statistics import exact_auc
 
         seen, state = self._seen(), self.state
-        logits = score(self.model, self.validation, VALIDATION_BATCH)[0]
+        logits = score(self.model, self.sets.validation, VALIDATION_BATCH)[0]
         loss = float(state["loss_sum"]) / max(1.0, float(state["loss_count"]))
         if not np.isfinite(loss) or not np.isfinite(logits).all():
             raise UserError(f"{self.directory}: the loss is not finite before sample {seen:,}")
-        auc = exact_auc(self.labels, logits)
+        auc = exact_auc(self.sets.labels, logits)
+        state["stale"].assign_add(1)
         if auc > float(state["best_auc"]):
-            state["best_auc"].assign(auc)
-            state["best_seen"].assign(seen)
+            for name, value in (("best_auc", auc), ("best_seen", seen), ("stale", 0)):
+                state[name].assign(value)
             temporary = self.directory / ".partial.weights.h5"
             self.model.save_weights(temporary)
             temporary.replace(self.directory / WEIGHTS_FILE)
-        log.add_validation(seen, loss, auc, float(state["best_auc"]), logits, self.labels)
+        log.add_validation(seen, loss, auc, float(state["best_auc"]), logits, self.sets.labels)
         state["loss_sum"].assign(0)
         state["loss_count"].assign(0)
 
     def _finish(self, plan: np.ndarray, log) -> None:
         config, state = self.config, self.state
-        drawn = np.bincount(plan[:, 0], minlength=len(STREAM_NAMES))
+        seen = self._seen()
+        drawn = np.bincount(plan[:seen, 0], minlength=len(STREAM_NAMES))
         content = {
             "weights": WEIGHTS_FILE,
             "weights_sha256": sha256(self.directory / WEIGHTS_FILE),
-            "samples": self._seen(),
+            "samples": seen,
+            "stopped_early": seen < config.samples,
             "best_samples": int(state["best_seen"]),
             "best_validation_auc": float(state["best_auc"]),
             "validations": log.validations(),
-            "patches": dict(zip(STREAM_NAMES, map(len, self.pools), strict=True)),
+            "patches": dict(zip(STREAM_NAMES, map(len, self.sets.streams), strict=True)),
             "drawn": dict(zip(STREAM_NAMES, drawn.tolist(), strict=True)),
             "plan_sha256": plan_checksum(plan),
-            "patch_size": len(self.validation.pixels(0)),
-            # Bits depend on the number of threads.
-            "threads": config.intra_op_threads or os.cpu_count(),
+            "patch_size": len(self.sets.validation.pixels(0)),
+            "threads": dataclasses.asdict(self.threads),
         }
         finish_run(self.directory, "train_classifier", content)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
         print(
             f"{self.directory / WEIGHTS_FILE}: validation AUC {float(state['best_auc']):.3f} "
-            f"after {int(state['best_seen']):,} of {config.samples:,} samples"
+            f"after {int(state['best_seen']):,} of {seen:,} samples"
         )
 
     def _seen(self) -> int:

@@ -2,7 +2,12 @@
 
 Paper, "Patch Classifier Training": positives and negatives are drawn with equal probability, and
 "an initial proportion is chosen, and then decayed by 10% every 5000 training samples". The share
-applies to positives and negatives alike. The whole order is a pure function of the seed.
+applies to positives and negatives alike.
+
+Every sample is drawn in two steps: first its class, then its source, real or synthetic. Both draws
+and the patch are functions of the seed alone and the share only moves the limit between the
+sources, so that runs of one seed with different shares see the same classes in the same order, and
+the same patch wherever they take the same source.
 """
 
 import dataclasses
@@ -10,9 +15,10 @@ import hashlib
 
 import numpy as np
 
-REAL_NEGATIVE, REAL_POSITIVE, SYNTHETIC_NEGATIVE, SYNTHETIC_POSITIVE = range(4)
+# A stream's number is its class (0 negative, 1 positive) + 2 * its source (0 real, 1 synthetic).
 STREAM_NAMES = ("real negative", "real positive", "synthetic negative", "synthetic positive")
 STREAM_LABELS = (0, 1, 0, 1)
+CLASS_WEIGHTS = (0.5, 0.5)  # "positive and negative examples are sampled with equal probability"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +51,22 @@ class Schedule:
         return float(self.share(np.arange(samples)).sum())
 
 
+def source_weights(share: np.ndarray) -> np.ndarray:
+    """Probabilities of real and synthetic at synthetic shares [k]: float64 [k, 2]."""
+    return np.stack([1 - np.asarray(share), np.asarray(share)], axis=-1)
+
+
 def stream_weights(share: np.ndarray) -> np.ndarray:
     """Probabilities of the four streams at synthetic shares [k]: float64 [k, 4]."""
-    real, synthetic = (1 - np.asarray(share)) / 2, np.asarray(share) / 2
-    return np.stack([real, real, synthetic, synthetic], axis=-1)
+    sources = source_weights(share)[..., :, None]  # [k, 2, 1]
+    return (sources * np.array(CLASS_WEIGHTS)).reshape(*np.shape(share), 4)
 
 
 def patch_numbers(seed: int, stream: int, count: int, draws: np.ndarray) -> np.ndarray:
-    """The patch that each draw of a stream takes: int64 [len(draws)] in [0, count).
+    """The patch that a stream has for each draw of its class: int64 [len(draws)] in [0, count).
 
-    Every epoch is its own permutation, keyed by (seed, stream, epoch): each patch comes once
-    before any comes again.
+    Every epoch is its own permutation, keyed by (seed, stream, epoch): no patch comes twice in
+    `count` draws of the class. Draws that take the other source pass their patch over.
     """
     draws = np.asarray(draws, np.int64)
     numbers = np.empty_like(draws)

@@ -46,6 +46,21 @@ class PatchPool:
             for place in range(len(index))
         ]
 
+    def subset(self, numbers: np.ndarray) -> "PatchPool":
+        """The patches with these numbers, which ascend."""
+        starts = self.starts
+        parts = [
+            numbers[(numbers >= start) & (numbers < end)] - start
+            for start, end in itertools.pairwise(starts)
+        ]
+        return PatchPool(
+            tuple(
+                dataclasses.replace(index, places=index.places[part])
+                for index, part in zip(self.indices, parts, strict=True)
+                if len(part)
+            )
+        )
+
     def _place(self, number: int) -> tuple[PatchIndex, int]:
         starts = self.starts
         owner = bisect.bisect_right(starts, number) - 1

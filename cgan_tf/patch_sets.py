@@ -10,6 +10,7 @@ Layout::
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,11 @@ class PatchSet:
         """Patches of a split and classes."""
         entries = self.splits.get(split, {})
         return sum(entries.get(name, {"count": 0})["count"] for name in classes)
+
+    def checksum(self, split: str, *classes: str) -> str:
+        """SHA-256 over the checksums of the shards: other patches, another value."""
+        shards = self._shards((split,), classes)
+        return hashlib.sha256("".join(shard["sha256"] for shard in shards).encode()).hexdigest()
 
     def index(self, split: str, *classes: str) -> PatchIndex:
         """Random access to a split and classes, in the order of their shards.

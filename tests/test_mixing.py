@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from cgan_tf.mixing import Schedule, patch_numbers, plan_checksum, stream_weights
+from cgan_tf.mixing import (
+    STREAM_LABELS,
+    STREAM_NAMES,
+    Schedule,
+    patch_numbers,
+    plan_checksum,
+    source_weights,
+    stream_weights,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,14 @@ def test_intervals_are_the_share_at_their_first_sample():
 def test_stream_weights_keep_the_classes_balanced():
     weights = stream_weights(np.array([0.0, 0.5, 1.0]))
     assert weights.tolist() == [[0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0.5, 0.5]]
+
+
+def test_source_weights_are_real_and_synthetic():
+    assert source_weights(np.array([0.0, 0.25, 1.0])).tolist() == [[1, 0], [0.75, 0.25], [0, 1]]
+    names = [f"{source} {label}" for source in ("real", "synthetic") for label in
+             ("negative", "positive")]  # fmt: skip
+    assert list(STREAM_NAMES) == names  # a stream's number is class + 2 * source
+    assert STREAM_LABELS == (0, 1, 0, 1)
 
 
 def test_every_epoch_is_its_own_permutation():

@@ -31,12 +31,6 @@ def model():
     return PatchClassifier()
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    """ResNet-50 replaced by a small network."""
-    monkeypatch.setattr(keras.applications, "ResNet50", tiny_resnet)
-
-
 def save_notop(backbone, path):
     """The layout of keras.applications' published files: a group and a list of names per layer."""
     with h5py.File(path, "w") as file:

@@ -8,13 +8,6 @@ import tensorflow as tf
 from cgan_tf.classifier_training import train_step
 from cgan_tf.models.fused import FusedAdam
 from cgan_tf.models.resnet import IMAGENET_MEAN, PatchClassifier, preprocess
-from tests.tiny_resnet import tiny_resnet
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """ResNet-50 replaced by a small network."""
-    monkeypatch.setattr(keras.applications, "ResNet50", tiny_resnet)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,36 @@
+"""TensorBoard's files of a run that goes on from a checkpoint."""
+
+from pathlib import Path
+
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from cgan_tf.flag_config import flags_text
+
+
+def summary_writer(directory: Path, start: int, config) -> tf.summary.SummaryWriter:
+    """A writer in `directory`/tensorboard that goes on from step `start`.
+
+    What was logged after that step is forgotten; a run's first writer logs its flags.
+    """
+    folder = directory / "tensorboard"
+    for path in sorted(folder.glob("*tfevents*")):
+        _keep_until(path, start)
+    writer = tf.summary.create_file_writer(str(folder))
+    if start == 0:
+        with writer.as_default(step=0):
+            tf.summary.text("flags", f"```\n{flags_text(config)}```")
+    return writer
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Rewrites an event file without what comes after a step, or its torn end; nothing from 0."""
+    if step == 0:
+        path.unlink()
+        return
+    temporary = path.parent.parent / ".events.tmp"  # beside the folder: TensorBoard reads all in it
+    with tf.io.TFRecordWriter(str(temporary)) as writer:
+        for event in EventFileLoader(str(path)).Load():
+            if event.step <= step:
+                writer.write(event.SerializeToString())
+    temporary.replace(path)
