@@ -55,6 +55,8 @@ class Checkpoints:
         started = time.monotonic()
         final = self.directory / f"step-{step:07d}"
         temporary = self.directory / f".{final.name}.{os.getpid()}.tmp"
+        for leftover in self.directory.glob(".step-*.tmp"):  # of a process killed while writing
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
             self.checkpoint.write(str(temporary / "variables"))

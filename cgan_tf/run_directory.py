@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def open_run(directory: str | Path, program: str, config: Any) -> Iterator[Run]:
         except OSError as error:
             raise UserError(f"{directory}: another process is working in it") from error
         _check_or_start(directory, program, config)
+        _remove_leftovers(directory)
         yield Run(directory, (directory / MANIFEST_FILE).exists())
 
 
@@ -82,6 +84,15 @@ def _check_or_start(directory: Path, program: str, config: Any) -> None:
     ]
     if different:
         raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Drops what killed processes left under temporary names; the caller holds the lock."""
+    for path in directory.glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_ours(name: str) -> bool:
