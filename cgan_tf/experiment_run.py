@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_tf import machine
+from cgan_tf.classifier_sets import open_sets
 from cgan_tf.classifier_training import check_config
 from cgan_tf.config import (
     MALIGNANT_CLASSES,
@@ -79,25 +80,17 @@ def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts
         config_from_file(ReportConfig, config.report_flagfile)
     for directory in config.gan_dirs:
         read_json(Path(directory) / RUN_FILE)
+    # The largest share draws from every stream that any share draws from.
+    sets = open_sets(classifier_config(config, cells[-1], config.precision, 1))
     patches = PatchSet(config.patches_dir)
-    mixed = [PatchSet(directory) for directory in config.synthetic_dirs]
-    for classes, task in (((NORMAL,), "removal"), (MALIGNANT_CLASSES, "mass or calcification")):
-        if cells[-1].percent and not sum(found.count("train", *classes) for found in mixed):
-            raise UserError(
-                f"--synthetic_dirs: expected a set of the {task} task with training patches, "
-                f"found {','.join(config.synthetic_dirs) or 'none'}"
-            )
-    scored = [*mixed, *(PatchSet(directory) for directory in config.scored_dirs)]
-    return _counts(patches, scored)
-
-
-def _counts(patches: PatchSet, synthetic: Sequence[PatchSet]) -> PatchCounts:
-    validation, test = (
+    scored = [PatchSet(directory) for directory in (*config.synthetic_dirs, *config.scored_dirs)]
+    real = sum(
         patches.count(split, NORMAL, *MALIGNANT_CLASSES)
         for split in ("validation", EvaluateConfig().split)
     )
-    drawn = sum(found.count(split, *PATCH_CLASSES) for found in synthetic for split in SPLITS)
-    return PatchCounts(validation, test + validation + 2 * drawn)  # each beside its source
+    synthetic = sum(found.count(split, *PATCH_CLASSES) for found in scored for split in SPLITS)
+    # Every synthetic patch is scored beside its source.
+    return PatchCounts(validation=len(sets.validation), scored=real + 2 * synthetic)
 
 
 def _run_cells(

@@ -246,7 +246,7 @@ class TestInputs:
         [
             ({"patches_dir": "nowhere"}, "nowhere/manifest.json"),
             ({"synthetic_dirs": ("nowhere",)}, "nowhere/manifest.json"),
-            ({"synthetic_dirs": ()}, "--synthetic_dirs: expected a set of the removal task"),
+            ({"synthetic_dirs": ()}, "the synthetic negative stream is empty; --synthetic_dirs"),
             ({"scored_dirs": ("nowhere",)}, "nowhere/manifest.json"),
             ({"gan_dirs": ("nowhere",)}, "nowhere/run.json"),
             ({"report_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
@@ -265,11 +265,11 @@ class TestInputs:
 
     @pytest.mark.parametrize(
         ("tasks", "missing"),
-        [(("mass", "calcification"), "the removal task"), (("removal",), "the mass or calc")],
+        [(("mass", "calcification"), "removal"), (("removal",), "mass or calcification")],
     )
     def test_each_label_needs_synthetic_patches(self, sweep, data, tasks, missing):
         config = dataclasses.replace(sweep, synthetic_dirs=tuple(str(data / t) for t in tasks))
-        with pytest.raises(UserError, match=f"expected a set of {missing}"):
+        with pytest.raises(UserError, match=f"names no set of the {missing} task"):
             check_inputs(config, cells_of(config))
 
     def test_a_sweep_of_baselines_needs_none(self, sweep):
@@ -279,8 +279,11 @@ class TestInputs:
         assert counts.scored == 2 * 3 * 15
 
     def test_patches_are_counted(self, sweep, data):
-        config = dataclasses.replace(sweep, scored_dirs=(str(data / "removal"),))
+        config = dataclasses.replace(
+            sweep, scored_dirs=(str(data / "removal"),), validation_patches=20
+        )
         counts = check_inputs(config, cells_of(config))
+        assert counts.validation == 20
         assert counts.scored == 2 * 3 * 15 + 2 * 4 * 8  # each synthetic one beside its source
 
 
