@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.errors import UserError
-from cgan_tf.flag_config import flags_text
 from cgan_tf.gan_data import streams
 from cgan_tf.models.generator import combine, scalar_count
 from cgan_tf.models.layers import double, halve
 from cgan_tf.patch_sets import PatchSet
+from cgan_tf.tensorboard_log import summary_writer
 
 GRID_COLUMNS = 8
 
@@ -34,9 +34,7 @@ class GanLog:
         self.config, self.directory = config, directory
         self.csv_path = directory / "metrics.csv"
         _drop_rows_after(self.csv_path, start_step)
-        self.writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
-        with self.writer.as_default(step=start_step):
-            tf.summary.text("flags", f"```\n{flags_text(config)}```")
+        self.writer = summary_writer(directory, start_step, config)
         (directory / "grids").mkdir(exist_ok=True)
         self.pending: list[Mapping[str, tf.Tensor | float]] = list(pending)
         indexes = streams(config, patches)

@@ -13,6 +13,7 @@ from cgan_tf.errors import UserError
 from cgan_tf.gan_data import streams
 from cgan_tf.gan_log import GRID_COLUMNS, GanLog
 from cgan_tf.patch_sets import PatchSet
+from tests.event_files import scalars
 from tests.small_gan import small_config
 from tests.toy_patches import write_toy_patches
 
@@ -153,3 +154,17 @@ def test_tensorboard_shows_what_the_table_says(gan_runs):
         assert float(written[int(row[0])]) == pytest.approx(float(row[column]), rel=1e-4)
     text = tf.make_ndarray(events.Tensors("flags")[0].tensor_proto).item().decode()
     assert "--task=calcification\n" in text
+
+
+def test_tensorboard_forgets_what_came_after_the_checkpoint_too(config, patches, tmp_path):
+    log = GanLog(config, patches, tmp_path, 0)
+    for step in range(1, 9):
+        add(log, step, float(step))
+    log.writer.close()
+    log = GanLog(config, patches, tmp_path, 4)
+    assert [step for step, _ in scalars(tmp_path / "tensorboard")["loss_d"]] == [2, 4]
+    for step in range(5, 9):
+        add(log, step, float(step))
+    log.writer.close()
+    found = scalars(tmp_path / "tensorboard")["loss_d"]
+    assert found == [(2, 1.5), (4, 3.5), (6, 5.5), (8, 7.5)]
