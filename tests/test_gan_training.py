@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.errors import UserError
-from cgan_tf.gan_training import Training, check_config, checkpoint_of, choose_strategy, train_gan
+from cgan_tf.gan_data import training_batches
+from cgan_tf.gan_training import Training, check_config, train_gan, variables_of
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import read_json, read_manifest
 from tests.small_gan import small_config
@@ -19,7 +20,8 @@ from tests.toy_patches import write_toy_patches
 
 
 def checkpoint_values(directory):
-    reader = tf.train.load_checkpoint(str(directory / "checkpoints"))
+    newest = max((directory / "checkpoints").iterdir())
+    reader = tf.train.load_checkpoint(str(newest / "variables"))
     not_ours = ("_CHECKPOINTABLE_OBJECT_GRAPH", "save_counter")
     names = [n for n in reader.get_variable_to_shape_map() if not n.startswith(not_ours)]
     return {name: reader.get_tensor(name) for name in names}
@@ -111,6 +113,7 @@ def scripted(monkeypatch):
             assert set(batch) == {"real", "source", "benign", "normal"}
             number = int(self.model.step.assign_add(1))
             metrics = {"loss_d": tf.constant(float(number)), "alpha": self.model.alpha()}
+            metrics["lesion_range"] = tf.constant(0.1)
             action = script["at"].get(number)
             return action(metrics) if action else metrics
 
@@ -123,7 +126,7 @@ def scripted(monkeypatch):
 
 def saved_steps(config):
     directory = os.path.join(config.workdir, "checkpoints")
-    return sorted(int(p[5:-6]) for p in os.listdir(directory) if p.endswith(".index"))
+    return sorted(int(p[5:]) for p in os.listdir(directory))
 
 
 class TestLoop:
@@ -140,17 +143,75 @@ class TestLoop:
     def test_a_figure_that_is_not_finite_stops_the_run(self, config, scripted):
         """The row of step 5 is never written, and the checkpoint of step 4 is the last."""
         scripted["at"][5] = lambda metrics: metrics | {"loss_d": tf.constant(np.nan)}
-        with pytest.raises(UserError, match="loss_d not finite near step 5; the last checkpoint"):
+        with pytest.raises(
+            UserError, match="loss_d not finite at step 5; the checkpoint of step 4"
+        ):
             train_gan(dataclasses.replace(config, checkpoint_minutes=0.0))
         assert saved_steps(config) == [3, 4]
         with open(os.path.join(config.workdir, "metrics.csv")) as file:
             assert file.read().splitlines()[-1].startswith("4,")
 
-    def test_a_checkpoint_is_not_made_of_it_either(self, config, scripted):
-        scripted["at"][5] = lambda metrics: metrics | {"loss_d": tf.constant(np.inf)}
-        with pytest.raises(UserError, match="loss_d not finite at step 5; the last checkpoint"):
-            train_gan(dataclasses.replace(config, checkpoint_minutes=0.0, log_every=100))
-        assert saved_steps(config) == [3, 4]
+    @pytest.mark.parametrize("log_every", [3, 100])
+    def test_no_checkpoint_is_made_after_it(self, config, scripted, log_every):
+        """Iterations 4 and 5 are examined at the row of step 6, or before the last checkpoint."""
+        scripted["at"][4] = lambda metrics: metrics | {"loss_d": tf.constant(np.inf)}
+        with pytest.raises(UserError, match="loss_d not finite at step 4; there is no earlier"):
+            train_gan(dataclasses.replace(config, log_every=log_every))
+        assert not os.path.exists(os.path.join(config.workdir, "checkpoints"))
+        assert "exported" not in scripted
+
+    def test_a_lesion_channel_empty_for_long_stops_the_run(self, config, scripted):
+        """The checkpoint of step 3, before it, outlives those of the empty iterations."""
+        for step in (4, 5, 6, 7):
+            scripted["at"][step] = lambda metrics: metrics | {"lesion_range": tf.constant(0.0)}
+        flags = dataclasses.replace(config, checkpoint_minutes=0.0, collapse_steps=4)
+        with pytest.raises(UserError, match=r"collapsed: lesion_range .* from step 4 to step 7; "):
+            train_gan(flags)
+        assert saved_steps(config) == [3, 5, 6]
+        with pytest.raises(UserError, match="from step 4 to step 7"):  # the count was kept
+            train_gan(flags)
+        train_gan(dataclasses.replace(flags, collapse_steps=0))
+        assert scripted["exported"]
+
+    def test_a_full_disk_is_one_line(self, config, scripted, monkeypatch):
+        write = tf.train.Checkpoint.write
+
+        def refuse(self, path):
+            if "step-0000005" in path:
+                raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+            return write(self, path)
+
+        monkeypatch.setattr(tf.train.Checkpoint, "write", refuse)
+        flags = dataclasses.replace(config, checkpoint_minutes=0.0)
+        message = r"step-0000005: cannot be written \(No space left on device\); .*step 4 is kept$"
+        with pytest.raises(UserError, match=message):
+            train_gan(flags)
+        monkeypatch.undo()
+
+    @pytest.mark.parametrize("stop", [3, 4, 5])
+    def test_rows_of_a_resumed_run_are_means_over_all_their_iterations(
+        self, config, scripted, stop
+    ):
+        """Rows at 3 and 6: 1 to 3 mean 2, 4 to 6 mean 5, wherever the run was stopped."""
+        flags = dataclasses.replace(config, log_every=3)
+        scripted["at"][stop] = lambda metrics: os.kill(os.getpid(), signal.SIGTERM) or metrics
+        with pytest.raises(KeyboardInterrupt):
+            train_gan(flags)
+        scripted["at"].clear()
+        train_gan(flags)
+        with open(os.path.join(config.workdir, "metrics.csv")) as file:
+            rows = [line.split(",")[:3] for line in file.read().splitlines()[1:]]
+        assert rows == [["3", "fade", "2"], ["6", "fade", "5"]]
+
+    @pytest.mark.parametrize("stop", [2, 6, 8])
+    def test_stopped_at_a_phases_end_its_grid_is_there(self, config, scripted, stop):
+        scripted["at"][stop] = lambda metrics: os.kill(os.getpid(), signal.SIGTERM) or metrics
+        with pytest.raises(KeyboardInterrupt):
+            train_gan(config)
+        scripted["at"].clear()
+        train_gan(config)
+        grids = sorted(os.listdir(os.path.join(config.workdir, "grids")))
+        assert grids == ["0000002.png", "0000006.png", "0000008.png"]
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_saves_and_the_same_command_goes_on(self, config, scripted, number):
@@ -215,12 +276,13 @@ class TestCheckpoint:
             else:
                 variable.assign(7)
         model.step.assign(5)
-        training.manager.save(checkpoint_number=5)
+        training.checkpoints.save(5, {})
         values = [variable.numpy() for variable in variables]
         for variable in variables:
             variable.assign(0 * variable.value)
         model.step.assign(0)
-        assert training._restore() == 5
+        training.checkpoints.restore()
+        assert int(model.step) == 5
         for variable, value in zip(variables, values, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
 
@@ -234,7 +296,7 @@ class TestCheckpoint:
             np.testing.assert_array_equal(one, two)
         kernel = first.discriminator.convs[1].kernel
         assert np.abs(kernel - other.discriminator.convs[1].kernel).max() > 0.01
-        assert len(checkpoint_of(first).variables) > 100
+        assert len(variables_of(first)) > 100
 
 
 class TestRefusal:
@@ -283,16 +345,6 @@ class TestRefusal:
             train_gan(dataclasses.replace(config, patches_dir=str(tmp_path / "nowhere")))
         assert not os.path.exists(config.workdir)
 
-    def test_a_batch_that_the_replicas_cannot_share(self, config, monkeypatch):
-        class ThreeReplicas:
-            num_replicas_in_sync = 3
-
-        monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: ThreeReplicas())
-        with pytest.raises(
-            UserError, match="--batch_size: expected a multiple of the 3 replicas, found 2"
-        ):
-            choose_strategy(dataclasses.replace(config, strategy="mirrored"))
-
 
 def test_a_dry_run_makes_nothing(config, capsys):
     train_gan(dataclasses.replace(config, dry_run=True, patches_dir="", workdir=""))
@@ -302,8 +354,41 @@ def test_a_dry_run_makes_nothing(config, capsys):
         assert f"discriminator, phase {phase}" in out
 
 
-def test_every_choice_of_strategy_is_known():
-    field = next(f for f in dataclasses.fields(GanConfig) if f.name == "strategy")
-    for name in field.metadata["choices"]:
-        strategy = choose_strategy(small_config(strategy=name))
-        assert strategy.num_replicas_in_sync == 1
+def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_path):
+    """Counted in the graph that a run executes, penalty and its second derivatives included."""
+
+    def outputs(precision):
+        flags = dataclasses.replace(config, precision=precision)
+        training = Training(flags, PatchSet(config.patches_dir), tmp_path / precision)
+        training.model.phase = "full"
+        batch = next(iter(training_batches(flags, training.patches, 0)))
+        graph = training._compile_step().get_concrete_function(batch).graph
+        return [
+            op.outputs[0].dtype for op in graph.get_operations() if op.type.startswith("Conv2D")
+        ]
+
+    single, mixed = outputs("float32"), outputs("mixed_bfloat16")
+    assert set(single) == {tf.float32}
+    assert len(single) > 150
+    # What stays: the generator's to-grey head, which runs four times (for D's fakes, and for two
+    # updates of G, each with two gradients).
+    heads = sum(dtype == tf.float32 for dtype in mixed)
+    assert heads == 1 + 2 * 3
+    assert {d for d in mixed if d != tf.float32} == {tf.bfloat16}
+
+
+def test_keras_fit_trains_like_the_loop(config, tmp_path):
+    """One process: three iterations by `fit` leave the weights of three by the run's own step."""
+    patches = PatchSet(config.patches_dir)
+    ours, keras = (Training(config, patches, tmp_path / name) for name in ("a", "b"))
+    for training in (ours, keras):
+        training.model.phase = "fade"
+    step = ours._compile_step()
+    for batch in training_batches(config, patches, 0).take(3):
+        metrics = step(batch)
+    batches = training_batches(config, patches, 0).take(3)
+    history = keras.model.fit(batches, verbose=0, shuffle=False).history
+    assert int(keras.model.step) == 3
+    assert history["loss_d"][-1] == pytest.approx(float(metrics["loss_d"]), rel=1e-5)
+    for one, two in zip(ours.model.weights, keras.model.weights, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-6, err_msg=one.path)
