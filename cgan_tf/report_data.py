@@ -1,6 +1,5 @@
 """What the report reads: evaluations, synthetic sets, loss curves. Nothing is computed here."""
 
-import collections
 import csv
 import dataclasses
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ class ScoredTest:
 
     Attributes:
       directory: of the evaluation. name: as the paper's Table 1 calls the training regime, with
-        the seed where two evaluations have the same.
+        the seed where there are several.
       fraction: initial synthetic share, 0 to 1. seed: of the run.
       patch_ids, clients, lesion_types: text [n]. labels: int [n]. logits: float [n].
       metrics: metrics.json. training: the manifest of the classifier.
@@ -39,8 +38,8 @@ class ScoredTest:
 
     @property
     def regime(self) -> str:
-        """As the paper's Table 1 calls it: Baseline, 50% w/ decay."""
-        return f"{self.fraction:.0%} w/ decay" if self.fraction else "Baseline"
+        """As the paper's Table 1 calls it."""
+        return regime_name(self.fraction)
 
     @property
     def classes(self) -> np.ndarray:
@@ -48,24 +47,33 @@ class ScoredTest:
         return np.where(self.lesion_types == "", "normal", self.lesion_types)
 
 
+def regime_name(fraction: float) -> str:
+    """As the paper's Table 1 calls it: Baseline, 50% w/ decay."""
+    return f"{fraction:.0%} w/ decay" if fraction else "Baseline"
+
+
 def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
     """The evaluations in the order given; the first is the one that others are compared with.
 
-    Raises `UserError` when one is unfinished or scored other patches than the first.
+    Raises `UserError` when one is unfinished, when it scored other patches than the first, or when
+    the first has seen synthetic patches.
     """
     evaluations = [_read_evaluation(Path(directory)) for directory in directories]
     first = evaluations[0]
+    if first.fraction:
+        raise UserError(
+            f"{first.directory}: expected a baseline, trained on real patches only, as the first "
+            f"of --evaluations, found {first.fraction:.0%} synthetic ones"
+        )
     for other in evaluations[1:]:
         if not np.array_equal(first.patch_ids, other.patch_ids):
             raise UserError(
                 f"{other.directory / 'scores.csv'}: expected the patches of "
                 f"{first.directory / 'scores.csv'}, found others"
             )
-    regimes = collections.Counter(evaluation.regime for evaluation in evaluations)
+    several_seeds = len({evaluation.seed for evaluation in evaluations}) > 1
     return [
-        dataclasses.replace(
-            e, name=f"{e.regime}, seed {e.seed}" if regimes[e.regime] > 1 else e.regime
-        )
+        dataclasses.replace(e, name=f"{e.regime}, seed {e.seed}" if several_seeds else e.regime)
         for e in evaluations
     ]
 

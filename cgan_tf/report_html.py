@@ -55,7 +55,9 @@ footer { margin-top: 3rem; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, h3 { break-after: avoid; } figure, tr, .pairs img, .facts div { break-inside: avoid; }
   .pairs { grid-template-columns: repeat(2, 1fr); }
-  details:not([open]) { display: none; }
+  details:not([open]), section.folded { display: none; }
+  .wide { overflow: visible; } table { font-size: 7.5pt; width: 100%; break-inside: avoid; }
+  td { white-space: normal; } th, td { padding-right: .6rem; } p, li, figcaption { orphans: 3; }
   @page { margin: 16mm; }
 }
 """
@@ -77,7 +79,13 @@ def page(title: str, opening: str, sections: Iterable[Section | None], files: st
 
 def _section(section: Section, files: str) -> str:
     content = "\n".join(_part(part, files) for part in section.parts)
-    return f"<section>\n<h2>{escape(section.title)}</h2>\n{content}\n</section>"
+    kind = ' class="folded"' if all(map(_is_folded, section.parts)) else ""
+    return f"<section{kind}>\n<h2>{escape(section.title)}</h2>\n{content}\n</section>"
+
+
+def _is_folded(part: Part) -> bool:
+    """Whether nothing of it shows before it is opened: paper cannot be."""
+    return isinstance(part, Document) or (isinstance(part, str) and part.startswith("<details"))
 
 
 def _part(part: Part, files: str) -> str:

@@ -12,7 +12,7 @@ from cgan_tf import report_html
 from cgan_tf.errors import UserError
 from cgan_tf.report_content import Gallery, Part, Plot, Section, Table, section
 from cgan_tf.report_data import ScoredTest, by_regime, read_table
-from cgan_tf.report_results import auc_and_interval, signed
+from cgan_tf.report_numbers import auc_and_interval, signed
 from cgan_tf.report_style import (
     FAINT,
     PAGE_INCHES,

@@ -16,13 +16,14 @@ from cgan_tf import (
 )
 from cgan_tf.config import TASKS, ReportConfig
 from cgan_tf.errors import UserError
+from cgan_tf.failed_runs import read_failed_runs
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.report_architecture import section_of_figure_2
 from cgan_tf.report_content import Section
 from cgan_tf.report_data import ScoredTest, compared_with, read_evaluations, read_losses
 from cgan_tf.report_files import files_directory, section_files, write_files
-from cgan_tf.report_results import auc_and_interval, signed
-from cgan_tf.report_table import TableRow, format_p, table_rows
+from cgan_tf.report_numbers import auc_and_interval, format_p, format_probability, signed
+from cgan_tf.report_table import Results, compare, table_1
 from cgan_tf.run_directory import read_manifest, write_bytes
 
 
@@ -37,7 +38,8 @@ def write_report(config: ReportConfig) -> None:
         raise UserError(f"{output.parent}: cannot be written: {error.strerror}") from error
     evaluations = read_evaluations(config.evaluations)
     patches = PatchSet(config.patches_dir)
-    rows = table_rows(evaluations)
+    failed = read_failed_runs(config.failed_runs) if config.failed_runs else []
+    results = compare(evaluations, failed)
     sets = [(name, read_manifest(name, "synthesize")) for name in config.synthetic_dirs]
     losses = read_losses(config.gan_dirs)
     mixed = compared_with(evaluations[0], evaluations)
@@ -47,7 +49,7 @@ def write_report(config: ReportConfig) -> None:
         section_of_figure_2(config.gan_dirs),
         report_examples.showcase(config),
         report_examples.synthesis(sets),
-        report_results.table_1(rows),
+        table_1(results),
         report_results.curves(evaluations),
         *_feature_space(config, compared, patches),
         report_judgement.calibration(evaluations),
@@ -61,7 +63,9 @@ def write_report(config: ReportConfig) -> None:
     ]
     files = files_directory(output)
     write_files(files, section_files(sections))
-    page = report_html.page(config.title, _opening(config, rows, sets), sections, files.name)
+    page = report_html.page(
+        config.title, _opening(config, results, compared, sets), sections, files.name
+    )
     write_bytes(output, page.encode())
     size = output.stat().st_size / 1e6
     print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
@@ -81,15 +85,18 @@ def _feature_space(
 
 
 def _opening(
-    config: ReportConfig, rows: Sequence[TableRow], sets: Sequence[tuple[str, dict[str, Any]]]
+    config: ReportConfig,
+    results: Results,
+    compared: Sequence[ScoredTest],
+    sets: Sequence[tuple[str, dict[str, Any]]],
 ) -> str:
-    facts = [_auc_fact(row) for row in rows[:3]]
+    facts = [_auc_fact(results, evaluation) for evaluation in compared]
     rates = {manifest["task"]: manifest["acceptance_rate"] for _, manifest in reversed(sets)}
     if rates:
         text = " · ".join(f"{rates[task]:.0%}" for task in TASKS if task in rates)
         names = ", ".join(task for task in TASKS if task in rates)
         facts.append(("Synthesised and accepted", text, names))
-    removal = _removal_metrics(rows[0].evaluation)
+    removal = _removal_metrics(compared[0])
     if removal:
         before, after = removal["mean_logit_before"], removal["mean_logit_after"]
         where = "held-out" if removal["split"] != "train" else "training"
@@ -115,16 +122,25 @@ def _opening(
     )
 
 
-def _auc_fact(row: TableRow) -> tuple[str, str, str]:
-    auc = row.evaluation.metrics["auc"]["overall"]
-    if row.by_patient is None:
+def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
+    """The test AUC of a classifier, or of its regime over several seeds."""
+    if results.several_seeds:
+        regime = results.regime(evaluation.fraction)
+        remark = f"mean of {len(regime.seeds)} seeds"
+        if regime.pooled:
+            p = regime.pooled.note or f"p = {format_probability(regime.pooled.p_value)}"
+            remark = f"{signed(regime.pooled.difference, 3)} against the baseline, {p}"
+        return f"{evaluation.regime}: test AUC", f"{regime.mean:.3f}", remark
+    auc = evaluation.metrics["auc"]["overall"]
+    comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
+    if comparison is None:
         remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
     else:
         remark = (
-            f"{signed(row.by_patient.difference, 3)} against the baseline, "
-            f"p = {format_p(row.by_patient)} by patient"
+            f"{signed(comparison.by_patient.difference, 3)} against the baseline, "
+            f"p = {format_p(comparison.by_patient)} by patient"
         )
-    return f"{row.evaluation.name}: test AUC", f"{auc['auc']:.3f}", remark
+    return f"{evaluation.name}: test AUC", f"{auc['auc']:.3f}", remark
 
 
 def _removal_metrics(evaluation: ScoredTest) -> dict[str, Any] | None:

@@ -1,40 +1,13 @@
-"""Report sections that hold results: Table 1, ROC curves, the map, effects, training curves."""
+"""Report sections that hold results: ROC curves, effects, training curves."""
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from cgan_tf import report_curves, report_figures, report_html
+from cgan_tf import report_curves, report_figures
 from cgan_tf.report_content import Plot, Section, Table, section
 from cgan_tf.report_data import ScoredTest, by_regime, read_table
-from cgan_tf.report_table import (
-    PAPER_NOTES,
-    TableRow,
-    format_p,
-    format_probability,
-)
-
-
-def table_1(rows: Sequence[TableRow]) -> Section | None:
-    headings = (
-        "Training regime", "AUC (95% interval)", "Paper's AUC", "Difference (95% interval)",
-        "p, DeLong", "Paper's p", "Holm", "p, by patient", "Holm",
-    )  # fmt: skip
-    return section(
-        "Table 1. Classification of real test patches",
-        Table("table_1", headings, [_table_1_cells(row) for row in rows]),
-        _by_lesion(rows),
-        report_html.notes(
-            [
-                *PAPER_NOTES,
-                "Intervals of the AUC and of the difference are by patient. Benign patches are in "
-                "no test set. Our figures and the paper's can be compared only where the data are "
-                "the paper's.",
-            ]
-        ),
-    )
+from cgan_tf.report_numbers import signed
 
 
 def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
@@ -123,54 +96,3 @@ def training(
             )
         )
     return section("Training", *parts)
-
-
-def _table_1_cells(row: TableRow) -> list[str]:
-    name, auc = row.evaluation.name, row.evaluation.metrics["auc"]["overall"]
-    paper = "–" if row.paper_auc is None else f"{row.paper_auc:.3f}"
-    first = [name, auc_and_interval(auc), paper]
-    if row.plain is None or row.by_patient is None:
-        return [*first, *"–" * 6]
-    low, high = row.by_patient.low, row.by_patient.high
-    reach = "undefined" if math.isnan(low) else f"{signed(low, 3)} to {signed(high, 3)}"
-    return [
-        *first,
-        f"{signed(row.by_patient.difference, 3)} ({reach})",
-        format_p(row.plain),
-        row.paper_p or "–",
-        format_probability(row.plain_holm),
-        format_p(row.by_patient),
-        format_probability(row.by_patient_holm),
-    ]
-
-
-def _by_lesion(rows: Sequence[TableRow]) -> Table:
-    cells = []
-    for row in rows:
-        metrics = row.evaluation.metrics
-        sensitivity = metrics["sensitivity"]
-        cells.append(
-            (
-                row.evaluation.name,
-                auc_and_interval(metrics["auc"]["mass"]),
-                auc_and_interval(metrics["auc"]["calcification"]),
-                "undefined" if sensitivity is None else f"{sensitivity:.1%}",
-            )
-        )
-    headings = (
-        "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
-        "Sensitivity at 90% specificity",
-    )  # fmt: skip
-    return Table("table_1_by_lesion", headings, cells)
-
-
-def auc_and_interval(auc: dict[str, Any]) -> str:
-    if auc["auc"] is None:
-        return auc["note"]
-    low, high = auc["low_by_patient"], auc["high_by_patient"]
-    interval = "interval undefined" if low is None else f"{low:.3f}–{high:.3f}"
-    return f"{auc['auc']:.3f} ({interval})"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf.evaluation_metrics import metrics_of_scores
-from cgan_tf.report_data import ScoredTest
+from cgan_tf.report_data import ScoredTest, regime_name
 
 CLIENTS = 40
 
@@ -30,7 +30,7 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
     ]
     return ScoredTest(
         directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
-        name=f"{fraction:.0%} w/ decay" if fraction else "Baseline", fraction=fraction, seed=seed,
+        name=regime_name(fraction), fraction=fraction, seed=seed,
         patch_ids=np.array([f"p{number}" for number in range(240)]),
         clients=clients, lesion_types=kinds, labels=labels, logits=logits,
         metrics={"split": "test", **metrics_of_scores(rows), "synthetic": {}},

@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import html.parser
 import json
-import math
 import re
 import shutil
 import types
@@ -20,8 +19,8 @@ from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.report_content import Table, section
 from cgan_tf.report_data import read_evaluations
+from cgan_tf.report_numbers import format_p
 from cgan_tf.report_page import write_report
-from cgan_tf.report_table import format_p, format_probability, table_rows
 from cgan_tf.statistics import delong_test
 from tests.toy_experiment import SETS
 
@@ -154,33 +153,14 @@ def test_a_single_evaluation_is_enough(config, tmp_path):
     assert "Figure 1" not in (tmp_path / "alone.html").read_text(encoding="utf-8")
 
 
-def test_table_1_has_the_papers_figures(config):
-    evaluations = read_evaluations(config.evaluations * 2)
-    assert evaluations[1].name == "50% w/ decay, seed 0"  # two of a kind are told apart
-    rows = table_rows(evaluations)
-    assert [row.paper_auc for row in rows] == [0.829, 0.846, 0.829, 0.846]
-    assert [row.paper_p for row in rows] == ["", "1e-4", "", "1e-4"]
-    same = rows[2].by_patient  # the baseline against itself
-    assert (same.difference, same.p_value) == (0, 1)
-    assert rows[1].plain_holm == pytest.approx(min(1, 3 * rows[1].plain.p_value), rel=1e-9)
-    assert rows[1].plain_holm >= rows[1].plain.p_value
+def test_the_first_evaluation_is_a_baseline(config):
+    with pytest.raises(UserError, match=r"expected a baseline.*found 50% synthetic"):
+        read_evaluations(config.evaluations[::-1])
 
 
-@pytest.mark.parametrize(
-    ("value", "log_value", "text"),
-    [
-        (0.5512, None, "0.55"),
-        (0.104, None, "0.10"),
-        (0.0312, None, "0.031"),
-        (0.00151, None, "0.0015"),
-        (1.2e-8, None, "1 × 10⁻⁸"),
-        (9.9e-8, None, "1 × 10⁻⁷"),
-        (0.0, -1000 * math.log(10), "1 × 10⁻¹⁰⁰⁰"),
-        (math.nan, None, "undefined"),
-    ],
-)
-def test_probabilities_read_well(value, log_value, text):
-    assert format_probability(value, log_value) == text
+def test_a_proportion_twice_with_one_seed_is_refused(config):
+    with pytest.raises(UserError, match="seed 0, synthetic share 0: expected one run, found two"):
+        write_report(dataclasses.replace(config, evaluations=config.evaluations[:1] * 2))
 
 
 def test_other_patches_cannot_be_compared(config, tmp_path):
