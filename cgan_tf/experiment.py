@@ -1,4 +1,4 @@
-"""Table 1 by one command: a classifier for every seed and synthetic share, scored and compared.
+r"""Table 1 by one command: a classifier for every seed and synthetic share, scored and compared.
 
     python -m cgan_tf.experiment --flagfile=configs/paper_table1.cfg --patches_dir=P \
         --synthetic_dirs=M,C,R --output_dir=OUT
