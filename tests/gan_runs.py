@@ -1,4 +1,4 @@
-"""The program train_gan at work on toy patches: one run to its end, one killed and run again."""
+"""The program train_gan at work on toy patches: one run to its end, one killed twice."""
 
 import dataclasses
 import signal
@@ -30,7 +30,8 @@ class GanRuns:
 
     Attributes:
       config: of the uninterrupted run, in `finished`. resumed: the other's directory.
-      whole, killed, again: how their processes ended. rows_when_killed: of its metrics.csv.
+      whole, killed, again: how their processes ended (killed: by SIGTERM; the one ended by
+        SIGKILL is left out). rows_when_killed: of its metrics.csv, at SIGTERM.
     """
 
     config: GanConfig
@@ -43,7 +44,8 @@ class GanRuns:
 
 
 def run_twice(root: Path) -> GanRuns:
-    """Trains one GAN to its end beside another that is ended by SIGTERM in its fade-in."""
+    """Trains one GAN to its end beside another, ended by SIGTERM in its fade-in and by SIGKILL
+    after it."""
     patches = write_toy_patches(root / "patches", size=32, per_class=9)
     config = small_config(
         task="calcification",
@@ -64,6 +66,10 @@ def run_twice(root: Path) -> GanRuns:
     killed.send_signal(signal.SIGTERM)
     killed_outcome = finish(killed)
     rows = len(metrics.read_text().splitlines()) - 1
+    second = start(other)
+    wait_for(metrics, "full", second)
+    second.kill()
+    finish(second)
     again = finish(start(other))
     return GanRuns(
         config,
