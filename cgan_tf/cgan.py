@@ -11,10 +11,10 @@ import keras
 import tensorflow as tf
 
 from cgan_tf import losses
-from cgan_tf.config import GanConfig
+from cgan_tf.config import TASKS, GanConfig
 from cgan_tf.models.discriminator import Discriminator
 from cgan_tf.models.fused import FusedAdam
-from cgan_tf.models.generator import Generator, combine, scalar_count
+from cgan_tf.models.generator import Generator, category_count, combine, scalar_count
 from cgan_tf.models.layers import halve, share_weights, spectral_layers
 from cgan_tf.schedules import generator_updates
 
@@ -56,12 +56,13 @@ class ContextualGan(keras.Model):
         image = tf.zeros([1, config.size, config.size, 1])
         z = tf.zeros([1, scalar_count(config.size)])
         alpha = tf.constant(0.5)
+        category = tf.zeros([1, category_count(config)]) if config.conditional else None
         for generator in (self.generator, self.averaged):
-            generator(image, z, phase="fade", alpha=alpha)
+            generator(image, z, phase="fade", alpha=alpha, category=category)
         channels = 3 if config.discriminator_input == "triplet" else 1
         images = tf.zeros([1, config.size, config.size, channels])
         z_in_d = z[:, : scalar_count(config.size) // 2] if config.discriminator_noise else None
-        self.discriminator(images, phase="fade", alpha=alpha, z=z_in_d)
+        self.discriminator(images, phase="fade", alpha=alpha, z=z_in_d, category=category)
         self.averaged.set_weights(self.generator.get_weights())
         self.built = True
 
@@ -88,27 +89,30 @@ class ContextualGan(keras.Model):
 
         Args:
           data: float32 [batch, size, size, 1] in [-1, 1] under "real", "source" and, where their
-            weight is not 0, "benign" and "normal" (see gan_data.streams).
+            weight is not 0, "benign" and "normal" (see gan_data.streams); for a conditional model
+            "category", one-hot [batch, categories].
 
         Returns:
           scalars, this replica's: losses, class probabilities, gradient norms, lesion figures.
         """
         images = {
-            name: halve(value) if self.phase == "half" else value for name, value in data.items()
+            name: halve(value) if self.phase == "half" else value
+            for name, value in data.items()
+            if name != "category"
         }
-        alpha = self.alpha()
-        metrics = self._update_discriminator(images, alpha)
+        alpha, category = self.alpha(), data.get("category")
+        metrics = self._update_discriminator(images, alpha, category)
         with share_weights(self.discriminator):
             for update in range(generator_updates(self.config)):
-                metrics |= self._update_generator(images["source"], alpha, update)
+                metrics |= self._update_generator(images["source"], alpha, update, category)
         self._average(self.step)
         self.step.assign_add(1)
         return metrics | {"alpha": alpha}
 
-    def _update_discriminator(self, images, alpha) -> dict[str, tf.Tensor]:
+    def _update_discriminator(self, images, alpha, category=None) -> dict[str, tf.Tensor]:
         config, source = self.config, images["source"]
         z = self._uniform(_Z_DISCRIMINATOR, 0, source, scalar_count(config.size))
-        lesion = tf.stop_gradient(self.generator(source, z, phase=self.phase, alpha=alpha))
+        lesion = tf.stop_gradient(self._generate(source, z, alpha, category))
         parts = {losses.REAL: _real_input(config, images["real"])}
         parts[losses.FAKE] = _fake_input(config, source, lesion)
         for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
@@ -117,12 +121,13 @@ class ContextualGan(keras.Model):
         for layer in spectral_layers(self.discriminator):
             layer.iterate()
         with tf.GradientTape() as tape, share_weights(self.discriminator):
-            stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0)
+            every = None if category is None else tf.tile(category, [len(parts), 1])
+            stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0, every)
             logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
             loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
             penalty = tf.constant(0.0)
             if config.penalty_weight:
-                penalty = self._penalty(parts[losses.REAL], alpha)
+                penalty = self._penalty(parts[losses.REAL], alpha, category)
             total = loss + config.penalty_weight * penalty
         norm = self._apply(self.discriminator, tape, total)
         probabilities = {
@@ -132,7 +137,7 @@ class ContextualGan(keras.Model):
         }
         return {"loss_d": loss, "penalty": penalty, "gradient_d": norm, **probabilities}
 
-    def _penalty(self, real, alpha):
+    def _penalty(self, real, alpha, category=None):
         config = self.config
         shape = (config.size, config.size, real.shape[-1])
         noise = self._uniform(_NOISE, 0, real, *shape)[:, : real.shape[1], : real.shape[2], :]
@@ -143,7 +148,7 @@ class ContextualGan(keras.Model):
         images = losses.perturb(real, noise, share, config.penalty_noise)
 
         def critic(x):
-            logits = self._discriminate(x, alpha, 1)
+            logits = self._discriminate(x, alpha, 1, category)
             score = logits[:, losses.REAL]
             return score - logits[:, losses.FAKE] if config.penalty_logit != "real" else score
 
@@ -151,25 +156,26 @@ class ContextualGan(keras.Model):
             critic, images, config.penalty_target, config.penalty_squared
         )
 
-    def _update_generator(self, source, alpha, update: int) -> dict[str, tf.Tensor]:
+    def _update_generator(self, source, alpha, update: int, category=None) -> dict[str, tf.Tensor]:
         config = self.config
         z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
         for layer in spectral_layers(self.generator):
             layer.iterate()
         with tf.GradientTape() as tape:
-            lesion = self.generator(source, z, phase=self.phase, alpha=alpha)
-            logits = self._discriminate(_fake_input(config, source, lesion), alpha, 2 + update)
+            lesion = self._generate(source, z, alpha, category)
+            fake = _fake_input(config, source, lesion)
+            logits = self._discriminate(fake, alpha, 2 + update, category)
             loss = losses.generator_loss(logits)
             total = loss
             if config.mode_seeking_weight:
                 second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
-                other = self.generator(source, second, phase=self.phase, alpha=alpha)
+                other = self._generate(source, second, alpha, category)
                 seeking = losses.mode_seeking_loss(
                     lesion, other, z, second, config.mode_seeking_margin
                 )
                 total += config.mode_seeking_weight * seeking
         norm = self._apply(self.generator, tape, total)
-        sign = -1.0 if config.task == "removal" else 1.0
+        sign = _lesion_sign(config, category)
         return {
             "loss_g": loss,
             "gradient_g": norm,
@@ -178,11 +184,14 @@ class ContextualGan(keras.Model):
             "lesion_range": tf.reduce_max(tf.abs(lesion)),
         }
 
-    def _discriminate(self, images, alpha, call: int):
+    def _generate(self, source, z, alpha, category):
+        return self.generator(source, z, phase=self.phase, alpha=alpha, category=category)
+
+    def _discriminate(self, images, alpha, call: int, category=None):
         z = None
         if self.config.discriminator_noise:
             z = self._uniform(_Z_IN_D, call, images, scalar_count(self.config.size) // 2)
-        return self.discriminator(images, phase=self.phase, alpha=alpha, z=z)
+        return self.discriminator(images, phase=self.phase, alpha=alpha, z=z, category=category)
 
     def _apply(self, network, tape, loss) -> tf.Tensor:
         """Applies the gradients of loss / replicas, group by group; returns the norm of those of
@@ -266,6 +275,13 @@ def _adam(config: GanConfig, variables: list) -> FusedAdam:
     optimizer = FusedAdam(config.learning_rate, config.beta_1, config.beta_2, config.epsilon)
     optimizer.build(variables)
     return optimizer
+
+
+def _lesion_sign(config: GanConfig, category: tf.Tensor | None):
+    """-1 where lesions are removed, else 1: a number, or [batch, 1, 1, 1] for categories."""
+    if category is None:
+        return -1.0 if config.task == "removal" else 1.0
+    return 1.0 - 2.0 * category[:, TASKS.index("removal"), None, None, None]
 
 
 def _real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:

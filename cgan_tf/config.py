@@ -153,6 +153,12 @@ class GanConfig:
         "'We train separate models for generating masses, calcifications, and removing lesions.'",
         TASKS,
     )
+    conditional: bool = option(
+        False,
+        "'a conditional formulation, where one central model was used along with a "
+        "category-specific input label': one model for the three tasks, which take turns "
+        "in a batch; --task is not used.",
+    )
     patches_dir: str = option("", "Output directory of make_patches (required).")
     workdir: str = option("", "Directory for checkpoints, logs and the generator (required).")
     seed: int = option(0, "Keys weights, data order and every draw of a step.")
@@ -170,6 +176,11 @@ class GanConfig:
         0,
         "Resolution of the self-attention: 'At the 32x32 resolution' of 256; 0: size / 8 (8 at "
         "least); -1: no attention.",
+    )
+    lesion_channel: bool = option(
+        True,
+        "'the neural network output only synthesizes the lesion' and is added to the input; off: "
+        "it is the combined image, and the lesion is what it changed.",
     )
     border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.")
     spectral_norm: str = option(
@@ -264,6 +275,14 @@ class GanConfig:
         False, "Print the layers of each phase, with shapes and parameters, and stop."
     )
 
+    def tasks(self) -> tuple[str, ...]:
+        """What the model is trained for: one task, or every category of a conditional one."""
+        return TASKS if self.conditional else (self.task,)
+
+    def model_name(self) -> str:
+        """The task, or "conditional"."""
+        return "conditional" if self.conditional else self.task
+
 
 @dataclasses.dataclass(frozen=True)
 class OnnxConfig:
@@ -281,6 +300,11 @@ class SynthesisConfig:
     patches_dir: str = option("", "Output directory of make_patches (required).")
     output_dir: str = option("", "Directory for the synthetic shards and manifest.json (required).")
     seed: int = option(0, "Keys the choice of source patches and the random scalars.")
+    task: str = option(
+        "",
+        "Category to ask a conditional generator for; empty: the one task of the generator.",
+        ("", *TASKS),
+    )
     count: int = option(5_000, "'we generated 5000 examples each'.")
     source_classes: tuple[str, ...] = option(
         (),

@@ -3,13 +3,14 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from cgan_tf.config import GanConfig
+from cgan_tf.config import TASKS, GanConfig
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_to_dict
 from cgan_tf.models.generator import combine, scalar_count
@@ -24,27 +25,37 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
     Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
       serving_default(image) -> lesion, combined, with scalars drawn inside;
       with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
+    Both of a conditional generator also take category, int32 [batch]: places in the card's
+    "categories".
     """
     generator, size, width = model.averaged, config.size, scalar_count(config.size)
 
-    def with_noise(image, z):
-        lesion = generator(image, z, phase="full")
+    def generate(image, z, category=None):
+        one_hot = None if category is None else tf.one_hot(category, len(TASKS))
+        lesion = generator(image, z, phase="full", category=one_hot)
         return {"lesion": lesion, "combined": combine(image, lesion)}
 
-    def serve(image):
-        return with_noise(image, tf.random.uniform([tf.shape(image)[0], width], -1.0, 1.0))
+    def draw(image, category=None):
+        z = tf.random.uniform([tf.shape(image)[0], width], -1.0, 1.0)
+        return generate(image, z, category)
+
+    # A function has exactly the arguments of its signature.
+    serve: Callable = draw if config.conditional else lambda image: draw(image)
+    with_noise: Callable = generate if config.conditional else lambda image, z: generate(image, z)
 
     image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
     z = tf.TensorSpec([None, width], tf.float32, name="z")
     archive = keras.export.ExportArchive()
     archive.track(generator)
-    archive.add_endpoint("serving_default", serve, [image])
-    archive.add_endpoint("with_noise", with_noise, [image, z])
+    category = [tf.TensorSpec([None], tf.int32, name="category")] if config.conditional else []
+    archive.add_endpoint("serving_default", serve, [image, *category])
+    archive.add_endpoint("with_noise", with_noise, [image, z, *category])
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     archive.write_out(str(temporary), verbose=False)
     card = {
         "format": 1,
-        "task": config.task,
+        "task": config.model_name(),
+        **({"categories": list(TASKS)} if config.conditional else {}),
         "size": size,
         "z_width": width,
         "step": int(model.step.numpy()),

@@ -48,10 +48,15 @@ CLASSES = {
 }
 
 
-def streams(config: GanConfig, patches: PatchSet) -> dict[str, PatchIndex]:
+def task_streams(config: GanConfig, patches: PatchSet) -> dict[str, dict[str, PatchIndex]]:
+    """The streams of each task."""
+    return {task: streams(config, patches, task) for task in config.tasks()}
+
+
+def streams(config: GanConfig, patches: PatchSet, task: str) -> dict[str, PatchIndex]:
     """The patches of each role in a step; a role whose loss has weight 0 is left out."""
     indexes = {}
-    for role, classes in CLASSES[config.task].items():
+    for role, classes in CLASSES[task].items():
         if (role == "benign" and not config.benign_weight) or (
             role == "normal" and not config.normal_weight
         ):
@@ -60,7 +65,7 @@ def streams(config: GanConfig, patches: PatchSet) -> dict[str, PatchIndex]:
             indexes[role] = patches.index("train", *classes)
         except UserError as error:
             hint = f"; --{role}_weight=0 does without" if role in ("benign", "normal") else ""
-            raise UserError(f"{error} (role '{role}' of task {config.task}){hint}") from error
+            raise UserError(f"{error} (role '{role}' of task {task}){hint}") from error
     found = indexes["real"].pixels(0).shape[0]
     if found != config.size:
         raise UserError(
@@ -115,27 +120,39 @@ def training_batches(
 
     Each element maps a role to float32 [batch / replicas, size, size, 1] in [-1, 1]; an iteration
     has one for each of `places`, in their order: replica r takes the r-th part of the global batch.
+    For a conditional model the categories take turns, the same in every role, and an element has
+    "category", one-hot float32 [batch / replicas, categories].
     """
-    indexes = streams(config, patches)
+    tasks = config.tasks()
+    indexes = task_streams(config, patches)
+    roles = list(indexes[tasks[0]])
     orders = {
-        role: SampleOrder(config.seed, f"{config.task}/{role}", len(index))
-        for role, index in indexes.items()
+        (task, role): SampleOrder(config.seed, f"{task}/{role}", len(indexes[task][role]))
+        for task in tasks
+        for role in roles
     }
     rows = config.batch_size // replicas
 
-    def fetch(element: int) -> np.ndarray:
+    def pixels(role: str, sample: int) -> np.ndarray:
+        number, turn = divmod(sample, len(tasks))
+        task = tasks[turn]
+        return indexes[task][role].pixels(orders[task, role][number])
+
+    def fetch(element: int) -> tuple[np.ndarray, np.ndarray]:
         step, place = divmod(int(element), len(places))
         first = step * config.batch_size + places[place] * rows
         samples = range(first, first + rows)
-        return np.stack(
-            [np.stack([indexes[role].pixels(orders[role][n]) for n in samples]) for role in indexes]
-        )[..., None]
+        batch = np.stack([np.stack([pixels(role, n) for n in samples]) for role in roles])
+        return batch[..., None], np.array([n % len(tasks) for n in samples])
 
-    shape = [len(indexes), rows, config.size, config.size, 1]
+    shape = [len(roles), rows, config.size, config.size, 1]
 
     def load(element: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch = tf.ensure_shape(tf.numpy_function(fetch, [element], tf.float32), shape)
-        return dict(zip(indexes, tf.unstack(batch), strict=True))
+        batch, turns = tf.numpy_function(fetch, [element], (tf.float32, tf.int64))
+        parts = dict(zip(roles, tf.unstack(tf.ensure_shape(batch, shape)), strict=True))
+        if config.conditional:
+            parts["category"] = tf.one_hot(tf.ensure_shape(turns, [rows]), len(tasks))
+        return parts
 
     elements = tf.data.Dataset.counter(start=np.int64(start_step * len(places)))
     return elements.map(load).prefetch(2 * len(places))

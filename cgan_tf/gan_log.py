@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.errors import UserError
-from cgan_tf.gan_data import streams
+from cgan_tf.gan_data import task_streams
 from cgan_tf.models.generator import combine, scalar_count
 from cgan_tf.models.layers import double, halve
 from cgan_tf.patch_sets import PatchSet
@@ -37,9 +37,12 @@ class GanLog:
         self.writer = summary_writer(directory, start_step, config)
         (directory / "grids").mkdir(exist_ok=True)
         self.pending: list[Mapping[str, tf.Tensor | float]] = list(pending)
-        indexes = streams(config, patches)
-        self.inputs = _spread(indexes["source"])
-        self.real = _spread(indexes["real"])
+        indexes = list(task_streams(config, patches).values())
+        self.inputs = _spread([index["source"] for index in indexes])
+        self.real = _spread([index["real"] for index in indexes])
+        self.category = None
+        if config.conditional:
+            self.category = tf.one_hot(np.arange(GRID_COLUMNS) % len(indexes), len(indexes))
         z = np.random.Generator(np.random.Philox(key=config.seed))
         shape = (2, GRID_COLUMNS, scalar_count(config.size))
         self.z = z.uniform(-1, 1, shape).astype(np.float32)
@@ -83,8 +86,9 @@ class GanLog:
         image = tf.constant(self.inputs)
         image = halve(image) if phase == "half" else image
         rows = [image]
-        for z in self.z:
-            lesion = model.averaged(image, tf.constant(z), phase=phase, alpha=model.alpha())
+        for z in map(tf.constant, self.z):
+            alpha = model.alpha()
+            lesion = model.averaged(image, z, phase=phase, alpha=alpha, category=self.category)
             rows += [lesion, combine(image, lesion)]
         if phase == "half":
             rows = [double(row) for row in rows]
@@ -100,10 +104,14 @@ def _strip(images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.pad(image, 1) for image in levels], axis=1)
 
 
-def _spread(index) -> np.ndarray:
-    """Patches spread evenly over an index, float32 [GRID_COLUMNS, s, s, 1]."""
-    places = np.linspace(0, len(index) - 1, GRID_COLUMNS).astype(int)
-    return np.stack([index.pixels(place) for place in places])[..., None]
+def _spread(indexes) -> np.ndarray:
+    """Patches spread evenly over indexes that take turns, float32 [GRID_COLUMNS, s, s, 1]."""
+    patches = []
+    for column in range(GRID_COLUMNS):
+        index = indexes[column % len(indexes)]
+        places = np.linspace(0, len(index) - 1, GRID_COLUMNS).astype(int)
+        patches.append(index.pixels(places[column]))
+    return np.stack(patches)[..., None]
 
 
 def _drop_rows_after(path: Path, step: int) -> None:

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.models.discriminator import Discriminator
-from cgan_tf.models.generator import Generator, scalar_count
+from cgan_tf.models.generator import Generator, category_count, scalar_count
 from cgan_tf.models.layers import record_layers
 
 Rows = list[tuple[str, tuple[int, ...], int]]
@@ -16,15 +16,17 @@ def layer_tables(config: GanConfig) -> dict[str, dict[str, Rows]]:
     channels = 3 if config.discriminator_input == "triplet" else 1
     z = tf.zeros([1, scalar_count(config.size)])
     z_in_d = z[:, : z.shape[1] // 2] if config.discriminator_noise else None
+    category = tf.zeros([1, category_count(config)]) if config.conditional else None
     tables: dict[str, dict[str, Rows]] = {}
     for phase in ("half", "fade", "full") if config.grow else ("full",):
         size = config.size // 2 if phase == "half" else config.size
         alpha = tf.constant(0.5)
         with record_layers() as generator_rows:
-            generator(tf.zeros([1, size, size, 1]), z, phase=phase, alpha=alpha)
+            image = tf.zeros([1, size, size, 1])
+            generator(image, z, phase=phase, alpha=alpha, category=category)
         with record_layers() as discriminator_rows:
             images = tf.zeros([1, size, size, channels])
-            discriminator(images, phase=phase, alpha=alpha, z=z_in_d)
+            discriminator(images, phase=phase, alpha=alpha, z=z_in_d, category=category)
         tables[phase] = {"generator": generator_rows, "discriminator": discriminator_rows}
     return tables
 

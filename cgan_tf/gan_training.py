@@ -90,11 +90,11 @@ class Training:
 
         from cgan_tf.cgan import ContextualGan
         from cgan_tf.gan_checkpoints import Checkpoints
-        from cgan_tf.gan_data import streams
+        from cgan_tf.gan_data import task_streams
         from cgan_tf.gan_strategy import choose_strategy, is_chief
 
         self.config, self.patches, self.directory = config, patches, directory
-        streams(config, patches)  # a missing class is named before minutes are spent
+        task_streams(config, patches)  # a missing class is named before minutes are spent
         self.threads = resolve_threads(config, directory)
         set_threads(self.threads)
         if config.deterministic:
@@ -134,7 +134,10 @@ class Training:
 
         config, end = self.config, total_steps(self.config)
         bar = progress.progress_bar(
-            work_units(end, config), f"{config.task} GAN", "units", work_units(start, config)
+            work_units(end, config),
+            f"{config.model_name()} GAN",
+            "units",
+            work_units(start, config),
         )
         self.started_at = time.monotonic()
         self.checkpoints.start_clock()
@@ -231,7 +234,7 @@ class Training:
             "checkpoint_share": round(self.checkpoints.seconds / seconds, 5),
         }
         finish_run(self.directory, "train_gan", content)
-        print(f"{self.directory / 'generator'}: generator for {self.config.task} exported")
+        print(f"{self.directory / 'generator'}: generator for {self.config.model_name()} exported")
 
     def _request_stop(self, _signal, _frame) -> None:
         self.stop_requested = True

@@ -37,10 +37,11 @@ def phase_end(step: int, config: GanConfig) -> int:
 
 
 def generator_updates(config: GanConfig) -> int:
-    """Generator updates an iteration: "For masses, we train the generator twice"."""
+    """Generator updates an iteration: "For masses, we train the generator twice"; a conditional
+    model has masses among others in every iteration, and one update."""
     if config.generator_steps:
         return config.generator_steps
-    return 2 if config.task == "mass" else 1
+    return 2 if config.task == "mass" and not config.conditional else 1
 
 
 def work_units(step: int, config: GanConfig) -> int:

@@ -72,6 +72,18 @@ def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.nd
     return generator.uniform(-1, 1, width).astype(np.float32)
 
 
+def task_of(config: SynthesisConfig, card: dict[str, Any]) -> str:
+    """The generator's task, or the category that --task names of a conditional one's."""
+    known = card.get("categories", [card["task"]])
+    task = config.task or card["task"]
+    if task not in known:
+        raise UserError(
+            f"--task: expected {' or '.join(known)} for {config.generator}, "
+            f"found {config.task or 'nothing'}"
+        )
+    return task
+
+
 class Synthesis:
     """One run: its generator, its source patches, what it has accepted so far."""
 
@@ -81,7 +93,7 @@ class Synthesis:
 
         self.config, self.directory = config, directory
         self.generator, self.card = load_generator(config.generator)
-        self.task: str = self.card["task"]
+        self.task = task_of(config, self.card)
         removal = self.task == "removal"
         classes = config.source_classes or (MALIGNANT_CLASSES if removal else (SOURCE,))
         self.sources = patches.index(config.source_split, *classes)
@@ -152,7 +164,11 @@ class Synthesis:
         width = self.card["z_width"]
         z = [candidate_scalars(self.config.seed, self.task, n, width) for n in numbers]
         images = np.stack([record.patch for record in records])[..., None]
-        outputs = self.generator(image=tf.constant(images), z=tf.constant(np.stack(z)))
+        inputs = {"image": tf.constant(images), "z": tf.constant(np.stack(z))}
+        if "categories" in self.card:
+            place = self.card["categories"].index(self.task)
+            inputs["category"] = tf.fill([len(records)], place)
+        outputs = self.generator(**inputs)
         return outputs["lesion"].numpy()[..., 0]
 
     def _settings(self) -> dict[str, Any]:

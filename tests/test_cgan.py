@@ -78,7 +78,7 @@ class TestStep:
         assert set(metrics) == {
             *("loss_d", "loss_g", "penalty", "gradient_d", "gradient_g", "alpha"),
             *(f"p_{name}_on_{name}" for name in ("real", "fake", "benign", "normal")),
-            *("lesion_area", "lesion_peak"),
+            *("lesion_area", "lesion_peak", "lesion_range"),
         }
         assert np.isfinite(list(metrics.values())).all()
         assert metrics["alpha"] == 0.25
@@ -239,7 +239,7 @@ class TestGrowth:
         gan, *_ = faded
         seen = []
 
-        def discriminate(images, alpha, call):
+        def discriminate(images, *_):
             seen.append(images)
             return tf.reduce_mean(images, axis=[1, 2]) * [[1.0, 2.0, 3.0, 4.0]]
 
@@ -372,10 +372,11 @@ def test_triplets():
 class TestSwitches:
     """Each runs one real step and does what it says."""
 
-    def step(self, **changes):
+    def step(self, roles=ROLES, extra=(), **changes):
         gan = make_gan(step=3, phase="full" if changes.get("grow") is False else "fade", **changes)
         before = snapshot(gan.generator, gan.discriminator)
-        metrics = {name: float(value) for name, value in gan.train_step(batch()).items()}
+        data = batch(roles) | dict(extra)
+        metrics = {name: float(value) for name, value in gan.train_step(data).items()}
         assert np.isfinite(list(metrics.values())).all()
         assert {"full_head", "block_0"} <= kernels_changed(before, gan.generator, gan.discriminator)
         return gan, metrics
@@ -398,10 +399,62 @@ class TestSwitches:
         np.testing.assert_array_equal(first, again)
         assert np.abs(first - other).max() > 1e-6
 
-    def test_no_attention_and_no_border(self):
-        gan, _ = self.step(attention_size=-1, border=0)
+    def test_no_attention(self):
+        gan, _ = self.step(attention_size=-1)
         assert not [w.path for w in gan.generator.weights if "attention" in w.path]
         assert not [w.path for w in gan.discriminator.weights if "attention" in w.path]
+
+    def test_no_border_crop(self):
+        gan, _ = self.step(border=0)
+        lesion = gan._generate(batch()["source"], tf.zeros([2, 6]), tf.constant(0.5), None)
+        assert np.abs(lesion[:, 0]).max() > 0
+
+    @pytest.mark.parametrize("role", ["benign", "normal"])
+    def test_one_class_less(self, role):
+        _, metrics = self.step(**{f"{role}_weight": 0.0}, roles=[r for r in ROLES if r != role])
+        names = {name for name in metrics if name.startswith("p_")}
+        other = "normal" if role == "benign" else "benign"
+        assert names == {f"p_{name}_on_{name}" for name in ("real", "fake", other)}
+
+    def test_no_lesion_channel(self):
+        gan, _ = self.step(lesion_channel=False)
+        for head in (gan.generator.half_head, gan.generator.full_head):
+            head.kernel.assign(tf.zeros_like(head.kernel))
+            head.bias.assign([0.25])
+        source = batch()["source"]
+        lesion = gan._generate(source, tf.zeros([2, 6]), tf.constant(0.5), None)
+        combined = _fake_input(gan.config, source, lesion).numpy()
+        assert np.median(combined[:, 2:-2, 2:-2]) == pytest.approx(0.25)
+        np.testing.assert_array_equal(combined[:, :2], source[:, :2])
+
+    def test_conditional(self):
+        categories = {"category": tf.constant([[1.0, 0, 0], [0, 0, 1.0]])}
+        gan, metrics = self.step(conditional=True, extra=categories)
+        assert int(gan.optimizers["generator_kept"].iterations) == 1  # masses are not alone
+        for head in (gan.generator.half_head, gan.generator.full_head):
+            head.kernel.assign(tf.zeros_like(head.kernel))
+            head.bias.assign([-0.5])
+        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0, categories["category"])
+        # A darkened patch is a lesion where the category is removal: one sample of two.
+        assert float(metrics["lesion_area"]) == pytest.approx((28 / 32) ** 2 / 2)
+        assert float(metrics["lesion_peak"]) == pytest.approx(0.25)
+
+    def test_the_discriminator_judges_every_class_by_its_samples_category(self, monkeypatch):
+        gan = make_gan(step=6, phase="full", conditional=True)
+        seen = []
+
+        def discriminate(images, alpha, call, category):
+            seen.append((call, category.numpy()))
+            return tf.reduce_mean(images, axis=[1, 2]) * [[1.0, 2.0, 3.0, 4.0]]
+
+        monkeypatch.setattr(gan, "_discriminate", discriminate)
+        monkeypatch.setattr(gan, "_apply", lambda *_: tf.constant(0.0))
+        category = tf.constant([[0, 1.0, 0], [0, 0, 1.0]])
+        gan.train_step(batch() | {"category": category})
+        assert [call for call, _ in seen] == [0, 1, 2]  # losses, penalty, generator
+        np.testing.assert_array_equal(seen[0][1], np.tile(category, (4, 1)))
+        np.testing.assert_array_equal(seen[1][1], category)
+        np.testing.assert_array_equal(seen[2][1], category)
 
     def test_no_growth(self):
         gan, _ = self.step(grow=False, task="calcification")
@@ -528,10 +581,11 @@ def convolutions(gan):
 
 def test_the_half_phase_costs_only_its_own_size():
     """No convolution of its step, forward or backward, sees a full-resolution image."""
-    sizes = {phase: convolutions(make_gan(phase=phase)) for phase in ("half", "full")}
+    small = {"task": "calcification", "attention_size": -1}  # a smaller graph
+    sizes = {phase: convolutions(make_gan(phase=phase, **small)) for phase in ("half", "full")}
     assert max(sizes["full"]) == 32
     assert max(sizes["half"]) == 16
-    assert len(sizes["half"]) > 60
+    assert len(sizes["half"]) > 30
     # One block less on each side, the 1x1 entries in their place.
     assert len(sizes["half"]) < len(sizes["full"])
 

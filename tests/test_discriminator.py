@@ -116,6 +116,23 @@ def test_random_scalars_where_asked_for():
     np.testing.assert_array_equal(run(network, halve(images), "half", z=outermost), half)
 
 
+def test_a_category_is_beside_the_image_at_the_entry():
+    network = Discriminator(small_config(conditional=True))
+    images, categories = random_images(3, 32, 32, 1), tf.eye(3)
+    network(images, phase="fade", alpha=tf.constant(0.5), category=categories)
+    randomise(network)
+    assert network.convs[0].kernel.shape[2] == network.half_entry.kernel.shape[2] == 1 + 3
+    assert network.convs[1].kernel.shape[2] == 8
+    same = tf.repeat(images[:1], 3, axis=0)
+    for phase in PHASES:
+        seen = halve(same) if phase == "half" else same
+        logits = run(network, seen, phase, category=categories)
+        assert np.ptp(logits, axis=0).max() > 1e-3
+    faded = run(network, images, "fade", alpha=0.0, category=categories)
+    half = run(network, halve(images), "half", category=categories)
+    np.testing.assert_allclose(faded, half, rtol=0, atol=1e-6)
+
+
 def test_triplets_have_three_channels():
     network = build(channels=3, discriminator_input="triplet")
     assert network.convs[0].kernel.shape == (3, 3, 3, 8)

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from cgan_tf.errors import UserError
-from cgan_tf.gan_data import CLASSES, SampleOrder, sample_order, streams, training_batches
+from cgan_tf.gan_data import (
+    CLASSES,
+    SampleOrder,
+    sample_order,
+    streams,
+    task_streams,
+    training_batches,
+)
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import read_json, write_json
 from tests.small_gan import small_config
@@ -45,7 +52,7 @@ def without(patches, directory, *classes):
     ],
 )
 def test_roles(patches, task, expected):
-    indexes = streams(small_config(task=task), patches)
+    indexes = streams(small_config(), patches, task)
     assert list(indexes) == ["real", "benign", "normal", "source"]
     for role, name in expected.items():
         ids = {indexes[role].record(i).patch_class for i in range(len(indexes[role]))}
@@ -55,7 +62,7 @@ def test_roles(patches, task, expected):
 
 
 def test_removal_starts_from_malignant_patches_of_both_kinds(patches):
-    indexes = streams(small_config(task="removal"), patches)
+    indexes = streams(small_config(), patches, "removal")
     for role, kinds in {
         "source": {"malignant_mass", "malignant_calcification"},
         "normal": {"malignant_mass", "malignant_calcification"},  # the fourth class
@@ -75,9 +82,9 @@ def test_a_role_without_weight_needs_no_patches(patches, tmp_path):
     lacking = without(patches, tmp_path / "p", "benign_mass")
     config = small_config(task="mass")
     with pytest.raises(UserError, match=r"train/benign_mass.*role 'benign' of task mass") as error:
-        streams(config, lacking)
+        streams(config, lacking, "mass")
     assert "--benign_weight=0 does without" in str(error.value)
-    indexes = streams(dataclasses.replace(config, benign_weight=0.0), lacking)
+    indexes = streams(dataclasses.replace(config, benign_weight=0.0), lacking, "mass")
     assert list(indexes) == ["real", "normal", "source"]
     batch = next(iter(training_batches(dataclasses.replace(config, benign_weight=0.0), lacking, 0)))
     assert set(batch) == {"real", "normal", "source"}
@@ -86,12 +93,12 @@ def test_a_role_without_weight_needs_no_patches(patches, tmp_path):
 def test_a_role_that_is_needed_is_named_without_a_way_round(patches, tmp_path):
     lacking = without(patches, tmp_path / "p", "malignant_mass")
     with pytest.raises(UserError, match=r"role 'real' of task mass\)$"):
-        streams(small_config(task="mass"), lacking)
+        streams(small_config(), lacking, "mass")
 
 
 def test_patches_of_another_size_are_refused(patches):
     with pytest.raises(UserError, match=r"expected patches of 64 px \(--size\), found 32"):
-        streams(small_config(size=64), patches)
+        streams(small_config(size=64), patches, "mass")
 
 
 class TestOrder:
@@ -131,7 +138,7 @@ def take(batches, count):
 
 def test_batches_are_the_patches_in_their_order(patches):
     config = small_config(task="calcification", batch_size=3)
-    indexes = streams(config, patches)
+    indexes = streams(config, patches, "calcification")
     batches = take(training_batches(config, patches, 0), 4)
     for role, index in indexes.items():
         order = SampleOrder(config.seed, f"calcification/{role}", 5)
@@ -140,6 +147,23 @@ def test_batches_are_the_patches_in_their_order(patches):
             assert batch[role].dtype == np.float32
             for place in range(3):
                 expected = index.pixels(order[3 * step + place])  # runs into the next epoch
+                np.testing.assert_array_equal(batch[role][place, ..., 0], expected)
+
+
+def test_the_categories_of_a_conditional_model_take_turns(patches):
+    """Sample n of the run is sample n // 3 of task n % 3, the same task in every role."""
+    config = small_config(conditional=True, batch_size=4)
+    indexes = task_streams(config, patches)
+    assert list(indexes) == ["mass", "calcification", "removal"]
+    for step, batch in enumerate(take(training_batches(config, patches, 2), 3), 2):
+        assert set(batch) == {"real", "benign", "normal", "source", "category"}
+        for place in range(4):
+            number, turn = divmod(4 * step + place, 3)
+            np.testing.assert_array_equal(batch["category"][place], np.eye(3)[turn])
+            task = list(indexes)[turn]
+            for role, index in indexes[task].items():
+                order = SampleOrder(config.seed, f"{task}/{role}", len(index))
+                expected = index.pixels(order[number])
                 np.testing.assert_array_equal(batch[role][place, ..., 0], expected)
 
 

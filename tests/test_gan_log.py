@@ -109,7 +109,7 @@ def test_a_grid(config, patches, tmp_path, phase):
     assert found.shape == (6, GRID_COLUMNS, 32, 32)  # input, 2 x (lesion, combined), real
     side = 16 if phase == "half" else 32
     assert model.calls == [((GRID_COLUMNS, side, side, 1), phase, 0.25)] * 2
-    indexes = streams(config, patches)
+    indexes = streams(config, patches, config.task)
     source, real = (
         np.stack([indexes[role].pixels(i * 4 // 7) for i in range(GRID_COLUMNS)])
         for role in ("source", "real")

@@ -196,6 +196,58 @@ def test_attention_stands_where_it_should(generators):
     assert shapes["bottleneck"] == (4, 4, 16)
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
+    network = build(lesion_channel=False)
+    for head in (network.half_head, network.full_head):
+        head.kernel.assign(tf.zeros_like(head.kernel))
+        head.bias.assign([0.3])
+    image = random_images(2, 32, 32, 1)
+    image = halve(image) if phase == "half" else image
+    combined = combine(image, run(network, phase)).numpy()
+    frame = 1 if phase == "half" else 2
+    inner = (slice(None), slice(frame, -frame), slice(frame, -frame))
+    lesion = 0.3 - image[inner]
+    expected = np.clip(image[inner] + np.clip(lesion, -1, 1), -1, 1)
+    np.testing.assert_allclose(combined[inner], expected, rtol=0, atol=1e-6)
+    assert np.mean(np.abs(combined[inner] - 0.3) < 1e-6) > 0.9  # a change of more is clipped
+    np.testing.assert_array_equal(combined[:, 0], image[:, 0])
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    network = Generator(small_config(conditional=True))
+    image, z, category = tf.zeros([1, 32, 32, 1]), tf.zeros([1, 6]), tf.zeros([1, 3])
+    network(image, z, phase="fade", alpha=tf.constant(0.5), category=category)
+    randomise(network)
+    return network
+
+
+def test_the_category_is_beside_every_scalar(conditional):
+    plain = build()
+    widened = {
+        f"encoder_{i}": conv.kernel.shape[2] - plain.encoder[i].kernel.shape[2]
+        for i, conv in enumerate(conditional.encoder)
+    } | {
+        f"decoder_{i}": first.kernel.shape[2] - plain.decoder[i][0].kernel.shape[2]
+        for i, (first, _) in enumerate(conditional.decoder)
+    }
+    assert set(widened.values()) == {3}
+    assert len(conditional.weights) == len(plain.weights)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_category_is_one_of_its_inputs(conditional, phase):
+    side = 16 if phase == "half" else 32
+    image, z = random_images(1, side, side, 1), random_scalars(1, 6)
+    lesions = [
+        conditional(image, z, phase=phase, alpha=tf.constant(0.5), category=one_hot[None])
+        for one_hot in tf.eye(3)
+    ]
+    for a, b in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(lesions[a] - lesions[b]).max() > 1e-3
+
+
 def test_without_attention_there_is_none():
     assert not [layer for layer in used_layers(build(attention_size=-1), "full") if "att" in layer]
 

@@ -18,7 +18,7 @@ from cgan_tf.models.layers import (
     record_layers,
     share_weights,
     spectral_layers,
-    with_scalar,
+    with_maps,
 )
 
 RNG = np.random.default_rng(11)
@@ -316,13 +316,14 @@ class TestFadeIn:
 
 
 class TestResampling:
-    def test_a_scalar_becomes_a_map(self):
+    def test_values_become_maps(self):
         features = images(2, 3, 4, 5)
-        found = with_scalar(features, tf.constant([0.5, -1.0]))
-        assert found.shape == (2, 3, 4, 6)
+        found = with_maps(features, tf.constant([[0.5, 2.0], [-1.0, 3.0]]))
+        assert found.shape == (2, 3, 4, 7)
         np.testing.assert_array_equal(found[..., :5], features)
         np.testing.assert_array_equal(found[0, ..., 5], np.full((3, 4), 0.5))
         np.testing.assert_array_equal(found[1, ..., 5], np.full((3, 4), -1.0))
+        np.testing.assert_array_equal(found[1, ..., 6], np.full((3, 4), 3.0))
 
     def test_double_repeats_pixels(self):
         features = images(2, 3, 4, 5)

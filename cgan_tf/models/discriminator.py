@@ -14,7 +14,7 @@ from cgan_tf.models.layers import (
     SelfAttention,
     halve,
     max_pool,
-    with_scalar,
+    with_maps,
 )
 
 CLASSES = 4  # [real, fake, benign, normal]
@@ -44,14 +44,18 @@ class Discriminator(keras.Model):
     def build(self, images_shape):
         """Layers build themselves when called (see Generator.build)."""
 
-    def call(self, images, phase: str = "full", alpha=None, z=None):
+    def call(self, images, phase: str = "full", alpha=None, z=None, category=None):
         """Logits [batch, 4], float32.
 
         Args:
           images: float32 [batch, s, s, c] in [-1, 1]; c is 1, or 3 for triplets.
           phase, alpha: as for the generator.
           z: [batch, blocks] random scalars with --discriminator_noise, otherwise None.
+          category: one-hot [batch, categories] of a conditional model, constant maps beside the
+            images; otherwise None.
         """
+        if category is not None:
+            images = with_maps(images, category)
         if phase == "half":
             features = self._leaky(self.half_entry(images))
         else:
@@ -68,7 +72,7 @@ class Discriminator(keras.Model):
     def _block(self, i: int, features, z):
         """conv 3x3 -> max pool 2x2 -> LeakyReLU."""
         if z is not None:
-            features = with_scalar(features, z[:, i])
+            features = with_maps(features, z[:, i : i + 1])
         return self._leaky(max_pool(self.convs[i](features)))
 
     def _attend(self, i: int, features):

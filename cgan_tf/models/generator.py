@@ -12,8 +12,8 @@ import math
 import keras
 import tensorflow as tf
 
-from cgan_tf.config import GanConfig
-from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_scalar
+from cgan_tf.config import TASKS, GanConfig
+from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_maps
 
 
 def block_count(size: int) -> int:
@@ -24,6 +24,11 @@ def block_count(size: int) -> int:
 def scalar_count(size: int) -> int:
     """Width of z: one scalar a block, encoder first, outermost first."""
     return 2 * block_count(size)
+
+
+def category_count(config: GanConfig) -> int:
+    """Width of the one-hot category: 0 but for a conditional model."""
+    return len(TASKS) if config.conditional else 0
 
 
 def attention_block(config: GanConfig) -> int:
@@ -94,7 +99,7 @@ class Generator(keras.Model):
         """Layers build themselves when called. Keras' own build would trace `call` without state,
         where the power iterations of a new layer (`SpectralLayer.add_kernel`) are lost."""
 
-    def call(self, image, z, phase: str = "full", alpha=None):
+    def call(self, image, z, phase: str = "full", alpha=None, category=None):
         """The lesion channel.
 
         Args:
@@ -102,31 +107,38 @@ class Generator(keras.Model):
           z: float32 [batch, 2 * blocks] in [-1, 1]; the outermost two are unused in phase "half".
           phase: "half", "fade" or "full".
           alpha: scalar tensor, weight of the full-resolution layers in phase "fade".
+          category: one-hot [batch, categories] of a conditional model, otherwise None.
 
         Returns:
           float32 [batch, s, s, 1] in [-1, 1], zero on the border frame.
         """
-        skips = self._encode(image, z, phase, alpha)
+        width = self.blocks
+        encoder_maps, decoder_maps = (
+            [_maps(z[:, first + i], category) for i in range(width)] for first in (0, width)
+        )
+        skips = self._encode(image, encoder_maps, phase, alpha)
         features = self._embed(skips[-1])
         outermost = 1 if phase == "half" else 0
         inner = features
         for i in reversed(range(outermost, self.blocks)):
-            inner, features = features, self._decode(i, features, skips[i], z)
+            inner, features = features, self._decode(i, features, skips[i], decoder_maps[i])
         if phase == "half":
             lesion = self.half_head(features)
         else:
             lesion = self.full_head(features)
             if phase == "fade":
                 lesion = self.fade_lesion(double(self.half_head(inner)), lesion, alpha)
+        if not self.config.lesion_channel:
+            lesion = tf.clip_by_value(lesion, -1.0, 1.0) - image
         return self._crop_border(lesion, phase)
 
-    def _encode(self, image, z, phase: str, alpha) -> list:
+    def _encode(self, image, maps, phase: str, alpha) -> list:
         """The output of every encoder block; entry i feeds decoder block i."""
         skips: list = [None] * self.blocks
         if phase == "half":
             features = self._leaky(self.half_entry(image))
         else:
-            features = self._leaky(self.encoder[0](with_scalar(image, z[:, 0])))
+            features = self._leaky(self.encoder[0](with_maps(image, maps[0])))
             if phase == "fade":
                 old = self._leaky(self.half_entry(halve(image)))
                 features = self.fade_entry(old, features, alpha)
@@ -134,7 +146,7 @@ class Generator(keras.Model):
             features = self.encoder_attention(features)
         skips[0] = features
         for i in range(1, self.blocks):
-            features = self._leaky(self.encoder[i](with_scalar(features, z[:, i])))
+            features = self._leaky(self.encoder[i](with_maps(features, maps[i])))
             if i + 1 == self.attention_block:
                 features = self.encoder_attention(features)
             skips[i] = features
@@ -147,11 +159,11 @@ class Generator(keras.Model):
             embedding, [tf.shape(embedding)[0], 4, 4, self.config.embedding_channels]
         )
 
-    def _decode(self, i: int, features, skip, z):
+    def _decode(self, i: int, features, skip, maps):
         """ "concatenating the skip connection and random scalar value to the input, followed by
         an up-sampling operation (nearest neighbor) and two convolutional layers (with ReLU)"."""
         first, second = self.decoder[i]
-        features = with_scalar(tf.concat([features, skip], axis=-1), z[:, self.blocks + i])
+        features = with_maps(tf.concat([features, skip], axis=-1), maps)
         features = tf.nn.relu(second(tf.nn.relu(first(double(features)))))
         return self.decoder_attention(features) if i == self.attention_block else features
 
@@ -165,6 +177,13 @@ class Generator(keras.Model):
 
     def _leaky(self, features):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
+
+
+def _maps(scalar, category):
+    """[B, 1] or, with the category, [B, 1 + categories]: what becomes constant maps at a block."""
+    if category is None:
+        return scalar[:, None]
+    return tf.concat([scalar[:, None], tf.cast(category, scalar.dtype)], axis=-1)
 
 
 def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:

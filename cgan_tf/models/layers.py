@@ -241,16 +241,16 @@ class FadeIn(keras.layers.Layer):
         return (1 - alpha) * tf.cast(old, new.dtype) + alpha * new
 
 
-def with_scalar(features: tf.Tensor, scalar: tf.Tensor) -> tf.Tensor:
-    """Concatenates one random scalar a sample as a constant map: [B, H, W, C] to [B, H, W, C+1].
+def with_maps(features: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Concatenates k values a sample as constant maps: [B, H, W, C] to [B, H, W, C + k].
 
     "a random scalar value (drawn uniformly from [-1,1] and reshaped to a 1x1 pixel and resized to
-    match the input dimensions)". `scalar` is [B].
+    match the input dimensions)", and the label of a conditional model. `values` is [B, k].
     """
     shape = tf.shape(features)
-    plane = tf.reshape(tf.cast(scalar, features.dtype), [-1, 1, 1, 1])
-    plane = tf.broadcast_to(plane, [shape[0], shape[1], shape[2], 1])
-    return tf.concat([features, plane], axis=-1)
+    planes = tf.cast(values, features.dtype)[:, None, None, :]
+    planes = tf.broadcast_to(planes, [shape[0], shape[1], shape[2], values.shape[1]])
+    return tf.concat([features, planes], axis=-1)
 
 
 def double(features: tf.Tensor) -> tf.Tensor:
