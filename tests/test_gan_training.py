@@ -45,6 +45,9 @@ class TestProgram:
         assert manifest["steps"] == 10
         assert manifest["generator"]["task"] == "calcification"
         assert manifest["flags"]["size"] == 32
+        assert manifest["threads"] == {"intra_op": 1, "inter_op": 1}
+        assert 0 < manifest["checkpoint_share"] < 1
+        assert read_json(gan_runs.finished / "run.json")["threads"] == manifest["threads"]
 
     def test_it_is_quiet(self, gan_runs):
         lines = [line for line in gan_runs.whole.err.replace("\r", "\n").splitlines() if line]
@@ -285,6 +288,16 @@ class TestCheckpoint:
         assert int(model.step) == 5
         for variable, value in zip(variables, values, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+    @pytest.mark.parametrize("deterministic", [True, False])
+    def test_deterministic_operations_by_flag(self, config, tmp_path, monkeypatch, deterministic):
+        asked = []
+        monkeypatch.setattr(
+            tf.config.experimental, "enable_op_determinism", lambda: asked.append(True)
+        )
+        flags = dataclasses.replace(config, deterministic=deterministic)
+        Training(flags, PatchSet(config.patches_dir), tmp_path)
+        assert asked == [True] * deterministic
 
     def test_the_seed_gives_the_first_weights(self, config, tmp_path):
         def fresh(seed, name):
