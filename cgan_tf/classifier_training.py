@@ -7,7 +7,6 @@ validation/ (the scores of every validation), best.weights.h5 and, at the end, m
 
 import dataclasses
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -111,19 +110,17 @@ class ClassifierTraining:
         self._finish(plan, log)
 
     def _restore(self) -> None:
-        import tensorflow as tf
+        from cgan_tf.gan_checkpoints import Checkpoints
 
         variables = {weight.path: weight.value for weight in self.model.weights}
         for number, variable in enumerate(self.optimizer.variables):
             variables[f"optimizer/{number}"] = variable.value
-        self.manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(variables={**variables, **self.state}),
-            str(self.directory / "checkpoints"),
-            max_to_keep=1,
+        self.checkpoints = Checkpoints(
+            self.directory / "checkpoints",
+            {**variables, **self.state},
+            self.config.checkpoint_minutes,
         )
-        if self.manager.latest_checkpoint:
-            status = self.manager.checkpoint.restore(self.manager.latest_checkpoint)
-            status.assert_consumed()
+        self.checkpoints.restore()
 
     def _train(self, plan: np.ndarray, log) -> None:
         from cgan_tf.classifier_data import training_batches
@@ -132,7 +129,7 @@ class ClassifierTraining:
         config, seen = self.config, self._seen()
         batches = training_batches(self.sets.streams, plan, seen, config.batch_size)
         step = train_step(self.model, self.optimizer, self.state)
-        self.saved_at = time.monotonic()
+        self.checkpoints.start_clock()
         label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
         bar = progress.progress_bar(config.samples, label, "samples", seen)
         with bar, reading_errors():
@@ -150,10 +147,8 @@ class ClassifierTraining:
                     return
 
     def _save_when_due(self, seen: int) -> None:
-        late = time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
-        if late or self.stop_requested:
-            self.manager.save(checkpoint_number=seen)
-            self.saved_at = time.monotonic()
+        if self.stop_requested or self.checkpoints.due():
+            self.checkpoints.save(seen, {})
         if self.stop_requested:
             raise KeyboardInterrupt
 

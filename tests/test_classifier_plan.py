@@ -1,6 +1,7 @@
 """The order of training: expected counts, common random numbers, and what a run keeps of it."""
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_the_draws_are_independent_of_one_another(plans):
 
 def test_runs_of_one_seed_share_classes_and_patches(plans):
     """Whatever their shares: the same class always, the same patch where the source is the same."""
-    for low, high in zip(FRACTIONS[:-1], FRACTIONS[1:], strict=True):
+    for low, high in itertools.pairwise(FRACTIONS):
         one, two = plans[low], plans[high]
         assert np.array_equal(one[:, 0] % 2, two[:, 0] % 2)
         same_source = one[:, 0] == two[:, 0]

@@ -359,6 +359,31 @@ class TestRefusal:
             load_classifier(tmp_path / "w", manifest)
 
 
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(toy_sets, tmp_path, tiny, capfd):
+    config = toy_config(toy_sets, tmp_path / "w", checkpoint_minutes=0.0)
+    training = training_of(config)
+    validate = training._validate
+
+    def interrupted(log):
+        validate(log)
+        training.stop_requested = True
+
+    training._validate = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run_in(config, training)
+    folder = tmp_path / "w" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["step-0000024", "step-0000032"]
+    data = next((folder / "step-0000032").glob("variables.data*"))
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    train_classifier(config)
+    assert "step-0000032: damaged" in capfd.readouterr().err
+    train_classifier(toy_config(toy_sets, tmp_path / "whole"))
+    for name in ("metrics.csv", "validation/00000096.npz"):
+        assert (tmp_path / "w" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
     config = toy_config(toy_sets, tmp_path / "w")
     training = training_of(config)
@@ -370,7 +395,7 @@ def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
         number = rng.normal(size=variable.shape) if "float" in str(variable.dtype) else 7
         variable.assign(tf.cast(number, variable.dtype))
     expected = [np.asarray(variable) for variable in variables]
-    training.manager.save(checkpoint_number=5)
+    training.checkpoints.save(5, {})
     for variable in variables:
         variable.assign(tf.zeros(variable.shape, variable.dtype))
     training._restore()
