@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from cgan_tf import losses
+from cgan_tf import gan_step_metrics, losses
 from cgan_tf.config import TASKS, GanConfig
 from cgan_tf.models.discriminator import Discriminator
 from cgan_tf.models.fused import FusedAdam
@@ -93,7 +93,9 @@ class ContextualGan(keras.Model):
             "category", one-hot [batch, categories].
 
         Returns:
-          scalars, this replica's: losses, class probabilities, gradient norms, lesion figures.
+          scalars, this replica's: losses and their parts (without their weights), class
+          probabilities, gradient norms, largest singular values, lesion figures (see
+          gan_step_metrics), alpha; of several generator updates those of the last.
         """
         images = {
             name: halve(value) if self.phase == "half" else value
@@ -118,8 +120,7 @@ class ContextualGan(keras.Model):
         for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
             if name in images:
                 parts[label] = _real_input(config, images[name])
-        for layer in spectral_layers(self.discriminator):
-            layer.iterate()
+        sigma = _iterate(self.discriminator)
         with tf.GradientTape() as tape, share_weights(self.discriminator):
             every = None if category is None else tf.tile(category, [len(parts), 1])
             stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0, every)
@@ -130,12 +131,8 @@ class ContextualGan(keras.Model):
                 penalty = self._penalty(parts[losses.REAL], alpha, category)
             total = loss + config.penalty_weight * penalty
         norm = self._apply(self.discriminator, tape, total)
-        probabilities = {
-            f"p_{name}_on_{name}": tf.reduce_mean(tf.nn.softmax(logits[label])[:, label])
-            for label, name in enumerate(("real", "fake", "benign", "normal"))
-            if label in logits
-        }
-        return {"loss_d": loss, "penalty": penalty, "gradient_d": norm, **probabilities}
+        metrics = {"loss_d": loss, "penalty": penalty, "gradient_d": norm}
+        return metrics | _named("sigma_d", sigma) | gan_step_metrics.class_metrics(logits)
 
     def _penalty(self, real, alpha, category=None):
         config = self.config
@@ -159,8 +156,7 @@ class ContextualGan(keras.Model):
     def _update_generator(self, source, alpha, update: int, category=None) -> dict[str, tf.Tensor]:
         config = self.config
         z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
-        for layer in spectral_layers(self.generator):
-            layer.iterate()
+        sigma, seeking = _iterate(self.generator), None
         with tf.GradientTape() as tape:
             lesion = self._generate(source, z, alpha, category)
             fake = _fake_input(config, source, lesion)
@@ -175,14 +171,11 @@ class ContextualGan(keras.Model):
                 )
                 total += config.mode_seeking_weight * seeking
         norm = self._apply(self.generator, tape, total)
-        sign = _lesion_sign(config, category)
-        return {
-            "loss_g": loss,
-            "gradient_g": norm,
-            "lesion_area": tf.reduce_mean(tf.cast(sign * lesion > 0.1, tf.float32)),
-            "lesion_peak": tf.reduce_mean(tf.reduce_max(sign * lesion, axis=[1, 2, 3])),
-            "lesion_range": tf.reduce_max(tf.abs(lesion)),
-        }
+        metrics = {"loss_g": loss, "gradient_g": norm}
+        metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
+        return metrics | gan_step_metrics.lesion_metrics(
+            lesion, combine(source, lesion), _lesion_sign(config, category)
+        )
 
     def _generate(self, source, z, alpha, category):
         return self.generator(source, z, phase=self.phase, alpha=alpha, category=category)
@@ -275,6 +268,18 @@ def _adam(config: GanConfig, variables: list) -> FusedAdam:
     optimizer = FusedAdam(config.learning_rate, config.beta_1, config.beta_2, config.epsilon)
     optimizer.build(variables)
     return optimizer
+
+
+def _iterate(network: keras.Model) -> tf.Tensor | None:
+    """One power iteration of every normalised layer; returns the largest sigma, if there is one."""
+    layers = spectral_layers(network)
+    for layer in layers:
+        layer.iterate()
+    return gan_step_metrics.largest_sigma(layers) if layers else None
+
+
+def _named(name: str, value: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    return {} if value is None else {name: value}
 
 
 def _lesion_sign(config: GanConfig, category: tf.Tensor | None):

@@ -17,6 +17,7 @@ from cgan_tf.models.layers import halve, spectral_layers
 from tests.small_gan import random_images, randomise, singular_value_errors, small_config
 
 ROLES = ("real", "source", "benign", "normal")
+NAMES = ("real", "fake", "benign", "normal")  # the discriminator's classes
 NEW_LAYERS = ("encoder_0", "decoder_0_first", "decoder_0_second", "full_head", "block_0")
 OLD_LAYERS = ("half_entry", "half_head")
 
@@ -77,8 +78,10 @@ class TestStep:
         gan, _, _, metrics = faded
         assert set(metrics) == {
             *("loss_d", "loss_g", "penalty", "gradient_d", "gradient_g", "alpha"),
-            *(f"p_{name}_on_{name}" for name in ("real", "fake", "benign", "normal")),
-            *("lesion_area", "lesion_peak", "lesion_range"),
+            *(f"ce_{name}" for name in NAMES),
+            *(f"p_{output}_on_{name}" for output in NAMES for name in NAMES),
+            *("sigma_d", "sigma_g"),
+            *("lesion_area", "lesion_peak", "lesion_range", "lesion_contrast"),
         }
         assert np.isfinite(list(metrics.values())).all()
         assert metrics["alpha"] == 0.25
@@ -276,9 +279,13 @@ class TestLosses:
         expected += 0.3 * (self.LOG_SUM + 1) + 0.2 * (self.LOG_SUM - 2)
         assert float(metrics["loss_d"]) == pytest.approx(expected, rel=1e-5)
         assert float(metrics["penalty"]) == pytest.approx(1.0, abs=1e-4)  # no gradient at all
-        for value, name in zip((1, 0, -1, 2), ("real", "fake", "benign", "normal"), strict=True):
+        for value, name in zip((1, 0, -1, 2), NAMES, strict=True):
             probability = np.exp(value - self.LOG_SUM)
-            assert float(metrics[f"p_{name}_on_{name}"]) == pytest.approx(probability, rel=1e-5)
+            assert float(metrics[f"ce_{name}"]) == pytest.approx(self.LOG_SUM - value, rel=1e-5)
+            for patches in NAMES:
+                found = float(metrics[f"p_{name}_on_{patches}"])
+                assert found == pytest.approx(probability, rel=1e-5)
+        assert "sigma_d" not in metrics  # nothing is normalised
 
     def test_the_generators_by_hand(self):
         gan = self.constant_gan()
@@ -289,7 +296,8 @@ class TestLosses:
         gan = self.constant_gan(benign_weight=0.0, normal_weight=0.0)
         metrics = gan._update_discriminator(batch(("real", "source")), gan.alpha())
         assert float(metrics["loss_d"]) == pytest.approx(2 * self.LOG_SUM - 1, rel=1e-5)
-        assert not [name for name in metrics if "benign" in name or "normal" in name]
+        left = {name.rpartition("_")[2] for name in metrics if name.startswith(("ce_", "p_"))}
+        assert left == {"real", "fake"}
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -413,8 +421,8 @@ class TestSwitches:
     def test_one_class_less(self, role):
         _, metrics = self.step(**{f"{role}_weight": 0.0}, roles=[r for r in ROLES if r != role])
         names = {name for name in metrics if name.startswith("p_")}
-        other = "normal" if role == "benign" else "benign"
-        assert names == {f"p_{name}_on_{name}" for name in ("real", "fake", other)}
+        left = [name for name in NAMES if name != role]
+        assert names == {f"p_{output}_on_{name}" for output in NAMES for name in left}
 
     def test_no_lesion_channel(self):
         gan, _ = self.step(lesion_channel=False)
@@ -484,11 +492,22 @@ class TestSwitches:
             gan = make_gan(step=3, phase="fade", mode_seeking_weight=weight, spectral_norm="none")
             for update in range(5):
                 metrics = gan._update_generator(batch()["source"], tf.constant(0.25), update)
-            return spread(gan), float(metrics["loss_g"])
+            return spread(gan), {name: float(value) for name, value in metrics.items()}
 
-        (plain, _), (seeking, loss) = after(0.0), after(100.0)
+        (plain, without), (seeking, metrics) = after(0.0), after(100.0)
         assert seeking > 1.05 * plain
-        assert loss < 10  # the reported loss is the adversarial one alone
+        assert metrics["loss_g"] < 10  # the reported loss is the adversarial one alone
+        assert 1 < metrics["mode_seeking"] < 1 / 0.02  # and the term is without its weight
+        assert "mode_seeking" not in without
+
+    def test_the_largest_singular_values_are_those_of_the_kernels(self, faded):
+        gan, _, _, metrics = faded
+        for name in ("generator", "discriminator"):
+            exact = max(
+                np.linalg.svd(np.reshape(layer.kernel, [-1, layer.filters]))[1][0]
+                for layer in spectral_layers(getattr(gan, name))
+            )  # after the update, a hundredth of a unit away
+            assert metrics[f"sigma_{name[0]}"] == pytest.approx(exact, rel=0.02)
 
     def test_mixed_bfloat16(self):
         gan, _ = self.step(precision="mixed_bfloat16")
@@ -656,7 +675,8 @@ def test_two_replicas_train_like_one():
     difference, change, one, two = json.loads(done.stdout.splitlines()[-1])
     assert change > 1e-2
     assert difference < 2e-5
-    for name in ("loss_d", "loss_g", "penalty", "p_real_on_real", "lesion_area", "lesion_peak"):
+    means = ("loss_d", "loss_g", "penalty", "ce_normal", "p_real_on_fake", "sigma_d", "sigma_g")
+    for name in (*means, "lesion_area", "lesion_peak", "lesion_contrast"):
         assert two[name] == pytest.approx(one[name], rel=1e-3), name
     for name in ("gradient_d", "gradient_g"):  # of half a batch: longer than the whole's, a little
         assert one[name] * 0.999 < two[name] < 2 * one[name], name
