@@ -165,7 +165,7 @@ def wait_for_row(config, row, process):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_two_processes_train_are_killed_and_go_on(patches_dir, tmp_path):
     """One run whole; one whose second worker is killed and, later, told to stop by SIGTERM."""
     config = small_config(
