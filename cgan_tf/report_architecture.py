@@ -27,6 +27,7 @@ LINE, SCALAR = "#555555", "#b5452c"
 _ARCHITECTURE_FLAGS = (
     "size", "generator_filters", "bottleneck_filters", "embedding_channels", "attention_size",
     "discriminator_multiplier", "discriminator_input", "discriminator_noise",
+    "conditional",
 )  # fmt: skip
 # Columns of the figure, in the units of its width.
 ENCODER_X, DECODER_X, DISCRIMINATOR_X, BOX_WIDTH = 0.9, 5.6, 10.9, 2.3
@@ -56,6 +57,7 @@ class Architecture:
       size: of the image. encoder, decoder, discriminator: blocks, outermost first.
       bottleneck, embedding: shapes (height, width, channels). classes: logits.
       channels: of what the discriminator sees. discriminator_scalars: whether z enters it too.
+      conditional: whether the category enters the generator's blocks and the discriminator's image.
       generator_weights, discriminator_weights: trained parameters.
     """
 
@@ -70,6 +72,7 @@ class Architecture:
     discriminator_weights: int
     channels: int = 1
     discriminator_scalars: bool = False
+    conditional: bool = False
 
 
 def gan_config(directory: str | Path) -> GanConfig:
@@ -89,6 +92,7 @@ def built_architecture(config: GanConfig) -> Architecture:
         read_architecture(tables["generator"], tables["discriminator"]),
         channels=3 if config.discriminator_input == "triplet" else 1,
         discriminator_scalars=config.discriminator_noise,
+        conditional=config.conditional,
     )
 
 
@@ -135,7 +139,7 @@ def section_of_figure_2(gan_dirs: Sequence[str]) -> Section | None:
     tasks: dict[GanConfig, list[str]] = {}
     for config in configs:
         shared = {name: getattr(config, name) for name in _ARCHITECTURE_FLAGS}
-        tasks.setdefault(GanConfig(**shared), []).append(config.task)
+        tasks.setdefault(GanConfig(**shared), []).append(config.model_name())
     plots = [
         Plot(
             "figure_2_architecture" if number == 1 else f"figure_2_architecture_{number}",
@@ -160,10 +164,10 @@ def architecture_figure(architecture: Architecture) -> Figure:
     axis.axis("off")
     _ends(axis, architecture)
     for row, blocks in enumerate(zip(architecture.encoder, architecture.decoder, strict=True), 1):
-        _level(axis, -row, *blocks)
+        _level(axis, -row, *blocks, "z, c" if architecture.conditional else "z")
     _turn(axis, architecture, -(rows + 1.0))
     _discriminator(axis, architecture)
-    _legend(axis, -(rows + 2.7))
+    _legend(axis, -(rows + 2.7), architecture.conditional)
     return figure
 
 
@@ -177,7 +181,7 @@ def _ends(axis: Axes, net: Architecture) -> None:
     axis.plot([ENCODER_X + BOX_WIDTH, DECODER_X], [0, 0], color=LINE, linewidth=0.9)
 
 
-def _level(axis: Axes, y: float, down: Block, up: Block) -> None:
+def _level(axis: Axes, y: float, down: Block, up: Block, scalar: str) -> None:
     """An encoder block, the decoder block that its output skips to, and their random scalars."""
     for x, block, colour in ((ENCODER_X, down, BLUE), (DECODER_X, up, YELLOW)):
         _box(axis, x, y, _text(block), colour, block.attention)
@@ -185,8 +189,8 @@ def _level(axis: Axes, y: float, down: Block, up: Block) -> None:
     _arrow(axis, (_DECODER_CENTRE, y + 0.3), (_DECODER_CENTRE, y + 0.7))
     _arrow(axis, (ENCODER_X + BOX_WIDTH, y), (DECODER_X, y))
     _remark(axis, _MIDDLE, y, f"skip {down.size}×{down.size}×{down.filters[-1]}")
-    _scalar(axis, ENCODER_X, y, side=-1)
-    _scalar(axis, DECODER_X + BOX_WIDTH, y, side=1)
+    _scalar(axis, ENCODER_X, y, scalar, side=-1)
+    _scalar(axis, DECODER_X + BOX_WIDTH, y, scalar, side=1)
 
 
 def _turn(axis: Axes, net: Architecture, y: float) -> None:
@@ -206,16 +210,18 @@ def _discriminator(axis: Axes, net: Architecture) -> None:
     centre = x + BOX_WIDTH / 2
     _title(axis, centre, f"Discriminator, {net.discriminator_weights / 1e6:,.1f} M weights")
     _box(axis, x, 0, f"image {net.size}×{net.size}×{net.channels}", GREY)
+    if net.conditional:
+        _scalar(axis, x, 0, "c", side=-1)
     for row, block in enumerate(net.discriminator, 1):
         _box(axis, x, -row, _text(block), BLUE, block.attention)
         _arrow(axis, (centre, -row + 0.7), (centre, -row + 0.3))
         if net.discriminator_scalars:
-            _scalar(axis, x, -row, side=-1)
+            _scalar(axis, x, -row, "z", side=-1)
     _box(axis, x, low, f"{net.classes} logits: real, fake,\nbenign, normal", GREEN)
     _arrow(axis, (centre, low + 0.7), (centre, low + 0.3))
 
 
-def _legend(axis: Axes, y: float) -> None:
+def _legend(axis: Axes, y: float, conditional: bool) -> None:
     entries = (
         (BLUE, "encoder block: [input, z] → 3×3 convolution, stride 2 → LeakyReLU"),
         (YELLOW, "decoder block: [input, skip, z] → ×2 nearest → two 3×3 convolutions with ReLU"),
@@ -223,10 +229,11 @@ def _legend(axis: Axes, y: float) -> None:
     for place, (colour, text) in enumerate(entries):
         _box(axis, 0.2, y - 0.36 * place, "", colour, width=0.35, height=0.26)
         axis.text(0.7, y - 0.36 * place, text, va="center", fontsize=7.5)
+    scalars = "z: a random scalar, c: the category" if conditional else "z: a random scalar"
     notes = (
         "lesion: 1×1 convolution → zero frame → clip",
         "discriminator block: 3×3 convolution → 2×2 max pooling → LeakyReLU",
-        "z: a random scalar, resized; bold frame: self-attention follows",
+        f"{scalars}; bold frame: self-attention follows",
     )
     for place, text in enumerate(notes):
         axis.text(8.0, y - 0.36 * place, text, va="center", fontsize=7.5)
@@ -249,9 +256,10 @@ def _remark(axis: Axes, x: float, y: float, text: str) -> None:
     axis.text(x, y + 0.06, text, ha="center", va="bottom", fontsize=7, color=LINE)
 
 
-def _scalar(axis: Axes, x: float, y: float, side: int) -> None:
-    """z beside a box whose edge is at x, on its left (-1) or right (1)."""
-    axis.text(x + 0.45 * side, y, "z", ha="center", va="center", color=SCALAR, style="italic")
+def _scalar(axis: Axes, x: float, y: float, text: str, side: int) -> None:
+    """z, and the category c, beside a box whose edge is at x, on its left (-1) or right (1)."""
+    place = {"ha": "right" if side < 0 else "left", "va": "center"}
+    axis.text(x + 0.37 * side, y, text, color=SCALAR, style="italic", **place)
     _arrow(axis, (x + 0.3 * side, y), (x, y), SCALAR)
 
 

@@ -45,8 +45,8 @@ th:last-child, td:last-child { padding-right: 0; }
 th:not(:first-child), td:not(:first-child) { text-align: right; }
 td { border-bottom: 1px solid var(--rule); }
 tr:last-child td { border-bottom: 1px solid var(--ink); }
-ol.notes { padding-left: 1.1rem; }
-ol.notes li { margin: .25rem 0; }
+ul.notes { padding: 0; list-style: none; }
+ul.notes li { margin: .35rem 0; }
 details { margin: .4rem 0; } summary { cursor: pointer; font-size: .9rem; }
 pre { font: .78rem/1.45 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto;
   background: #f7f6f3; padding: .8rem; }
@@ -57,7 +57,8 @@ footer { margin-top: 3rem; }
   .pairs { grid-template-columns: repeat(2, 1fr); }
   details:not([open]), section.folded { display: none; }
   .wide { overflow: visible; } table { font-size: 7.5pt; width: 100%; break-inside: avoid; }
-  td { white-space: normal; } th, td { padding-right: .6rem; } p, li, figcaption { orphans: 3; }
+  td:not(:first-child) { white-space: normal; } th, td { padding-right: .6rem; }
+  p, li, figcaption { orphans: 3; widows: 3; }
   @page { margin: 16mm; }
 }
 """
@@ -112,9 +113,9 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def notes(texts: Sequence[str]) -> str:
-    """Numbered notes under a table."""
+    """Notes under a table."""
     items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f'<ol class="notes note">{items}</ol>'
+    return f'<ul class="notes note">{items}</ul>'
 
 
 def facts(rows: Sequence[tuple[str, str, str]]) -> str:

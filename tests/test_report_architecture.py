@@ -62,6 +62,15 @@ def test_flags_of_the_discriminator_show():
     assert not any(block.attention for block in (*net.encoder, *net.decoder, *net.discriminator))
 
 
+def test_the_category_of_a_conditional_model_shows():
+    net = built_architecture(
+        GanConfig(size=32, generator_filters=4, bottleneck_filters=8, conditional=True)
+    )
+    shown = texts(architecture_figure(net))
+    assert (shown.count("z, c"), shown.count("c"), shown.count("z")) == (6, 1, 0)
+    assert any("c: the category" in text for text in shown)
+
+
 def gan_run(directory, **flags):
     directory.mkdir()
     (directory / "run.json").write_text(json.dumps({"flags": flags}))
