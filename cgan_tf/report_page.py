@@ -23,6 +23,7 @@ from cgan_tf.report_content import Section
 from cgan_tf.report_data import ScoredTest, compared_with, read_evaluations, read_losses
 from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_numbers import auc_and_interval, format_p, format_probability, signed
+from cgan_tf.report_overlap import overlap_parts
 from cgan_tf.report_table import Results, compare, table_1
 from cgan_tf.run_directory import read_manifest, write_bytes
 
@@ -78,7 +79,7 @@ def _feature_space(
     space = report_space.baseline_space(config, compared[0])
     if space is None:
         return []
-    sections = [report_space.figure_4(space)]
+    sections = [report_space.figure_4(space, overlap_parts(space, patches, config.seed))]
     for mixed in compared[1:]:
         sections.append(report_corrections.figures_5_and_6(config, space, mixed, patches))
     return sections

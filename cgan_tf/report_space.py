@@ -1,13 +1,14 @@
 """Report section on the baseline's feature space: the paper's Figure 4."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from cgan_tf import report_map_figures
 from cgan_tf.config import ReportConfig
 from cgan_tf.errors import UserError
-from cgan_tf.report_content import Plot, Section, section
+from cgan_tf.report_content import Part, Plot, Section, section
 from cgan_tf.report_data import ScoredTest, read_features
 from cgan_tf.report_map import MapPatches, choose_patches, group_sizes, tsne
 
@@ -78,7 +79,8 @@ def same_patches(config: ReportConfig, space: FeatureSpace, other: ScoredTest) -
     return FeatureSpace(other, arrays, space.patches, points)
 
 
-def figure_4(space: FeatureSpace) -> Section | None:
+def figure_4(space: FeatureSpace, below: Sequence[Part]) -> Section | None:
+    """The map, and the overlap numbers `below` it."""
     topped_up = space.patches.topped_up
     extra = (
         "Validation had too few patches; from the test split come "
@@ -97,4 +99,5 @@ def figure_4(space: FeatureSpace) -> Section | None:
     return section(
         "Figure 4. Real and synthetic patches in feature space",
         Plot("figure_4_tsne", figure, caption),
+        *below,
     )
