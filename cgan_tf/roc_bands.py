@@ -55,7 +55,7 @@ def roc_band(
     if min(len(np.unique(patient[positive])), len(np.unique(patient[~positive]))) < 2:
         return RocBand(GRID, true, undefined, undefined)
     rng = np.random.default_rng(seed)
-    drawn = []
+    drawn: list[np.ndarray] = []
     while len(drawn) < rounds:
         weights = np.bincount(
             rng.integers(0, len(patients), len(patients)), minlength=len(patients)
