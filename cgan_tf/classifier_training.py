@@ -5,9 +5,12 @@ and those of the patches), checkpoints/ (while the run is unfinished), metrics.c
 validation/ (the scores of every validation), best.weights.h5 and, at the end, manifest.json.
 """
 
+import contextlib
 import dataclasses
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +34,7 @@ def train_classifier(config: ClassifierConfig) -> None:
     progress.quiet_tensorflow()
     # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
     finished = (Path(config.workdir) / MANIFEST_FILE).exists()
-    training = None if finished else _prepare(config)
+    training = None if finished else open_training(config)
     with open_run(config.workdir, "train_classifier", config) as run:
         if training is None:
             print(f"{run.directory}: training is finished; nothing to do")
@@ -39,7 +42,7 @@ def train_classifier(config: ClassifierConfig) -> None:
         training.run(run.directory)
 
 
-def _prepare(config: ClassifierConfig) -> "ClassifierTraining":
+def open_training(config: ClassifierConfig) -> "ClassifierTraining":
     """The training, its inputs found; what is missing is named before TensorFlow is imported."""
     sets = open_sets(config)
     find_weights(config.weights)
@@ -123,28 +126,39 @@ class ClassifierTraining:
         self.checkpoints.restore()
 
     def _train(self, plan: np.ndarray, log) -> None:
-        from cgan_tf.classifier_data import training_batches
-        from cgan_tf.data_errors import reading_errors
-
-        config, seen = self.config, self._seen()
-        batches = training_batches(self.sets.streams, plan, seen, config.batch_size)
-        step = train_step(self.model, self.optimizer, self.state)
-        self.checkpoints.start_clock()
+        config, before = self.config, self._seen()
         label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
-        bar = progress.progress_bar(config.samples, label, "samples", seen)
-        with bar, reading_errors():
-            for patches, labels in batches:
-                step(patches, labels)
-                before, seen = seen, seen + len(labels)
-                bar.update(len(labels))
+        bar = progress.progress_bar(config.samples, label, "samples", before)
+        self.checkpoints.start_clock()
+        with bar, contextlib.closing(self.steps(plan, bar.update)) as steps:
+            for seen in steps:
                 crossed = seen // config.validate_every > before // config.validate_every
-                validated = crossed or seen == config.samples
+                before, validated = seen, crossed or seen == config.samples
                 if validated:
                     self._validate(log)
                     bar.set_postfix_str(f"best AUC {float(self.state['best_auc']):.3f}")
                 self._save_when_due(seen)
                 if validated and self._is_stale():
                     return
+
+    def steps(self, plan: np.ndarray, advance: Callable[[int], Any]) -> Iterator[int]:
+        """Takes a training step for each next batch of the plan; yields the samples seen so far.
+
+        `advance` is told the samples of each step, for a progress bar.
+        """
+        from cgan_tf.classifier_data import training_batches
+        from cgan_tf.data_errors import reading_errors
+
+        seen = self._seen()
+        step = train_step(self.model, self.optimizer, self.state)
+        with reading_errors():
+            for patches, labels in training_batches(
+                self.sets.streams, plan, seen, self.config.batch_size
+            ):
+                step(patches, labels)
+                seen += len(labels)
+                advance(len(labels))
+                yield seen
 
     def _save_when_due(self, seen: int) -> None:
         if self.stop_requested or self.checkpoints.due():

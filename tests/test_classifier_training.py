@@ -12,14 +12,14 @@ import tensorflow as tf
 
 from cgan_tf import classifier_training, tfrecords, threads
 from cgan_tf.classifier_scoring import load_classifier, score
-from cgan_tf.classifier_training import train_classifier
+from cgan_tf.classifier_training import open_training, train_classifier
 from cgan_tf.errors import UserError
 from cgan_tf.patch_pools import evaluation_pool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import open_run, read_json, read_manifest
 from cgan_tf.statistics import exact_auc
 from tests.event_files import scalars
-from tests.toy_classifier import toy_config, training_of
+from tests.toy_classifier import toy_config
 from tests.toy_patches import write_toy_patches
 
 
@@ -85,7 +85,7 @@ class TestRun:
             toy_sets, tmp_path / "w", batch_size=1, samples=20, validate_every=8,
             precision=precision,
         )  # fmt: skip
-        first = values(training_of(config).model)
+        first = values(open_training(config).model)
         train_classifier(config)
         manifest = read_manifest(tmp_path / "w", "train_classifier")
         assert manifest["samples"] == 20
@@ -205,7 +205,7 @@ def test_a_signal_between_and_at_a_validation(toy_sets, tmp_path, tiny, monkeypa
     monkeypatch.setattr(classifier_training, "train_step", counted)
     config = toy_config(toy_sets, tmp_path / "parts")
     for attempt in range(4):
-        training = training_of(config)
+        training = open_training(config)
         interrupted = attempt < 3
         with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
             run_in(config, training)
@@ -271,7 +271,7 @@ class TestEarlyStopping:
         """Before, between and together with the validation that is the last."""
         scripted += [0.5, 0.6, 0.55, 0.7, 0.7, 0.6, 0.9]
         config = self.config(toy_sets, tmp_path)
-        training = training_of(config)
+        training = open_training(config)
         validate = training._validate
 
         def interrupted(log):
@@ -321,7 +321,7 @@ class TestRefusal:
         """One more patch of a class in the directory that an unfinished run began with."""
         write_toy_patches(tmp_path / "patches", per_class=20)
         config = toy_config(tmp_path, tmp_path / "w", synthetic_fraction=0.0, synthetic_dirs=())
-        training = training_of(config)
+        training = open_training(config)
         training.stop_requested = True
         with pytest.raises(KeyboardInterrupt):
             run_in(config, training)
@@ -361,7 +361,7 @@ class TestRefusal:
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(toy_sets, tmp_path, tiny, capfd):
     config = toy_config(toy_sets, tmp_path / "w", checkpoint_minutes=0.0)
-    training = training_of(config)
+    training = open_training(config)
     validate = training._validate
 
     def interrupted(log):
@@ -386,7 +386,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(toy_sets, tmp_path, ti
 
 def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
     config = toy_config(toy_sets, tmp_path / "w")
-    training = training_of(config)
+    training = open_training(config)
     training.directory = tmp_path
     training._restore()
     variables = [*training.model.weights, *training.optimizer.variables, *training.state.values()]

@@ -3,10 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from cgan_tf.classifier_sets import open_sets
-from cgan_tf.classifier_training import ClassifierTraining
 from cgan_tf.config import TASKS, ClassifierConfig
-from cgan_tf.threads import resolve_threads
 from tests.toy_patches import write_toy_patches, write_toy_synthetic
 
 
@@ -33,8 +30,3 @@ def toy_config(root: Path, workdir: Path, **changes) -> ClassifierConfig:
         learning_rate=1e-3,
     )
     return dataclasses.replace(config, **changes)
-
-
-def training_of(config: ClassifierConfig) -> ClassifierTraining:
-    """The training as train_classifier builds it."""
-    return ClassifierTraining(config, open_sets(config), resolve_threads(config, config.workdir))
