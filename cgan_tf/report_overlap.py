@@ -50,7 +50,7 @@ NOTE = (
     "In the features of the baseline, not in the map. Each measure compares half of the real "
     "patches, by woman, with as many synthetic ones; the ceiling compares it with the other half. "
     "± is the standard deviation over random halves. Neighbours: mean share of the 5 nearest that "
-    "are of the other set. Classifier: logistic regression, tested on other women. Precision: "
+    "are of the other set. Classifier: a linear one, tested on other women. Precision: "
     "synthetic patches within the reach of real ones; recall: real ones within the reach of "
     "synthetic ones (Kynkäänniemi et al. 2019); density and coverage: Naeem et al. 2020. Synthetic "
     "lesions sit on training tissue, real ones on validation and test tissue, so a part of any "
