@@ -84,6 +84,8 @@ def float32_generator(directory: Path) -> tuple[Any, dict[str, Any]]:
     from cgan_tf.models.generator import Generator
 
     function, card = load_generator(directory)
+    if "categories" in card:
+        raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
     config = config_from_dict(GanConfig, card["flags"] | {"precision": "float32"})
     generator = Generator(config, name="averaged")
     size, width = card["size"], card["z_width"]

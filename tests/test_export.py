@@ -1,5 +1,6 @@
 """The exported generator: alone with TensorFlow, equal to the model, and never damaged."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import tensorflow as tf
 
 from cgan_tf import export
 from cgan_tf.cgan import ContextualGan
+from cgan_tf.config import TASKS
 from cgan_tf.errors import UserError
 from cgan_tf.export import directory_checksum, export_generator, load_generator
-from cgan_tf.gan_training import checkpoint_of
+from cgan_tf.gan_checkpoints import Checkpoints
+from cgan_tf.gan_training import variables_of
+from cgan_tf.onnx_file import float32_generator
 from cgan_tf.run_directory import read_json, read_manifest, sha256
-from tests.small_gan import random_images, random_scalars
+from tests.small_gan import random_images, random_scalars, randomise
 
 IMAGES, Z = random_images(5, 32, 32, 1), random_scalars(5, 6)
 
@@ -24,8 +28,8 @@ IMAGES, Z = random_images(5, 32, 32, 1), random_scalars(5, 6)
 def trained(gan_runs):
     """The model of the finished run, from its last checkpoint."""
     model = ContextualGan(gan_runs.config)
-    latest = tf.train.latest_checkpoint(str(gan_runs.finished / "checkpoints"))
-    checkpoint_of(model).restore(latest).assert_existing_objects_matched()
+    checkpoints = Checkpoints(gan_runs.finished / "checkpoints", variables_of(model), 10)
+    checkpoints.restore()
     return model
 
 
@@ -33,6 +37,17 @@ def trained(gan_runs):
 def expected(trained):
     """Lesion channels of the averaged generator."""
     return trained.averaged(IMAGES, Z, phase="full").numpy()
+
+
+@pytest.fixture(scope="module")
+def conditional_export(gan_runs, tmp_path_factory):
+    """A conditional model, untrained, and the directory of its generator."""
+    config = dataclasses.replace(gan_runs.config, conditional=True)
+    model = ContextualGan(config)
+    randomise(model.averaged)
+    directory = tmp_path_factory.mktemp("conditional") / "generator"
+    export_generator(model, config, directory)
+    return model, directory
 
 
 @pytest.fixture
@@ -63,6 +78,28 @@ def test_it_is_the_averaged_generator_at_full_resolution(gan_runs, trained, expe
     assert np.abs(expected).max() > 1e-4
     plain = trained.generator(IMAGES, Z, phase="full").numpy()
     assert np.abs(plain - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize("task", range(3))
+def test_a_conditional_generator_takes_a_category(conditional_export, task):
+    model, directory = conditional_export
+    function, card = load_generator(directory)
+    assert (card["task"], card["categories"]) == ("conditional", list(TASKS))
+    categories = tf.constant([task, task, 0, 1, 2])
+    outputs = function(image=IMAGES, z=Z, category=categories)
+    expected = model.averaged(IMAGES, Z, phase="full", category=tf.one_hot(categories, 3))
+    np.testing.assert_allclose(outputs["lesion"], expected, rtol=0, atol=1e-5)
+    others = function(image=IMAGES, z=Z, category=(categories + 1) % 3)
+    assert np.abs(outputs["lesion"] - others["lesion"]).max() > 1e-3
+    served = function.owner.signatures["serving_default"](image=IMAGES, category=categories)
+    assert served["combined"].shape == IMAGES.shape
+    with pytest.raises(TypeError, match="category"):
+        function(image=IMAGES, z=Z)
+
+
+def test_a_conditional_generator_is_no_onnx_file(conditional_export):
+    with pytest.raises(UserError, match="expected a generator of one task"):
+        float32_generator(conditional_export[1])
 
 
 ALONE = textwrap.dedent("""

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cgan_tf import export, synthesis
-from cgan_tf.config import SynthesisConfig
+from cgan_tf.config import TASKS, SynthesisConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import LEVELS
@@ -85,6 +85,41 @@ def source_of(record, patches, *classes, split="train"):
     index = patches.index(split, *classes)
     found = [index.record(i) for i in range(len(index))]
     return next(source for source in found if source.patch_id == record.source_patch_id)
+
+
+class TestConditional:
+    """A generator with categories: --task picks one of them."""
+
+    @pytest.fixture
+    def asked(self, generator):
+        plain, asked = disks(), []
+
+        def generate(image, z, category):
+            asked.append(category.numpy())
+            return plain(image, z)
+
+        generator["function"] = generate
+        generator["card"] |= {"task": "conditional", "categories": list(TASKS)}
+        return asked
+
+    def test_the_category_is_handed_over_and_recorded(self, config, asked, tmp_path):
+        synthesize(at(config, tmp_path / "c", task="calcification"))
+        assert {value for batch in asked for value in batch} == {1}
+        assert asked[0].dtype == np.int32
+        assert len(asked[0]) == config.batch_size
+        records = records_of(tmp_path / "c", "malignant_calcification")
+        assert {(r.task, r.has_calcification, r.has_mass) for r in records} == {
+            ("calcification", 1, 0)
+        }
+        assert read_manifest(tmp_path / "c", "synthesize")["task"] == "calcification"
+
+    def test_a_category_is_needed(self, config, asked):
+        with pytest.raises(UserError, match=r"--task: expected mass or .* found nothing"):
+            synthesize(config)
+
+    def test_a_generator_of_one_task_has_no_other(self, config, tmp_path):
+        with pytest.raises(UserError, match="--task: expected mass for G, found removal"):
+            synthesize(at(config, tmp_path / "s", task="removal"))
 
 
 class TestOutput:
