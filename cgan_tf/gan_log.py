@@ -1,6 +1,7 @@
 """What a training run leaves to look at: metrics.csv, TensorBoard, image grids."""
 
 import csv
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from cgan_tf.gan_data import task_streams
 from cgan_tf.models.generator import combine, scalar_count
 from cgan_tf.models.layers import double, halve
 from cgan_tf.patch_sets import PatchSet
+from cgan_tf.run_directory import write_bytes
 from cgan_tf.tensorboard_log import summary_writer
 
 GRID_COLUMNS = 8
+GRID_TAG = "input | lesion, combined (twice) | real"
 
 
 class GanLog:
@@ -37,6 +40,7 @@ class GanLog:
         self.writer = summary_writer(directory, start_step, config)
         (directory / "grids").mkdir(exist_ok=True)
         self.pending: list[Mapping[str, tf.Tensor | float]] = list(pending)
+        self.timed_from: tuple[int, float] | None = None  # step, seconds of a clock
         indexes = list(task_streams(config, patches).values())
         self.inputs = _spread([index["source"] for index in indexes])
         self.real = _spread([index["real"] for index in indexes])
@@ -50,6 +54,8 @@ class GanLog:
     def add(self, step: int, phase: str, metrics: dict[str, tf.Tensor], model) -> None:
         """Takes the metrics of the iteration that made `step` iterations complete."""
         self.pending.append(metrics)
+        if self.timed_from is None:  # what comes before is the making of the graph
+            self.timed_from = step, time.monotonic()
         if step % self.config.log_every == 0:
             self._write_metrics(step, phase)
         if step % self.config.grid_every == 0:
@@ -80,6 +86,18 @@ class GanLog:
         with self.writer.as_default(step=step):
             for name, value in means.items():
                 tf.summary.scalar(name, value)
+            self._write_speed(step)
+        self.writer.flush()
+
+    def _write_speed(self, step: int) -> None:
+        """Iterations times --batch_size a second since the last row, to TensorBoard alone:
+        metrics.csv is the same whenever the run is repeated."""
+        now = time.monotonic()
+        if self.timed_from and step > self.timed_from[0]:
+            before, since = self.timed_from
+            speed = (step - before) * self.config.batch_size / (now - since)
+            tf.summary.scalar("images_per_second", speed)
+        self.timed_from = step, now
 
     def add_grid(self, step: int, model, phase: str) -> None:
         """Rows: input, then lesion and combined for two draws of z, then real patches."""
@@ -95,7 +113,8 @@ class GanLog:
         grid = np.concatenate([_strip(np.asarray(row)) for row in [*rows, self.real]])
         cv2.imwrite(str(self.directory / "grids" / f"{step:07d}.png"), grid)
         with self.writer.as_default(step=step):
-            tf.summary.image("input | lesion, combined (twice) | real", grid[None, ..., None])
+            tf.summary.image(GRID_TAG, grid[None, ..., None])
+        self.writer.flush()
 
 
 def _strip(images: np.ndarray) -> np.ndarray:
@@ -115,13 +134,13 @@ def _spread(indexes) -> np.ndarray:
 
 
 def _drop_rows_after(path: Path, step: int) -> None:
-    """Forgets what was logged after the checkpoint that the run goes on from."""
+    """Forgets what was logged after the checkpoint that the run goes on from, and a torn end."""
     if not path.exists():
         return
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    kept = rows[:1] + [row for row in rows[1:] if row and int(row[0]) <= step]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(kept)
-    temporary.replace(path)
+        header, *rows = [line for line in file if line.endswith("\n")] or [""]
+    kept = [row for row in rows if int(row.partition(",")[0]) <= step]
+    if kept:
+        write_bytes(path, "".join([header, *kept]).encode())
+    else:
+        path.unlink()

@@ -27,6 +27,16 @@ def texts(directory: Path, tag: str) -> list[tuple[int, str]]:
     ]
 
 
+def plugin_contents(directory: Path, plugin: str) -> list[bytes]:
+    """What a plugin of TensorBoard stored with its summaries."""
+    return [
+        value.metadata.plugin_data.content
+        for event in _events(directory)
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == plugin
+    ]
+
+
 def _events(directory: Path) -> list:
     paths = sorted(directory.iterdir())
     return [event for path in paths for event in EventFileLoader(str(path)).Load()]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cgan_tf.errors import UserError
 from cgan_tf.gan_data import streams
-from cgan_tf.gan_log import GRID_COLUMNS, GanLog
+from cgan_tf.gan_log import GRID_COLUMNS, GRID_TAG, GanLog
 from cgan_tf.patch_sets import PatchSet
 from tests.event_files import scalars
 from tests.small_gan import small_config
@@ -26,7 +26,7 @@ class StandIn:
     def __init__(self):
         self.calls = []
 
-    def averaged(self, image, z, phase, alpha):
+    def averaged(self, image, z, phase, alpha, category=None):
         self.calls.append((image.shape, phase, float(alpha)))
         return tf.ones_like(image) * z[:, None, None, :1]
 
@@ -75,6 +75,46 @@ def test_going_on_from_a_checkpoint_forgets_what_came_after_it(config, patches, 
         add(log, step, float(step))
     assert rows(tmp_path) == before
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("torn", "kept"),
+    [
+        ("12", [2, 4]),  # of 1250,half,...: not a row of step 12
+        ("6,half,0.123", [2, 4]),  # perhaps of 0.1234
+        ("6,half,0.5,0\r\n", [2, 4, 6]),
+        ("", [2, 4]),
+    ],
+)
+def test_a_torn_last_row_is_no_row(config, patches, tmp_path, torn, kept):
+    log = GanLog(config, patches, tmp_path, 0)
+    for step in range(1, 5):
+        add(log, step, float(step))
+    with (tmp_path / "metrics.csv").open("a", newline="") as file:
+        file.write(torn)
+    GanLog(config, patches, tmp_path, 20)
+    assert [int(row[0]) for row in rows(tmp_path)[1:]] == kept
+
+
+@pytest.mark.parametrize("content", ["", "step,pha", "step,phase,loss_d,alpha\r\n"])
+def test_a_table_without_a_row_starts_anew(config, patches, tmp_path, content):
+    (tmp_path / "metrics.csv").write_text(content, newline="")
+    log = GanLog(config, patches, tmp_path, 1)
+    add(log, 2, 3.0)
+    assert rows(tmp_path) == [["step", "phase", "loss_d", "alpha"], ["2", "half", "3", "0"]]
+
+
+def test_speed_is_shown_and_not_tabled(config, patches, tmp_path, monkeypatch):
+    """Two patches an iteration, two iterations a row; the clock stands until the first is done."""
+    clock = iter([10.0, 10.5, 14.5])
+    monkeypatch.setattr("cgan_tf.gan_log.time.monotonic", lambda: next(clock))
+    log = GanLog(config, patches, tmp_path, 0)
+    for step in range(1, 5):
+        add(log, step, 1.0)
+    log.writer.close()
+    found = scalars(tmp_path / "tensorboard")["images_per_second"]
+    assert found == [(2, 2 * 1 / 0.5), (4, 2 * 2 / 4)]
+    assert "images_per_second" not in (tmp_path / "metrics.csv").read_text()
 
 
 def test_a_mean_that_is_no_number_stops_the_run(config, patches, tmp_path):
@@ -154,6 +194,21 @@ def test_tensorboard_shows_what_the_table_says(gan_runs):
         assert float(written[int(row[0])]) == pytest.approx(float(row[column]), rel=1e-4)
     text = tf.make_ndarray(events.Tensors("flags")[0].tensor_proto).item().decode()
     assert "--task=calcification\n" in text
+    tags = events.Tags()["tensors"]
+    assert set(header[2:]) | {"images_per_second"} <= set(tags)
+
+
+def test_tensorboard_shows_the_grids(gan_runs):
+    events = EventAccumulator(str(gan_runs.finished / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    shown = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors(GRID_TAG)}
+    paths = {int(path.stem): path for path in (gan_runs.finished / "grids").iterdir()}
+    assert sorted(shown) == sorted(paths)
+    assert len(paths) > 2
+    for step, path in paths.items():
+        _, _, png = shown[step]  # after its width and height
+        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(image, cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
 
 
 def test_tensorboard_forgets_what_came_after_the_checkpoint_too(config, patches, tmp_path):

@@ -2,12 +2,14 @@
 
 import pytest
 import tensorflow as tf
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-from cgan_tf.config import GanConfig
+from cgan_tf.config import ClassifierConfig, GanConfig
+from cgan_tf.flag_config import config_to_dict
 from cgan_tf.tensorboard_log import summary_writer
-from tests.event_files import scalars, texts
+from tests.event_files import plugin_contents, scalars, texts
 
-CONFIG = GanConfig(size=64, workdir="w")
+CONFIG = GanConfig(size=64, workdir="w", beta_2=0.5, grow=False)
 
 
 def log(directory, start, steps):
@@ -51,6 +53,25 @@ def test_flags_are_there_once(tmp_path):
     [(step, text)] = texts(tmp_path / "tensorboard", "flags")
     assert step == 0
     assert "--size=64\n" in text
+
+
+def test_flags_are_hyperparameters_too(tmp_path):
+    for start in (0, 2):
+        log(tmp_path, start, [start + 1])
+    [content] = plugin_contents(tmp_path / "tensorboard", metadata.PLUGIN_NAME)
+    data = plugin_data_pb2.HParamsPluginData.FromString(content)
+    found = {
+        name: getattr(value, value.WhichOneof("kind"))
+        for name, value in data.session_start_info.hparams.items()
+    }
+    assert found == config_to_dict(CONFIG)
+
+
+def test_a_list_is_one_hyperparameter(tmp_path):
+    summary_writer(tmp_path, 0, ClassifierConfig(synthetic_dirs=("a", "b"))).close()
+    [content] = plugin_contents(tmp_path / "tensorboard", metadata.PLUGIN_NAME)
+    data = plugin_data_pb2.HParamsPluginData.FromString(content)
+    assert data.session_start_info.hparams["synthetic_dirs"].string_value == "a,b"
 
 
 @pytest.mark.parametrize("lost", [1, 9, 30])
