@@ -30,7 +30,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
         ),
     ]  # fmt: skip
-    for task, seconds in (("mass", 390), ("removal", 335), ("calcification", 300)):
+    for task, seconds in (("calcification", 340), ("mass", 360), ("removal", 250)):
         steps.append(
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
@@ -165,4 +165,4 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
             f"--showcase_dirs={joined(*(f'film_synthesis/{task}' for task in TASKS))}",
             f"--showcase_patches_dir={root / 'films'}",
         ]
-    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=20)
+    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=60)
