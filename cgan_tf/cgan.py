@@ -121,16 +121,22 @@ class ContextualGan(keras.Model):
             if name in images:
                 parts[label] = _real_input(config, images[name])
         sigma = _iterate(self.discriminator)
-        with tf.GradientTape() as tape, share_weights(self.discriminator):
+        with tf.GradientTape() as tape:
             every = None if category is None else tf.tile(category, [len(parts), 1])
             stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0, every)
             logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
             loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
-            penalty = tf.constant(0.0)
-            if config.penalty_weight:
+        gradients, penalty = self._gradients(self.discriminator, tape, loss), tf.constant(0.0)
+        if config.penalty_weight:
+            # After the losses' backward pass, when their activations and normalised kernels are
+            # gone: side by side the two passes would be the peak of memory.
+            done = tf.control_dependencies(list(gradients.values()))
+            with done, tf.GradientTape() as tape:
                 penalty = self._penalty(parts[losses.REAL], alpha, category)
-            total = loss + config.penalty_weight * penalty
-        norm = self._apply(self.discriminator, tape, total)
+                weighted = config.penalty_weight * penalty
+            for weight, gradient in self._gradients(self.discriminator, tape, weighted).items():
+                gradients[weight] += gradient
+        norm = self._apply(self.discriminator, gradients)
         metrics = {"loss_d": loss, "penalty": penalty, "gradient_d": norm}
         return metrics | _named("sigma_d", sigma) | gan_step_metrics.class_metrics(logits)
 
@@ -170,7 +176,7 @@ class ContextualGan(keras.Model):
                     lesion, other, z, second, config.mode_seeking_margin
                 )
                 total += config.mode_seeking_weight * seeking
-        norm = self._apply(self.generator, tape, total)
+        norm = self._apply(self.generator, self._gradients(self.generator, tape, total))
         metrics = {"loss_g": loss, "gradient_g": norm}
         metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
         return metrics | gan_step_metrics.lesion_metrics(
@@ -186,25 +192,23 @@ class ContextualGan(keras.Model):
             z = self._uniform(_Z_IN_D, call, images, scalar_count(self.config.size) // 2)
         return self.discriminator(images, phase=self.phase, alpha=alpha, z=z, category=category)
 
-    def _apply(self, network, tape, loss) -> tf.Tensor:
-        """Applies the gradients of loss / replicas, group by group; returns the norm of those of
-        `loss`, this replica's."""
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        groups = {
-            name: variables
-            for name, variables in self.variable_groups().items()
-            if name.startswith(network.name)
-        }
-        everything = [w for variables in groups.values() for w in variables]
+    def _gradients(self, network, tape, loss) -> dict[int, tf.Tensor]:
+        """d (loss / replicas) / d weight by id(weight); without weights of other phases."""
         with tape:
-            scaled = loss / replicas  # MirroredStrategy sums over replicas
-        gradients = tape.gradient(scaled, [w.value for w in everything])
-        by_id = {id(w): g for w, g in zip(everything, gradients, strict=True) if g is not None}
-        for name, variables in groups.items():
-            used = [w for w in variables if id(w) in by_id]  # the rest belong to another phase
-            if used:
-                self.optimizers[name].apply([by_id[id(w)] for w in used], used)
-        return replicas * tf.linalg.global_norm(list(by_id.values()))
+            scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        weights = network.trainable_weights
+        gradients = tape.gradient(scaled, [w.value for w in weights])
+        return {id(w): g for w, g in zip(weights, gradients, strict=True) if g is not None}
+
+    def _apply(self, network, gradients: dict[int, tf.Tensor]) -> tf.Tensor:
+        """Applies gradients, which MirroredStrategy sums over the replicas, group by group;
+        returns the norm of this replica's own, whole loss."""
+        for name, variables in self.variable_groups().items():
+            used = [w for w in variables if id(w) in gradients]
+            if used and name.startswith(network.name):
+                self.optimizers[name].apply([gradients[id(w)] for w in used], used)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return replicas * tf.linalg.global_norm(list(gradients.values()))
 
     def _average(self, step) -> None:
         """EMA of the generator's weights; u vectors and everything else are copied."""
