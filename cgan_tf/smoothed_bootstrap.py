@@ -77,8 +77,8 @@ def _draws(
 
 def _aucs(round_of: np.ndarray, positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The AUC of each round; jittered scores have no ties."""
-    order = np.lexsort((scores, round_of))
-    positive = positive[order]  # the rounds stay in their order, so round_of needs no sorting
+    # One sort for all rounds, which stay in their order, so that round_of needs no sorting.
+    positive = positive[np.argsort(scores + round_of * (np.ptp(scores) + 1))]
     negatives = np.bincount(round_of[~positive])
     below = np.cumsum(~positive) - (np.cumsum(negatives) - negatives)[round_of]
     pairs = np.bincount(round_of[positive]) * negatives
