@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cgan_tf import losses
 from cgan_tf.models.discriminator import Discriminator
 from cgan_tf.models.layers import halve, record_layers, spectral_layers
 from tests.small_gan import (
@@ -84,24 +85,54 @@ def test_layers_of_each_phase(discriminators):
     assert used("fade") == [full[0], ("half_entry", (32, 32, 8)), *full[1:]]
 
 
-def test_against_plain_convolutions():
-    """conv 3x3, max pool, LeakyReLU 0.2 from 32 px to 4 px, then a matrix, in numpy."""
-    network = build(attention_size=-1, spectral_norm="none")
-    images = random_images(2, 32, 32, 1)
-    features = images.numpy()
+def plain_logits(network, images):
+    """conv 3x3, max pool, LeakyReLU 0.2 down to 4 px, then a matrix, in numpy and float64."""
+    features = np.asarray(images, np.float64)
     for conv in network.convs:
         padded = np.pad(features, [(0, 0), (1, 1), (1, 1), (0, 0)])
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-        features = np.einsum("bhwcij,ijcf->bhwf", windows, conv.kernel.numpy())
-        features = features + conv.bias.numpy()
-        batch, side, _, filters = features.shape
-        blocks = features.reshape(batch, side // 2, 2, side // 2, 2, filters)
+        batch, side, *_ = features.shape
+        kernel = conv.kernel.numpy().astype(np.float64).transpose(2, 0, 1, 3)  # [c, i, j, f]
+        rows = windows.reshape(batch * side * side, -1)  # [., c * i * j]
+        features = rows @ kernel.reshape(rows.shape[1], -1) + conv.bias.numpy()
+        blocks = features.reshape(batch, side // 2, 2, side // 2, 2, -1)
         features = blocks.max(axis=(2, 4))
         features = np.where(features > 0, features, 0.2 * features)
-    assert features.shape == (2, 4, 4, 32)
-    expected = features.reshape(2, -1) @ network.logits.kernel.numpy()
-    expected = expected + network.logits.bias.numpy()
-    np.testing.assert_allclose(run(network, images, "full"), expected, rtol=1e-4, atol=1e-4)
+    assert features.shape[1:3] == (4, 4)
+    flat = features.reshape(len(features), -1)
+    return flat @ network.logits.kernel.numpy().astype(np.float64) + network.logits.bias.numpy()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return build(attention_size=-1, spectral_norm="none")
+
+
+def test_against_plain_convolutions(plain):
+    images = random_images(2, 32, 32, 1)
+    expected = plain_logits(plain, images)
+    np.testing.assert_allclose(run(plain, images, "full"), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_penalty_against_finite_differences(plain):
+    """(|grad of the real logit| - k)^2 with all 1,024 central differences in float64."""
+    image = np.asarray(random_images(1, 32, 32, 1), np.float64)
+    step, slopes = 1e-6, []
+    for first in range(0, 1024, 128):
+        shifts = step * np.eye(1024)[first : first + 128].reshape(-1, 32, 32, 1)
+        above, below = (
+            plain_logits(plain, image + sign * shifts)[:, losses.REAL] for sign in (1, -1)
+        )
+        slopes.append((above - below) / (2 * step))
+    norm = np.linalg.norm(np.concatenate(slopes))
+    assert norm > 0.1
+
+    def critic(images):
+        return plain(images)[:, losses.REAL]
+
+    for target in (0.0, 1.0):
+        found = losses.gradient_penalty(critic, tf.constant(image, tf.float32), target, True)
+        assert float(found) == pytest.approx((norm - target) ** 2, rel=1e-4)
 
 
 def test_random_scalars_where_asked_for():

@@ -52,7 +52,8 @@ def test_decoder_of_the_paper(tables):
         first, second = (generator[f"decoder_{i}_{name}"] for name in ("first", "second"))
         assert first == ((side, side, filters[i]), conv(3, inputs[i] + skips[i] + 1, filters[i]))
         assert second == ((side, side, filters[i]), conv(3, filters[i], filters[i]))
-    assert generator["decoder_attention"][0] == (32, 32, 64)
+    attention = 1 + 2 * 64 * 8 + 2 * 64 * 32
+    assert generator["decoder_attention"] == ((32, 32, 64), attention)
     assert generator["full_head"] == ((256, 256, 1), 17)
 
 
@@ -79,9 +80,12 @@ def test_the_half_phase_lacks_the_outermost_block(tables):
     assert {name: half[name] for name in kept} == {name: full[name] for name in kept}
     assert set(half) - kept == {"half_entry", "half_head"}
     assert half["half_entry"] == ((128, 128, 16), conv(1, 1, 16))
-    assert half["half_head"][0] == (128, 128, 1)
-    assert tables["half"]["discriminator"]["half_entry"] == ((128, 128, 128), 2 * 128)
-    assert "block_0" not in tables["half"]["discriminator"]
+    assert half["half_head"] == ((128, 128, 1), 17)
+    half, full = (tables[phase]["discriminator"] for phase in ("half", "full"))
+    entry = {"half_entry": ((128, 128, 128), conv(1, 1, 128))}
+    assert half == entry | {name: row for name, row in full.items() if name != "block_0"}
+    assert tables["fade"]["discriminator"] == half | full
+    half, full = tables["half"]["generator"], tables["full"]["generator"]
     assert set(tables["fade"]["generator"]) == set(half) | set(full)
 
 
