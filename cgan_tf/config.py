@@ -269,6 +269,9 @@ class GanConfig:
         "Iterations in a row with an empty lesion channel, or with a loss or a gradient of "
         "nothing, after which the run stops; 0: never.",
     )
+    licence: str = option(
+        "", "Licence of the exported generator, for its model.json, e.g. CC-BY-4.0; empty: unsaid."
+    )
     log_every: int = option(50, "Iterations between rows of metrics.csv and TensorBoard scalars.")
     grid_every: int = option(1_000, "Iterations between image grids.")
     dry_run: bool = option(
@@ -290,6 +293,34 @@ class OnnxConfig:
 
     generator: str = option("", "Generator directory written by train_gan (required).")
     output: str = option("", "The ONNX file to write (required).")
+
+
+@dataclasses.dataclass(frozen=True)
+class DiversityConfig:
+    """`cgan_tf.measure_diversity`: how far a generator's lesions differ, beside real ones."""
+
+    generator: str = option("", "Generator directory written by train_gan (required).")
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    output_dir: str = option("", "Directory for the figures, tables and pictures (required).")
+    seed: int = option(0, "Keys the choice of patches and the random scalars.")
+    task: str = option("", "As for synthesize.", ("", *TASKS))
+    draws: int = option(64, "Draws of the random scalars on one patch; not in the paper.")
+    patches: int = option(64, "Training patches that the generator is tried on.")
+    real_lesions: int = option(500, "Real lesions of the training split measured, at most.")
+    threshold: float = option(0.1, "As for synthesize; real lesions are measured with it too.")
+    dilation: int = option(5, "As for synthesize.")
+    smoothing: float = option(10.0, "As for synthesize.")
+
+
+@dataclasses.dataclass(frozen=True)
+class CurvesConfig:
+    """`cgan_tf.plot_curves`: the curves of several GAN runs in one picture."""
+
+    runs: tuple[str, ...] = option((), "Work directories of train_gan (required).")
+    columns: tuple[str, ...] = option(
+        ("loss_d", "loss_g", "penalty"), "Columns of metrics.csv, a panel each."
+    )
+    output: str = option("", "The PNG file to write (required).")
 
 
 @dataclasses.dataclass(frozen=True)

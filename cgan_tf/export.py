@@ -3,11 +3,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import TASKS, GanConfig
@@ -61,7 +62,7 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
         "step": int(model.step.numpy()),
         "checksum": directory_checksum(temporary),
         "patches_manifest_sha256": sha256(Path(config.patches_dir) / "manifest.json"),
-        "licence": "",
+        "licence": config.licence,
         "flags": config_to_dict(config),
     }
     write_json(temporary / CARD, card)
@@ -85,6 +86,19 @@ def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
     function = loaded.signatures["with_noise"]
     function.owner = loaded  # the signature alone would let the variables go
     return function, card
+
+
+def generate(
+    function: Any, card: Mapping[str, Any], task: str, images: np.ndarray, z: np.ndarray
+) -> np.ndarray:
+    """Lesion channels [n, size, size] of patches [n, size, size] in [-1, 1], scalars [n, z_width].
+
+    `function` and `card` are those of `load_generator`; `task` is asked of a conditional generator.
+    """
+    inputs = {"image": tf.constant(images[..., None]), "z": tf.constant(z)}
+    if "categories" in card:
+        inputs["category"] = tf.fill([len(images)], card["categories"].index(task))
+    return function(**inputs)["lesion"].numpy()[..., 0]
 
 
 def directory_checksum(directory: Path) -> str:

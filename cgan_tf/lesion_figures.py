@@ -1,9 +1,4 @@
-"""Where a lesion is, how large and how bright, and how far many of them differ: pure functions.
-
-A real patch has no lesion channel, and a box is looser than what is in it. So real and synthetic
-patches are measured by one operator: inside the box, the patch above a background that the ring
-around the box tells (`above_background`).
-"""
+"""Where a lesion is, how large and how bright, and how far many of them differ: pure functions."""
 
 import dataclasses
 import math
@@ -11,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-RING_PX = 12  # at 256: width of the ring that tells the background
-LEAST_RING = 16  # pixels: with fewer the background is a guess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,34 +23,11 @@ class LesionFigures:
     contrast: float
 
 
-def above_background(patch: np.ndarray, box: Sequence[float], ring_px: int) -> np.ndarray | None:
-    """A patch minus its background inside a box, zeros outside: float64 [size, size].
-
-    The background is the plane that fits the pixels at most `ring_px` outside the box best. None
-    where the patch leaves too little of that ring. `box` is (x0, y0, x1, y1) in pixels, x1 and y1
-    exclusive.
-    """
-    height, width = patch.shape
-    x0, y0 = (max(0, math.floor(value)) for value in box[:2])
-    x1, y1 = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
-    ring = np.zeros(patch.shape, bool)
-    ring[max(0, y0 - ring_px) : y1 + ring_px, max(0, x0 - ring_px) : x1 + ring_px] = True
-    ring[y0:y1, x0:x1] = False
-    if ring.sum() < LEAST_RING:
-        return None
-    y, x = np.mgrid[:height, :width]
-    terms = np.stack([np.ones(patch.shape), x, y], axis=-1)  # [size, size, 3]
-    plane, *_ = np.linalg.lstsq(terms[ring], patch[ring].astype(np.float64), rcond=None)
-    difference = np.zeros(patch.shape)
-    difference[y0:y1, x0:x1] = (patch - terms @ plane)[y0:y1, x0:x1]
-    return difference
-
-
 def figures_of(difference: np.ndarray | None, threshold: float) -> LesionFigures | None:
     """Figures of the pixels beyond `threshold`, together: a cluster is many objects.
 
-    `difference` is a lesion above its background, [size, size]; None, or nothing beyond the
-    threshold: None.
+    `difference` is a lesion above its background, [size, size] (see lesion_estimate); None, or
+    nothing beyond the threshold: None.
     """
     if difference is None or not (difference > threshold).any():
         return None

@@ -159,17 +159,12 @@ class Synthesis:
 
     def _lesions(self, numbers: range, records: list[PatchRecord]) -> np.ndarray:
         """Lesion channels float32 [n, size, size] of candidates."""
-        import tensorflow as tf
+        from cgan_tf.export import generate
 
         width = self.card["z_width"]
         z = [candidate_scalars(self.config.seed, self.task, n, width) for n in numbers]
-        images = np.stack([record.patch for record in records])[..., None]
-        inputs = {"image": tf.constant(images), "z": tf.constant(np.stack(z))}
-        if "categories" in self.card:
-            place = self.card["categories"].index(self.task)
-            inputs["category"] = tf.fill([len(records)], place)
-        outputs = self.generator(**inputs)
-        return outputs["lesion"].numpy()[..., 0]
+        images = np.stack([record.patch for record in records])
+        return generate(self.generator, self.card, self.task, images, np.stack(z))
 
     def _settings(self) -> dict[str, Any]:
         config, size = self.config, self.card["size"]

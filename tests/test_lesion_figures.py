@@ -5,44 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cgan_tf.lesion_figures import LesionFigures, above_background, figures_of, spread_of
-
-
-def sloping(size=32, level=-0.4, along_x=0.01, along_y=-0.005):
-    y, x = np.mgrid[:size, :size]
-    return level + along_x * x + along_y * y
-
-
-class TestBackground:
-    @pytest.mark.parametrize("box", [(10, 8, 20, 16), (0, 0, 9, 12), (22.4, 20.9, 32, 32)])
-    def test_a_lesion_on_a_slope_is_found_as_it_is(self, box):
-        patch, lesion = sloping(), np.zeros((32, 32))
-        x0, y0, x1, y1 = (int(value) for value in box)
-        lesion[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2] = 0.5
-        np.testing.assert_allclose(above_background(patch + lesion, box, 3), lesion, atol=1e-12)
-
-    def test_only_the_box_counts(self):
-        patch = sloping()
-        patch[0, :] = patch[31, :] = 1.0  # beyond the ring
-        patch[12, 12] += 0.25
-        found = above_background(patch, (10, 10, 15, 15), 3)
-        assert found[12, 12] == pytest.approx(0.25)
-        found[12, 12] = 0
-        np.testing.assert_allclose(found, 0, atol=1e-12)
-
-    def test_the_best_plane_of_a_rough_ring(self):
-        """The plane's mean over the ring is the ring's own."""
-        patch = np.random.default_rng(0).normal(size=(32, 32))
-        box, ring = (12, 12, 20, 20), np.zeros((32, 32), bool)
-        ring[8:24, 8:24] = True
-        ring[12:20, 12:20] = False
-        found = above_background(patch, box, 4)
-        inside = patch[12:20, 12:20].mean() - found[12:20, 12:20].mean()
-        assert inside == pytest.approx(patch[ring].mean())  # the box is in the ring's middle
-
-    def test_no_ring_no_background(self):
-        assert above_background(sloping(), (0, 0, 32, 32), 3) is None
-        assert above_background(sloping(), (0, 0, 32, 31.5), 3) is None
+from cgan_tf.lesion_figures import LesionFigures, figures_of, spread_of
 
 
 class TestFigures:
