@@ -1,4 +1,4 @@
-"""Planted copies are found, fresh lesions are not; diversity by hand."""
+"""Planted copies are found, fresh lesions are not."""
 
 import json
 
@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from cgan_tf import memorisation
+from cgan_tf.config import SPLITS
 from cgan_tf.lesion_estimate import SIDE, describe_lesion
-from cgan_tf.memorisation import compare, describe_records, diversity, nearest
+from cgan_tf.memorisation import Lesions, compare, describe_records, nearest, read_lesions
+from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
+from tests.toy_patches import write_toy_patches, write_toy_synthetic
 
 
 def _blob(rng):
@@ -20,7 +23,7 @@ def _blob(rng):
     ).astype(np.float32)
 
 
-def _record(rng, lesion, number=0):
+def _record(rng, lesion, name=""):
     """The lesion somewhere on a smooth background with noise, in a box not quite its own."""
     move = rng.integers(-10, 11, 2)
     rows, columns = np.nonzero(np.roll(lesion, move, (0, 1)) > 0.05)
@@ -30,7 +33,11 @@ def _record(rng, lesion, number=0):
     noise = 0.02 * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
     patch = slope + noise + rng.uniform(0.7, 1.3) * np.roll(lesion, move, (0, 1))
     return PatchRecord(
-        patch_id=str(number), patch=patch, patch_class="malignant_mass", box=tuple(map(float, box))
+        patch_id=name,
+        client_id=f"client of {name}",
+        patch=patch,
+        patch_class="malignant_mass",
+        box=tuple(map(float, box)),
     )
 
 
@@ -43,20 +50,16 @@ def lesions():
     sets = {"training": training, "held_out": held_out, "fresh": fresh}
     sets["copies"] = [training[i] for i in copied]
     described = {
-        name: describe_records(_record(rng, lesion) for lesion in own)[0]
+        name: describe_records(
+            _record(rng, lesion, f"{name} {number}") for number, lesion in enumerate(own)
+        )
         for name, own in sets.items()
     }
     return described, copied
 
 
 def _compare(described, synthetic):
-    return compare(
-        described[synthetic],
-        described["held_out"],
-        described["training"],
-        np.arange(60),
-        np.arange(60, 120),
-    )
+    return compare(described[synthetic], described["held_out"], described["training"])
 
 
 def test_copies_are_found_whatever_their_place_and_background(lesions):
@@ -64,8 +67,8 @@ def test_copies_are_found_whatever_their_place_and_background(lesions):
     found = _compare(described, "copies")
     assert found["low"] > 0.8
     assert found["copies"] > 0.7
-    pairs = [(i, j) for i, j, _ in found["nearest"]]
-    assert [copied[i] for i, _ in pairs] == [j for _, j in pairs]
+    for synthetic, training, _ in found["nearest"]:
+        assert training == f"training {copied[int(synthetic.removeprefix('copies '))]}"
     similarities = [similarity for *_, similarity in found["nearest"]]
     assert similarities == sorted(similarities, reverse=True)
 
@@ -86,13 +89,18 @@ def test_what_all_lesions_share_is_no_likeness():
 
     def described(count):
         own = np.concatenate([np.full((count, 1), 50.0), rng.standard_normal((count, 12))], axis=1)
-        return own / np.linalg.norm(own, axis=1, keepdims=True)
+        return _named(own / np.linalg.norm(own, axis=1, keepdims=True))
 
-    training = described(100)
-    found = compare(training[:40], described(40), training, np.arange(40), np.arange(40, 80))
+    training, held_out = described(100), described(40)
+    found = compare(_named(training.vectors[:40]), held_out, training)
     assert found["copies"] == 1
     assert max(found["quartiles"]["held_out"]) < 0.9
-    assert nearest(described(40), training)[0].min() > 0.98
+    assert nearest(held_out.vectors, training.vectors)[0].min() > 0.98
+
+
+def _named(vectors, client=None):
+    names = np.array([str(number) for number in range(len(vectors))])
+    return Lesions(vectors, names, names if client is None else np.full(len(vectors), client))
 
 
 def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
@@ -108,25 +116,39 @@ def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
 
 def test_records_without_a_lesion_to_see_are_left_out():
     rng = np.random.default_rng(3)
-    good = _record(rng, _blob(rng))
+    good, other = (_record(rng, _blob(rng), name) for name in ("one", "two"))
     flat = np.zeros((SIDE, SIDE), np.float32)
     records = [
         PatchRecord("normal", flat, "normal"),
         good,
         PatchRecord("whole", good.patch, "malignant_mass", box=(0.0, 0.0, SIDE, SIDE)),
         PatchRecord("flat", flat, "malignant_mass", box=good.box),
-        good,
+        other,
     ]
-    described, positions = describe_records(records)
-    assert positions.tolist() == [1, 4]
-    assert described.shape == (2, len(describe_lesion(flat)))
-    assert describe_records([])[0].shape == (0, described.shape[1])
+    described = describe_records(records)
+    assert described.patch_ids.tolist() == ["one", "two"]
+    assert described.clients.tolist() == ["client of one", "client of two"]
+    assert described.vectors.shape == (2, len(describe_lesion(flat)))
+    assert len(describe_records([])) == 0
+
+
+def test_lesions_are_read_from_every_split_that_has_the_class(tmp_path):
+    patches = PatchSet(write_toy_patches(tmp_path / "patches", per_class=10))
+    training = read_lesions(patches, ("train",), "malignant_mass")
+    held_out = read_lesions(patches, ("validation", "test"), "malignant_mass")
+    assert (len(training), len(held_out)) == (10, 20)
+    few = read_lesions(patches, ("validation", "test"), "malignant_mass", limit=8)
+    assert few.patch_ids.tolist() == held_out.patch_ids[[0, 2, 5, 7, 10, 12, 15, 17]].tolist()
+    found = compare(few, held_out, training)["nearest"]
+    assert {name for name, *_ in found} <= set(few.patch_ids)
+    assert {name for _, name, _ in found} <= set(training.patch_ids)
+    synthetic = PatchSet(write_toy_synthetic(tmp_path / "mass", patches.directory, "mass", 5))
+    assert len(read_lesions(synthetic, SPLITS, "malignant_calcification")) == 0
 
 
 def test_missing_sets_are_named(lesions):
-    described = lesions[0]
-    none = described["fresh"][:0]
-    found = compare(described["fresh"], none, none, np.arange(60), np.arange(0))
+    fresh, none = lesions[0]["fresh"], describe_records([])
+    found = compare(fresh, none, none)
     assert found["note"] == "undefined: no held-out and no training lesions with a box"
     assert found["auc"] is None
     json.dumps(found, allow_nan=False)
@@ -134,54 +156,12 @@ def test_missing_sets_are_named(lesions):
 
 def test_one_patient_has_no_interval(lesions):
     described = lesions[0]
-    found = compare(
-        described["fresh"], described["held_out"], described["training"], np.zeros(60), np.ones(60)
+    one, other = (
+        _named(described[name].vectors, client)
+        for name, client in (("fresh", "p"), ("held_out", "q"))
     )
+    found = compare(one, other, described["training"])
     assert 0 < found["auc"] < 1
     assert (found["low"], found["high"]) == (None, None)
     assert found["note"].startswith("undefined: 1 patients")
     json.dumps(found, allow_nan=False)
-
-
-def _square(x, y, strength=1.0, side=4):
-    lesion = np.zeros((32, 32), np.float32)
-    lesion[y : y + side, x : x + side] = strength
-    return lesion
-
-
-def test_diversity_by_hand():
-    # Input a: one square, then 3 right and 4 down, twice as bright. Input b: a larger square.
-    lesions = np.stack([_square(5, 5), _square(8, 9, 2.0), _square(20, 20, side=8)])
-    found = diversity(lesions, np.array(["a", "a", "b"]))
-    assert (found["inputs"], found["pairs"], found["note"]) == (1, 1, "")
-    assert found["shape"]["within"] == pytest.approx(0, abs=1e-6)
-    assert found["place"]["within"] == pytest.approx(5 / 32)
-    assert found["strength"]["within"] == pytest.approx(np.log(2))
-    assert found["shape"]["between"] > 0.2
-    json.dumps(found, allow_nan=False)
-
-
-def test_generator_that_ignores_z_has_no_diversity_within_an_input():
-    rng = np.random.default_rng(4)
-    own = [_blob(rng) for _ in range(10)]
-    ignoring = diversity(np.repeat(own, 4, axis=0), np.repeat(np.arange(10), 4))
-    free = diversity(np.stack([_blob(rng) for _ in range(40)]), np.repeat(np.arange(10), 4))
-    for name in ("shape", "place", "strength"):
-        assert ignoring[name]["within"] == pytest.approx(0, abs=1e-6)
-        assert ignoring[name]["between"] > 0.01
-        assert 0.5 < free[name]["within"] / free[name]["between"] < 2
-    assert (free["inputs"], free["pairs"]) == (10, 30)
-
-
-@pytest.mark.parametrize("sources", [["a", "b", "c"], ["a", "a", "a"]])
-def test_diversity_needs_two_lesions_of_one_input_and_two_inputs(sources):
-    lesions = np.stack([_square(5, 5), _square(8, 9), _square(20, 20)])
-    found = diversity(lesions, np.array(sources))
-    assert found["note"].startswith("undefined")
-    assert found["shape"] is None
-
-
-def test_lesions_with_nothing_bright_are_left_out():
-    lesions = np.stack([_square(5, 5), np.zeros((32, 32), np.float32), _square(6, 6)])
-    found = diversity(lesions, np.array(["a", "a", "b"]))
-    assert found["note"].startswith("undefined: 0 of 2 inputs")
