@@ -19,6 +19,17 @@ from cgan_tf.run_directory import write_bytes
 from cgan_tf.tensorboard_log import summary_writer
 
 GRID_COLUMNS = 8
+# TensorBoard shows what is before the stroke as a section.
+SECTIONS = {
+    "ce": "cross-entropy",
+    "gradient": "gradient norms",
+    "lesion": "lesions",
+    "loss": "losses",
+    "mode": "losses",
+    "p": "probabilities",
+    "penalty": "losses",
+    "sigma": "largest sigma",
+}
 GRID_TAG = "input | lesion, combined (twice) | real"
 
 
@@ -85,7 +96,7 @@ class GanLog:
             writer.writerow([step, phase, *(f"{value:.6g}" for value in means.values())])
         with self.writer.as_default(step=step):
             for name, value in means.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(tag_of(name), value)
             self._write_speed(step)
         self.writer.flush()
 
@@ -96,7 +107,7 @@ class GanLog:
         if self.timed_from and step > self.timed_from[0]:
             before, since = self.timed_from
             speed = (step - before) * self.config.batch_size / (now - since)
-            tf.summary.scalar("images_per_second", speed)
+            tf.summary.scalar(tag_of("images_per_second"), speed)
         self.timed_from = step, now
 
     def add_grid(self, step: int, model, phase: str) -> None:
@@ -115,6 +126,11 @@ class GanLog:
         with self.writer.as_default(step=step):
             tf.summary.image(GRID_TAG, grid[None, ..., None])
         self.writer.flush()
+
+
+def tag_of(name: str) -> str:
+    """A figure's name in TensorBoard, e.g. "losses/loss_d"."""
+    return f"{SECTIONS.get(name.partition('_')[0], 'run')}/{name}"
 
 
 def _strip(images: np.ndarray) -> np.ndarray:

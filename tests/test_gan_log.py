@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cgan_tf.errors import UserError
 from cgan_tf.gan_data import streams
-from cgan_tf.gan_log import GRID_COLUMNS, GRID_TAG, GanLog
+from cgan_tf.gan_log import GRID_COLUMNS, GRID_TAG, GanLog, tag_of
 from cgan_tf.patch_sets import PatchSet
 from tests.event_files import scalars
 from tests.small_gan import small_config
@@ -112,7 +112,7 @@ def test_speed_is_shown_and_not_tabled(config, patches, tmp_path, monkeypatch):
     for step in range(1, 5):
         add(log, step, 1.0)
     log.writer.close()
-    found = scalars(tmp_path / "tensorboard")["images_per_second"]
+    found = scalars(tmp_path / "tensorboard")["run/images_per_second"]
     assert found == [(2, 2 * 1 / 0.5), (4, 2 * 2 / 4)]
     assert "images_per_second" not in (tmp_path / "metrics.csv").read_text()
 
@@ -188,14 +188,25 @@ def test_tensorboard_shows_what_the_table_says(gan_runs):
     events.Reload()
     header, *table = rows(gan_runs.finished)
     column = header.index("loss_d")
-    written = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("loss_d")}
+    written = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("losses/loss_d")}
     assert sorted(written) == [int(row[0]) for row in table]
     for row in table:
         assert float(written[int(row[0])]) == pytest.approx(float(row[column]), rel=1e-4)
     text = tf.make_ndarray(events.Tensors("flags")[0].tensor_proto).item().decode()
     assert "--task=calcification\n" in text
     tags = events.Tags()["tensors"]
-    assert set(header[2:]) | {"images_per_second"} <= set(tags)
+    assert {tag_of(name) for name in [*header[2:], "images_per_second"]} <= set(tags)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *("losses/penalty", "losses/mode_seeking", "cross-entropy/ce_real", "lesions/lesion_area"),
+        *("probabilities/p_real_on_fake", "largest sigma/sigma_g", "run/alpha"),
+    ],
+)
+def test_sections(tag):
+    assert tag_of(tag.partition("/")[2]) == tag
 
 
 def test_tensorboard_shows_the_grids(gan_runs):
@@ -217,9 +228,9 @@ def test_tensorboard_forgets_what_came_after_the_checkpoint_too(config, patches,
         add(log, step, float(step))
     log.writer.close()
     log = GanLog(config, patches, tmp_path, 4)
-    assert [step for step, _ in scalars(tmp_path / "tensorboard")["loss_d"]] == [2, 4]
+    assert [step for step, _ in scalars(tmp_path / "tensorboard")["losses/loss_d"]] == [2, 4]
     for step in range(5, 9):
         add(log, step, float(step))
     log.writer.close()
-    found = scalars(tmp_path / "tensorboard")["loss_d"]
+    found = scalars(tmp_path / "tensorboard")["losses/loss_d"]
     assert found == [(2, 1.5), (4, 3.5), (6, 5.5), (8, 7.5)]
