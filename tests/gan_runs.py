@@ -56,6 +56,7 @@ def run_twice(root: Path) -> GanRuns:
         strategy="mirrored",
         intra_op_threads=1,
         inter_op_threads=1,
+        licence="CC-BY-4.0",
         patches_dir=str(patches),
         workdir=str(root / "finished"),
     )
