@@ -11,6 +11,7 @@ import math
 import numpy as np
 from scipy.stats import beta
 
+from cgan_tf.patient_bootstrap import drawn_weights
 from cgan_tf.statistics import sensitivity_at
 
 PERCENTILE, EXACT = "bootstrap of patients", "Clopper-Pearson on patients"
@@ -54,7 +55,7 @@ def sensitivity_interval(
     """
     sensitivity, threshold = sensitivity_at(labels, scores, specificity)
     positive = np.asarray(labels).astype(bool)
-    patients, patient = np.unique(clusters, return_inverse=True)
+    patient = np.unique(clusters, return_inverse=True)[1]
     counts = [len(np.unique(patient[chosen])) for chosen in (positive, ~positive)]
     if min(counts) < 2:
         note = "undefined: {} patients with positive and {} with negative patches".format(*counts)
@@ -65,13 +66,7 @@ def sensitivity_interval(
         high = 1.0 if sensitivity else float(beta.ppf(1 - tail, 1, counts[0]))
         return SensitivityEstimate(sensitivity, threshold, low, high, EXACT)
     point = _WeightedPoint(positive, np.asarray(scores, np.float64), specificity)
-    rng = np.random.default_rng(seed)
-    drawn: list[float] = []
-    while len(drawn) < rounds:
-        picks = rng.integers(0, len(patients), len(patients))
-        weights = np.bincount(picks, minlength=len(patients))[patient]
-        if weights[positive].any() and weights[~positive].any():
-            drawn.append(point.sensitivity(weights))
+    drawn = [point.sensitivity(w) for w in drawn_weights(positive, patient, rounds, seed)]
     low, high = (float(limit) for limit in np.quantile(drawn, (tail, 1 - tail)))
     return SensitivityEstimate(sensitivity, threshold, low, high, PERCENTILE)
 

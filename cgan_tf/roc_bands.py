@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from cgan_tf.patient_bootstrap import drawn_weights
+
 GRID = np.linspace(0, 1, 101)
 
 
@@ -44,7 +46,7 @@ def roc_band(
       clusters: [n], the patient of each patch. rounds: of the bootstrap. level: of the band.
     """
     positive = np.asarray(labels).astype(bool)
-    patients, patient = np.unique(clusters, return_inverse=True)
+    patient = np.unique(clusters, return_inverse=True)[1]
     curves = [_Curve(positive, row) for row in np.atleast_2d(scores)]
 
     def mean_curve(weights: np.ndarray) -> np.ndarray:
@@ -54,15 +56,7 @@ def roc_band(
     undefined = np.full(len(GRID), math.nan)
     if min(len(np.unique(patient[positive])), len(np.unique(patient[~positive]))) < 2:
         return RocBand(GRID, true, undefined, undefined)
-    rng = np.random.default_rng(seed)
-    drawn: list[np.ndarray] = []
-    while len(drawn) < rounds:
-        weights = np.bincount(
-            rng.integers(0, len(patients), len(patients)), minlength=len(patients)
-        )
-        weights = weights[patient]
-        if weights[positive].any() and weights[~positive].any():
-            drawn.append(mean_curve(weights))
+    drawn = [mean_curve(weights) for weights in drawn_weights(positive, patient, rounds, seed)]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return RocBand(GRID, true, low, high)
 
