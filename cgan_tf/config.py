@@ -296,20 +296,43 @@ class OnnxConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiversityConfig:
-    """`cgan_tf.measure_diversity`: how far a generator's lesions differ, beside real ones."""
+class GeneratedLesionsConfig:
+    """What a generator is given and how its lesions are cut out: for synthesize and diversity."""
 
     generator: str = option("", "Generator directory written by train_gan (required).")
     patches_dir: str = option("", "Output directory of make_patches (required).")
+    task: str = option(
+        "",
+        "Category to ask a conditional generator for; empty: the one task of the generator.",
+        ("", *TASKS),
+    )
+    threshold: float = option(
+        0.1, "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal."
+    )
+    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
+    smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
+
+    def postprocessing(self, size: int) -> dict[str, float]:
+        """Arguments of postprocess.extract_lesion that these flags give for patches of `size`."""
+        return {
+            "threshold": self.threshold,
+            "dilation_px": scaled_length(self.dilation, size),
+            "sigma_px": self.smoothing * size / PAPER_SIZE,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class DiversityConfig(GeneratedLesionsConfig):
+    """`cgan_tf.measure_diversity`: how far a generator's lesions differ, beside real ones.
+
+    --threshold is also that of the real lesions.
+    """
+
     output_dir: str = option("", "Directory for the figures, tables and pictures (required).")
     seed: int = option(0, "Keys the choice of patches and the random scalars.")
-    task: str = option("", "As for synthesize.", ("", *TASKS))
     draws: int = option(64, "Draws of the random scalars on one patch; not in the paper.")
     patches: int = option(64, "Training patches that the generator is tried on.")
     real_lesions: int = option(500, "Real lesions of the training split measured, at most.")
-    threshold: float = option(0.1, "As for synthesize; real lesions are measured with it too.")
-    dilation: int = option(5, "As for synthesize.")
-    smoothing: float = option(10.0, "As for synthesize.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,18 +347,11 @@ class CurvesConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthesisConfig:
+class SynthesisConfig(GeneratedLesionsConfig):
     """`cgan_tf.synthesize`: a trained generator to a synthetic patch set."""
 
-    generator: str = option("", "Generator directory written by train_gan (required).")
-    patches_dir: str = option("", "Output directory of make_patches (required).")
     output_dir: str = option("", "Directory for the synthetic shards and manifest.json (required).")
     seed: int = option(0, "Keys the choice of source patches and the random scalars.")
-    task: str = option(
-        "",
-        "Category to ask a conditional generator for; empty: the one task of the generator.",
-        ("", *TASKS),
-    )
     count: int = option(5_000, "'we generated 5000 examples each'.")
     source_classes: tuple[str, ...] = option(
         (),
@@ -346,14 +362,9 @@ class SynthesisConfig:
     allow_evaluation_split: bool = option(
         False, "Permit --source_split other than train; such a set must never be trained on."
     )
-    threshold: float = option(
-        0.1, "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal."
-    )
     min_area_fraction: float = option(
         0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
     )
-    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
-    smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
     batch_size: int = option(64, "Candidates a batch.")
     patience: int = option(2_000, "Candidates after which almost no acceptance stops the program.")
     min_acceptance: float = option(0.01, "Acceptance rate below which --patience stops it.")

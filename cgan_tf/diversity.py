@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cgan_tf import progress
-from cgan_tf.config import MALIGNANT_CLASSES, SOURCE, DiversityConfig, scaled_length
+from cgan_tf.config import MALIGNANT_CLASSES, DiversityConfig
 from cgan_tf.errors import UserError
 from cgan_tf.lesion_estimate import estimate_lesion
 from cgan_tf.lesion_figures import LesionFigures, figures_of, spread_of
@@ -64,20 +64,15 @@ def lesion_sets(
     """The generator's card, with the task asked for, and the sets by what they show."""
     from cgan_tf.export import generate, load_generator
     from cgan_tf.gan_data import CLASSES, SampleOrder
-    from cgan_tf.synthesis import candidate_scalars, task_of
+    from cgan_tf.synthesis import candidate_scalars, open_sources, source_classes, task_of
 
     function, card = load_generator(config.generator)
     task = task_of(config, card)
     removal = task == "removal"
     lesion_classes = MALIGNANT_CLASSES if removal else CLASSES[task]["real"]
-    sources = patches.index("train", *(MALIGNANT_CLASSES if removal else (SOURCE,)))
+    sources = open_sources(config, patches, card, "train", source_classes(task))
     order = SampleOrder(config.seed, f"diversity/{task}", len(sources))
     images = np.stack([sources.pixels(order[n]) for n in range(min(config.patches, len(sources)))])
-    if images.shape[1] != card["size"]:
-        raise UserError(
-            f"{patches.directory}: expected patches of {card['size']} px for {config.generator}, "
-            f"found {images.shape[1]}"
-        )
     key, width = f"diversity/{task}", card["z_width"]
     count = max(config.draws, len(images))
     z = np.stack([candidate_scalars(config.seed, key, n, width) for n in range(count)])
@@ -110,10 +105,8 @@ def synthetic_set(
         lesion = extract_lesion(
             channel,
             removal=removal,
-            threshold=config.threshold,
             min_area_fraction=0.0,
-            dilation_px=scaled_length(config.dilation, size),
-            sigma_px=config.smoothing * size / 256,
+            **config.postprocessing(size),
         )
         if lesion.lesion is None or lesion.box is None:
             made.append(image)

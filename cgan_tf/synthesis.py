@@ -22,11 +22,11 @@ from cgan_tf.config import (
     MALIGNANT_MASS,
     NORMAL,
     SOURCE,
+    GeneratedLesionsConfig,
     SynthesisConfig,
-    scaled_length,
 )
 from cgan_tf.errors import UserError
-from cgan_tf.patch_sets import PatchSet, describe_shard, shard_path
+from cgan_tf.patch_sets import PatchIndex, PatchSet, describe_shard, shard_path
 from cgan_tf.postprocess import Lesion, extract_lesion
 from cgan_tf.records import PatchRecord, encode_record
 from cgan_tf.run_directory import finish_run, open_run, read_json, write_json
@@ -72,7 +72,7 @@ def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.nd
     return generator.uniform(-1, 1, width).astype(np.float32)
 
 
-def task_of(config: SynthesisConfig, card: dict[str, Any]) -> str:
+def task_of(config: GeneratedLesionsConfig, card: dict[str, Any]) -> str:
     """The generator's task, or the category that --task names of a conditional one's."""
     known = card.get("categories", [card["task"]])
     task = config.task or card["task"]
@@ -82,6 +82,29 @@ def task_of(config: SynthesisConfig, card: dict[str, Any]) -> str:
             f"found {config.task or 'nothing'}"
         )
     return task
+
+
+def source_classes(task: str) -> tuple[str, ...]:
+    """Classes of the patches fed to a generator: normal ones set aside, or those with lesions."""
+    return MALIGNANT_CLASSES if task == "removal" else (SOURCE,)
+
+
+def open_sources(
+    config: GeneratedLesionsConfig,
+    patches: PatchSet,
+    card: dict[str, Any],
+    split: str,
+    classes: tuple[str, ...],
+) -> PatchIndex:
+    """The patches fed to a generator; `UserError` when they are not of its size."""
+    sources = patches.index(split, *classes)
+    found = sources.pixels(0).shape[0]
+    if found != card["size"]:
+        raise UserError(
+            f"{patches.directory}: expected patches of {card['size']} px for "
+            f"{config.generator}, found {found}"
+        )
+    return sources
 
 
 class Synthesis:
@@ -94,15 +117,8 @@ class Synthesis:
         self.config, self.directory = config, directory
         self.generator, self.card = load_generator(config.generator)
         self.task = task_of(config, self.card)
-        removal = self.task == "removal"
-        classes = config.source_classes or (MALIGNANT_CLASSES if removal else (SOURCE,))
-        self.sources = patches.index(config.source_split, *classes)
-        found = self.sources.pixels(0).shape[0]
-        if found != self.card["size"]:
-            raise UserError(
-                f"{patches.directory}: expected patches of {self.card['size']} px for "
-                f"{config.generator}, found {found}"
-            )
+        classes = config.source_classes or source_classes(self.task)
+        self.sources = open_sources(config, patches, self.card, config.source_split, classes)
         self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
         self.areas: list[int] = []
         self._resume()
@@ -167,13 +183,10 @@ class Synthesis:
         return generate(self.generator, self.card, self.task, images, np.stack(z))
 
     def _settings(self) -> dict[str, Any]:
-        config, size = self.config, self.card["size"]
         return {
             "removal": self.task == "removal",
-            "threshold": config.threshold,
-            "min_area_fraction": config.min_area_fraction,
-            "dilation_px": scaled_length(config.dilation, size),
-            "sigma_px": config.smoothing * size / 256,
+            "min_area_fraction": self.config.min_area_fraction,
+            **self.config.postprocessing(self.card["size"]),
         }
 
     def _result(self, source: PatchRecord, lesion: Lesion, number: int) -> PatchRecord:
