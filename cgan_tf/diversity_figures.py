@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from cgan_tf.display import patch_levels
 from cgan_tf.lesion_figures import LesionFigures
 from cgan_tf.report_style import LINE_COLOURS, PAGE_INCHES, house_style
 
@@ -62,8 +63,7 @@ def scatter_figure(sets: Mapping[str, Sequence[LesionFigures | None]]) -> Figure
 
 def sheet(patches: np.ndarray) -> bytes:
     """Patches [n, s, s] in [-1, 1] in rows of eight, as a grey PNG."""
-    levels = np.rint((patches + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-    framed = np.pad(levels, ((0, -len(levels) % SHEET_COLUMNS), (1, 1), (1, 1)))
+    framed = np.pad(patch_levels(patches), ((0, -len(patches) % SHEET_COLUMNS), (1, 1), (1, 1)))
     rows, side = len(framed) // SHEET_COLUMNS, framed.shape[1]
     tiles = framed.reshape(rows, SHEET_COLUMNS, side, side).swapaxes(1, 2)
     picture = tiles.reshape(rows * side, SHEET_COLUMNS * side)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
+from cgan_tf.display import patch_levels
 from cgan_tf.errors import UserError
 from cgan_tf.gan_data import task_streams
 from cgan_tf.models.generator import combine, scalar_count
@@ -135,8 +136,7 @@ def tag_of(name: str) -> str:
 
 def _strip(images: np.ndarray) -> np.ndarray:
     """[n, s, s, 1] in [-1, 1] to one uint8 row."""
-    levels = np.rint((images[..., 0] + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-    return np.concatenate([np.pad(image, 1) for image in levels], axis=1)
+    return np.concatenate([np.pad(image, 1) for image in patch_levels(images[..., 0])], axis=1)
 
 
 def _spread(indexes) -> np.ndarray:

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from cgan_tf.config import scaled_length
+from cgan_tf.config import GeneratedLesionsConfig, scaled_length
 from cgan_tf.losses import cross_entropy
 from cgan_tf.models.layers import SpectralLayer
 
 CLASSES = ("real", "fake", "benign", "normal")  # in the order of losses.REAL and so on
-# Of the lesion channel: "applying a threshold of 0.1" (paper, "Synthetic dataset").
-THRESHOLD = 0.1
+THRESHOLD = GeneratedLesionsConfig.threshold  # of the lesion channel, as synthesis has it
 SURROUNDINGS_PX = 20  # at 256: how far what surrounds a lesion reaches
 
 Metrics = dict[str, tf.Tensor]

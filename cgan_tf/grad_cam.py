@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from cgan_tf.display import patch_levels
 from cgan_tf.evaluation_tables import write_table
 from cgan_tf.models.resnet import PatchClassifier, pooled
 from cgan_tf.patch_pools import PatchPool
@@ -77,8 +78,7 @@ def overlay(patch: np.ndarray, evidence: np.ndarray, box: tuple[float, ...]) -> 
     """
     factor = -(-SMALLEST_PANEL // len(patch))
     side = factor * len(patch)
-    levels = np.rint((np.clip(patch, -1, 1) + 1) * 127.5).astype(np.uint8)
-    grey = cv2.resize(levels, (side, side), interpolation=cv2.INTER_NEAREST)
+    grey = cv2.resize(patch_levels(patch), (side, side), interpolation=cv2.INTER_NEAREST)
     grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     strength = cv2.resize(evidence.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
     strength /= max(float(np.abs(strength).max()), np.finfo(np.float32).tiny)

@@ -6,7 +6,6 @@ format's rounding.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from cgan_tf import progress
 from cgan_tf.config import GanConfig, OnnxConfig
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_from_dict
+from cgan_tf.run_directory import write_bytes
 
 OPSET = 18
 CARD_KEY = "model.json"
@@ -34,10 +34,7 @@ def export_onnx(config: OnnxConfig) -> None:
         raise UserError(f"{output}: expected no such file, found one")
     if not output.parent.is_dir():
         raise UserError(f"{output.parent}: expected a directory for the ONNX file, found none")
-    content = convert(Path(config.generator)).SerializeToString()
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(output)
+    write_bytes(output, convert(Path(config.generator)).SerializeToString())
     print(f"{output}: ONNX, opset {OPSET}, inputs image and z, outputs lesion and combined")
 
 

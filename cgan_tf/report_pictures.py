@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cgan_tf.display import to_levels
 from cgan_tf.evaluation_sources import find_sources, whole_sets
 from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchSet
@@ -54,11 +55,6 @@ def pair_png(pair: Pair) -> bytes:
     if lesion is not None:
         views.append(0.5 + lesion / (2 * max(float(np.abs(lesion).max()), 0.1)))
     return encode([enlarge(to_levels(view)) for view in views])
-
-
-def to_levels(view: np.ndarray) -> np.ndarray:
-    """[0, 1] to uint8, out-of-range values clipped."""
-    return np.rint(np.clip(view, 0, 1) * 255).astype(np.uint8)
 
 
 def enlarge(levels: np.ndarray) -> np.ndarray:
