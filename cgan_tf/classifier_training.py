@@ -113,7 +113,7 @@ class ClassifierTraining:
         self._finish(plan, log)
 
     def _restore(self) -> None:
-        from cgan_tf.gan_checkpoints import Checkpoints
+        from cgan_tf.checkpoints import Checkpoints
 
         variables = {weight.path: weight.value for weight in self.model.weights}
         for number, variable in enumerate(self.optimizer.variables):

@@ -89,7 +89,7 @@ class Training:
         import tensorflow as tf
 
         from cgan_tf.cgan import ContextualGan
-        from cgan_tf.gan_checkpoints import Checkpoints
+        from cgan_tf.checkpoints import Checkpoints
         from cgan_tf.gan_data import task_streams
         from cgan_tf.gan_strategy import choose_strategy, is_chief
 

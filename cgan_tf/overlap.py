@@ -57,7 +57,7 @@ def compare(
     _check(real, synthetic)
     pool, fakes = _numbered(real, synthetic, real_clusters, synthetic_clusters)
     rng = np.random.default_rng(seed)
-    found: list[tuple[dict[str, float], dict[str, float]]] = []
+    found: list[tuple[dict[str, float], ...]] = []
     result = {
         "note": "",
         "real": len(pool),
@@ -71,19 +71,11 @@ def compare(
         groups = _groups(pool, fakes, limit, rng)
         result["group_size"] = len(groups[0])
         if not enough_neighbours(groups, k):
-            result["note"] = (
-                f"undefined: {len(pool)} real patches of {result['patients']} women and "
-                f"{len(fakes)} synthetic ones leave groups of {len(groups[0])}, in which some "
-                f"patches have fewer than {k} neighbours of other women"
-            )
-            found = []
+            found, result["note"] = [], _too_few(result)
             break
         half, others, sample = groups
         found.append(
-            (
-                _measure(half, sample, k, permutations, rng),
-                _measure(half, others, k, permutations, rng),
-            )
+            tuple(_measure(half, other, k, permutations, rng) for other in (sample, others))
         )
     return result | _summary(found)
 
@@ -144,6 +136,14 @@ def _groups(
     return half, others, fakes.take(rng.permutation(len(fakes))[:size])
 
 
+def _too_few(result: dict[str, Any]) -> str:
+    return (
+        "undefined: {real} real patches of {patients} women and {synthetic} synthetic ones leave "
+        "groups of {group_size}, in which some patches have fewer than {k} neighbours of other "
+        "women"
+    ).format(**result)
+
+
 def _measure(
     real: FeatureSet, other: FeatureSet, k: int, permutations: int, rng: np.random.Generator
 ) -> dict[str, float]:
@@ -157,7 +157,7 @@ def _measure(
     }
 
 
-def _summary(found: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, Any]:
+def _summary(found: list[tuple[dict[str, float], ...]]) -> dict[str, Any]:
     measures: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
     p_values: dict[str, float | None] = {}
     for side, label in enumerate(("synthetic", "ceiling")):

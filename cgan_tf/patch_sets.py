@@ -96,6 +96,7 @@ class PatchSet:
         Raises `UserError` naming the manifest or the shard.
         """
         self.directory = Path(directory)
+        self._indexes: dict[tuple[str, ...], PatchIndex] = {}
         self.manifest = read_manifest(directory, PROGRAMS)
         self.splits: dict[str, dict[str, Any]] = self.manifest["splits"]
         for shard in self._shards(SPLITS, PATCH_CLASSES):
@@ -118,8 +119,15 @@ class PatchSet:
         """Random access to a split and classes, in the order of their shards.
 
         The first record of every shard is decoded, so that a foreign or outdated shard is named
-        here and not in the middle of a run. Raises `UserError` when there is no patch.
+        here and not in the middle of a run. Every shard is read through for it, once for all who
+        ask. Raises `UserError` when there is no patch.
         """
+        key = (split, *classes)
+        if key not in self._indexes:
+            self._indexes[key] = self._open_index(split, classes)
+        return self._indexes[key]
+
+    def _open_index(self, split: str, classes: Sequence[str]) -> PatchIndex:
         name = f"{self.directory}: {split}/{'+'.join(classes)}"
         shards = self._shards((split,), classes)
         paths = tuple(self.directory / shard["file"] for shard in shards)

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from cgan_tf import classifier_log, classifier_plan, classifier_training, gan_checkpoints
+from cgan_tf import checkpoints, classifier_log, classifier_plan, classifier_training
 from tests.tiny_resnet import tiny_resnet
 from tests.toy_classifier import toy_config
 
@@ -40,7 +40,7 @@ def _attempt(root: Path, workdir: Path, moment: str) -> None:
     _die_in(classifier_plan, "write_json", moment == "plan")
     _die_in(classifier_log.ClassifierLog, "add_validation", moment == "validation")
     _die_in(classifier_training, "finish_run", moment == "manifest")
-    _die_in(gan_checkpoints, "_write_checksums", moment == "checkpoint")
+    _die_in(checkpoints, "_write_checksums", moment == "checkpoint")
     _keep_state(workdir.with_suffix(".npz"))
     # A checkpoint after every step, unless the run must fall back further.
     minutes = 1e9 if moment == "without checkpoint" else 0.0

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from cgan_tf import export
 from cgan_tf.cgan import ContextualGan
+from cgan_tf.checkpoints import Checkpoints
 from cgan_tf.config import TASKS
 from cgan_tf.errors import UserError
 from cgan_tf.export import directory_checksum, export_generator, load_generator
-from cgan_tf.gan_checkpoints import Checkpoints
 from cgan_tf.gan_training import variables_of
 from cgan_tf.onnx_file import float32_generator
 from cgan_tf.run_directory import read_json, read_manifest, sha256

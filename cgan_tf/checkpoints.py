@@ -1,4 +1,4 @@
-"""Checkpoints of a GAN run: whole or not there, the newest sound one restored, cheap.
+"""Checkpoints of a training run: whole or not there, the newest sound one restored, cheap.
 
 checkpoints/step-0001000/ holds TensorFlow's files, state.json (Python values) and checksums.json.
 It is written under a temporary name, so a directory under its final name is complete; the

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf import gan_checkpoints
+from cgan_tf import checkpoints as module
+from cgan_tf.checkpoints import Checkpoints
 from cgan_tf.errors import UserError
-from cgan_tf.gan_checkpoints import Checkpoints
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ import resource, sys
 import tensorflow as tf
 from pathlib import Path
 from cgan_tf.errors import UserError
-from cgan_tf.gan_checkpoints import Checkpoints
+from cgan_tf.checkpoints import Checkpoints
 
 kernel = tf.Variable(tf.zeros([64, 64]))  # 16 KiB
 checkpoints = Checkpoints(Path(sys.argv[1]), {"kernel": kernel}, 10.0)
@@ -166,7 +166,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(gan_checkpoints, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
     return clock
 
 
