@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,29 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(directory: str | Path, program: str, config: Any) -> Iterator[Run]:
+def open_run(
+    directory: str | Path, program: str, config: Any, beside: Collection[str] = ()
+) -> Iterator[Run]:
     """Opens `directory` for `program`, for as long as the block lasts.
 
     Yields a `Run` whose `finished` says that there is nothing to do. Raises `UserError` when the
     directory holds another program's run or the same program's with other flags (naming the
-    difference), when it holds files that no run accounts for, or when another process is in it.
+    difference), and whatever `open_directory` raises.
+    """
+    with open_directory(directory, program, beside) as opened:
+        _check_or_start(opened, program, config)
+        yield Run(opened, (opened / MANIFEST_FILE).exists())
+
+
+@contextlib.contextmanager
+def open_directory(
+    directory: str | Path, program: str, beside: Collection[str] = ()
+) -> Iterator[Path]:
+    """Makes `directory` where it is missing and keeps other processes out of it, for as long as
+    the block lasts.
+
+    Raises `UserError` when another process is in it, and when it holds no run but files other than
+    those named in `beside`, which `program` may write without a run.
     """
     directory = Path(directory)
     try:
@@ -54,22 +71,27 @@ def open_run(directory: str | Path, program: str, config: Any) -> Iterator[Run]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{directory}: another process is working in it") from error
-        _check_or_start(directory, program, config)
+        if not (directory / RUN_FILE).exists():
+            _refuse_strangers(directory, program, beside)
         _remove_leftovers(directory)
-        yield Run(directory, (directory / MANIFEST_FILE).exists())
+        yield directory
+
+
+def _refuse_strangers(directory: Path, program: str, beside: Collection[str]) -> None:
+    # Hidden files are ours: the lock, or what a killed process had under a temporary name.
+    names = (path.name for path in directory.iterdir())
+    strangers = sorted(name for name in names if name not in beside and not _is_ours(name))
+    if strangers:
+        raise UserError(
+            f"{directory}: expected an empty directory or a run of {program}, "
+            f"found {', '.join(strangers[:3])}"
+        )
 
 
 def _check_or_start(directory: Path, program: str, config: Any) -> None:
     flags = config_to_dict(config)
     run_file = directory / RUN_FILE
     if not run_file.exists():
-        # Hidden files are ours: the lock, or what a killed process had under a temporary name.
-        strangers = sorted(p.name for p in directory.iterdir() if not _is_ours(p.name))
-        if strangers:
-            raise UserError(
-                f"{directory}: expected an empty directory or a run of {program}, "
-                f"found {', '.join(strangers[:3])}"
-            )
         write_json(run_file, {"program": program, "version": __version__, "flags": flags})
         return
     saved = read_json(run_file)

@@ -14,6 +14,7 @@ from cgan_tf.config import GanConfig, PatchesConfig
 from cgan_tf.errors import UserError
 from cgan_tf.run_directory import (
     finish_run,
+    open_directory,
     open_run,
     read_json,
     read_manifest,
@@ -140,6 +141,29 @@ def test_a_directory_with_a_strangers_files_is_left_alone(tmp_path):
     ):
         pass
     assert "run.json" not in files(tmp_path)
+
+
+def test_files_that_the_program_writes_without_a_run_are_no_strangers(tmp_path):
+    (tmp_path / "images.csv").write_text("file")
+    with open_run(tmp_path, "make_patches", CONFIG, beside=("images.csv",)) as run:
+        assert not run.finished
+    assert (tmp_path / "images.csv").read_text() == "file"
+
+
+def test_a_directory_is_opened_without_a_run(tmp_path):
+    with open_directory(tmp_path / "a", "make_patches") as directory:
+        assert files(directory) == [".lock"]
+        with (
+            pytest.raises(UserError, match="another process is working"),
+            open_run(directory, "make_patches", CONFIG),
+        ):
+            pass
+    (tmp_path / "a" / "other.csv").write_text("")
+    with (
+        pytest.raises(UserError, match=r"found other\.csv"),
+        open_directory(tmp_path / "a", "make_patches", ("images.csv",)),
+    ):
+        pass
 
 
 def test_what_a_killed_process_left_under_a_temporary_name_is_no_strangers(tmp_path):
