@@ -8,12 +8,15 @@ Worker 0 is the chief: it alone writes.
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.errors import UserError
+from cgan_tf.flag_config import config_to_dict
+from cgan_tf.run_directory import PACE_FLAGS
 
 
 def choose_strategy(config: GanConfig) -> tf.distribute.Strategy:
@@ -65,16 +68,32 @@ def any_worker(strategy: tf.distribute.Strategy, here: bool) -> bool:
     return _reduced(strategy, float(here)) > 0
 
 
-def check_same_step(strategy: tf.distribute.Strategy, config: GanConfig, step: int) -> None:
-    """Raises `UserError` when the workers have not restored the same checkpoint."""
+def check_agreement(strategy: tf.distribute.Strategy, config: GanConfig, step: int) -> None:
+    """Raises `UserError` when the workers have other flags, or not the same checkpoint restored."""
     if config.strategy != "multi_worker":
         return
-    mean = _reduced(strategy, float(step)) / strategy.num_replicas_in_sync
-    if mean != step:
+    if not _agreed(strategy, _fingerprint(config)):
+        raise UserError(
+            "--strategy=multi_worker: expected the same flags on every worker, "
+            f"found worker {worker_index()} and others with different ones"
+        )
+    if not _agreed(strategy, step):
         raise UserError(
             f"{config.workdir}: expected every worker at the same step, found {step} on worker "
             f"{worker_index()} and others elsewhere; --workdir must be one directory for all"
         )
+
+
+def _agreed(strategy: tf.distribute.Strategy, value: int) -> bool:
+    """Whether every worker's number is the mean of all."""
+    return _reduced(strategy, float(value)) / strategy.num_replicas_in_sync == value
+
+
+def _fingerprint(config: GanConfig) -> int:
+    """32 bits of the flags that decide the result; paths may have other names elsewhere."""
+    flags = config_to_dict(config)
+    decisive = {k: v for k, v in flags.items() if k not in {*PACE_FLAGS, "workdir", "patches_dir"}}
+    return zlib.crc32(json.dumps(decisive, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
@@ -93,5 +112,5 @@ def lost_workers(config: GanConfig) -> Iterator[None]:
 
 def _reduced(strategy: tf.distribute.Strategy, value: float) -> float:
     """The sum of a number over all replicas of all workers."""
-    here = strategy.run(lambda: tf.constant(value))
+    here = strategy.run(lambda: tf.constant(value, tf.float64))
     return float(strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None))

@@ -130,7 +130,7 @@ class Training:
     def _train(self, start: int) -> None:
         from cgan_tf.data_errors import reading_errors
         from cgan_tf.gan_data import distributed_batches
-        from cgan_tf.gan_strategy import check_same_step, lost_workers
+        from cgan_tf.gan_strategy import check_agreement, lost_workers
 
         config, end = self.config, total_steps(self.config)
         bar = progress.progress_bar(
@@ -142,7 +142,7 @@ class Training:
         self.started_at = time.monotonic()
         self.checkpoints.start_clock()
         with bar, reading_errors(), lost_workers(config):
-            check_same_step(self.strategy, config, start)
+            check_agreement(self.strategy, config, start)
             iterator = iter(distributed_batches(self.strategy, config, self.patches, start))
             step = start
             while step < end:

@@ -12,7 +12,7 @@ from typing import Any
 from cgan_tf import progress
 from cgan_tf.config import GanConfig, OnnxConfig
 from cgan_tf.errors import UserError
-from cgan_tf.flag_config import config_from_dict
+from cgan_tf.flag_config import config_from_dict, config_to_dict
 from cgan_tf.run_directory import write_bytes
 
 OPSET = 18
@@ -83,7 +83,9 @@ def float32_generator(directory: Path) -> tuple[Any, dict[str, Any]]:
     function, card = load_generator(directory)
     if "categories" in card:
         raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
-    config = config_from_dict(GanConfig, card["flags"] | {"precision": "float32"})
+    # A flag that is younger than the card had its default.
+    flags = config_to_dict(GanConfig()) | card["flags"] | {"precision": "float32"}
+    config = config_from_dict(GanConfig, flags)
     generator = Generator(config, name="averaged")
     size, width = card["size"], card["z_width"]
     image, z = tf.zeros([1, size, size, 1]), tf.zeros([1, width])

@@ -134,7 +134,8 @@ def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]
     """By task: the columns of a GAN's metrics.csv, numeric where they can be, as arrays [rows]."""
     curves = {}
     for directory in directories:
-        task = str(read_json(Path(directory) / "run.json").get("flags", {}).get("task", directory))
+        flags = read_json(Path(directory) / "run.json").get("flags", {})
+        task = "conditional" if flags.get("conditional") else str(flags.get("task", directory))
         rows = read_table(Path(directory) / "metrics.csv")
         if rows and "step" in rows[0]:
             curves[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}

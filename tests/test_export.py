@@ -20,7 +20,7 @@ from cgan_tf.errors import UserError
 from cgan_tf.export import directory_checksum, export_generator, load_generator
 from cgan_tf.gan_training import variables_of
 from cgan_tf.onnx_file import float32_generator
-from cgan_tf.run_directory import read_json, read_manifest, sha256
+from cgan_tf.run_directory import read_json, read_manifest, sha256, write_json
 from tests.small_gan import random_images, random_scalars, randomise
 
 IMAGES, Z = random_images(5, 32, 32, 1), random_scalars(5, 6)
@@ -103,6 +103,19 @@ def test_a_conditional_generator_takes_a_category(conditional_export, task):
 def test_a_conditional_generator_is_no_onnx_file(conditional_export):
     with pytest.raises(UserError, match="expected a generator of one task"):
         float32_generator(conditional_export[1])
+
+
+def test_an_older_card_had_the_defaults(copy, expected):
+    """A card from before a flag existed; one with a flag that is gone is refused."""
+    card = read_json(copy / "model.json")
+    del card["flags"]["licence"], card["flags"]["conditional"]
+    write_json(copy / "model.json", card)
+    generator, _ = float32_generator(copy)
+    np.testing.assert_allclose(generator(IMAGES, Z, phase="full"), expected, rtol=0, atol=1e-5)
+    card["flags"]["of_long_ago"] = 1
+    write_json(copy / "model.json", card)
+    with pytest.raises(UserError, match="of_long_ago"):
+        float32_generator(copy)
 
 
 ALONE = textwrap.dedent("""

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cgan_tf.config import TASKS
 from cgan_tf.errors import UserError
 from cgan_tf.gan_data import streams
 from cgan_tf.gan_log import GRID_COLUMNS, GRID_TAG, GanLog, tag_of
@@ -165,6 +166,29 @@ def test_a_grid(config, patches, tmp_path, phase):
         np.testing.assert_allclose(found[1 + 2 * draw], levels(lesion), atol=1)
         np.testing.assert_allclose(found[2 + 2 * draw], levels(combined), atol=1)
     assert np.abs(found[1].astype(int) - found[3]).max() > 10  # two draws
+
+
+def test_the_columns_of_a_conditional_grid_take_turns(config, patches, tmp_path):
+    """Column i shows category i mod 3, with that task's own inputs and real patches."""
+    config = dataclasses.replace(config, conditional=True)
+    log = GanLog(config, patches, tmp_path, 0)
+    asked = []
+
+    class Conditional(StandIn):
+        def averaged(self, image, z, phase, alpha, category=None):
+            asked.append(np.asarray(category))
+            return tf.zeros_like(image)
+
+    log.add(3, "full", {}, Conditional())
+    assert len(asked) == 2
+    for category in asked:
+        np.testing.assert_array_equal(category, np.eye(len(TASKS))[np.arange(GRID_COLUMNS) % 3])
+    found = tiles(tmp_path / "grids" / "0000003.png")
+    for column in range(GRID_COLUMNS):
+        indexes = streams(config, patches, TASKS[column % 3])
+        for row, role in ((0, "source"), (5, "real")):
+            known = [levels(indexes[role].pixels(i)) for i in range(len(indexes[role]))]
+            assert any(np.array_equal(found[row, column], image) for image in known), (row, column)
 
 
 def test_grids_come_at_their_steps(config, patches, tmp_path):

@@ -19,7 +19,7 @@ from cgan_tf.config import GanConfig
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import flags_text
 from cgan_tf.gan_data import training_batches
-from cgan_tf.gan_strategy import check_same_step, choose_strategy, is_chief, lost_workers
+from cgan_tf.gan_strategy import check_agreement, choose_strategy, is_chief, lost_workers
 from cgan_tf.patch_sets import PatchSet
 from tests.gan_kills import last_row
 from tests.gan_runs import LONGEST, finish
@@ -80,21 +80,39 @@ def test_the_first_worker_is_the_chief(monkeypatch, index, chief):
     assert is_chief(MULTI_WORKER) is chief
 
 
-def test_workers_at_different_steps_are_refused(monkeypatch):
+class TwoReplicas:
+    """A strategy whose other worker brings its own numbers, one a question."""
+
+    num_replicas_in_sync = 2
+
+    def __init__(self, *others):
+        self.others = list(others)
+        self.asked = []
+
+    def run(self, function):
+        return function()
+
+    def reduce(self, how, value, axis):
+        self.asked.append(float(value))
+        return value + self.others.pop(0)
+
+
+def test_workers_that_disagree_are_refused(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", tf_config([1, 2], 1))
 
-    class Two:
-        num_replicas_in_sync = 2
+    def flags_of(config):
+        strategy = TwoReplicas(0.0)
+        with pytest.raises(UserError, match="expected the same flags on every worker"):
+            check_agreement(strategy, config, 40)
+        return strategy.asked[0]
 
-        def run(self, function):
-            return function()
-
-        def reduce(self, how, value, axis):
-            return value + 40.0  # the other worker has restored step 40
-
-    check_same_step(Two(), MULTI_WORKER, 40)
+    flags = flags_of(MULTI_WORKER)
+    check_agreement(TwoReplicas(flags, 40.0), MULTI_WORKER, 40)
     with pytest.raises(UserError, match="expected every worker at the same step, found 0 on wor"):
-        check_same_step(Two(), MULTI_WORKER, 0)
+        check_agreement(TwoReplicas(flags, 40.0), MULTI_WORKER, 0)
+    elsewhere = {"workdir": "/other", "patches_dir": "/mount", "checkpoint_minutes": 3.0}
+    assert flags_of(dataclasses.replace(MULTI_WORKER, **elsewhere)) == flags
+    assert flags_of(dataclasses.replace(MULTI_WORKER, seed=5)) != flags
 
 
 def test_a_worker_that_is_gone_is_one_line():

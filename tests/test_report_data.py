@@ -1,0 +1,27 @@
+"""What the report reads from the directories of the chain."""
+
+import numpy as np
+
+from cgan_tf.report_data import read_losses
+from cgan_tf.run_directory import write_json
+
+
+def gan_run(directory, flags, table):
+    directory.mkdir()
+    write_json(directory / "run.json", {"flags": flags})
+    if table:
+        (directory / "metrics.csv").write_text(table)
+    return str(directory)
+
+
+def test_losses_by_what_the_model_is_trained_for(tmp_path):
+    """A conditional run has a task flag too, which says nothing; a run without rows has no curve."""
+    runs = (
+        gan_run(tmp_path / "a", {"task": "mass"}, "step,phase,loss_d\n25,half,3.5\n50,full,2\n"),
+        gan_run(tmp_path / "b", {"task": "mass", "conditional": True}, "step,loss_d\n25,1\n"),
+        gan_run(tmp_path / "c", {"task": "removal"}, ""),
+    )
+    curves = read_losses(runs)
+    assert list(curves) == ["mass", "conditional"]
+    np.testing.assert_array_equal(curves["mass"]["loss_d"], [3.5, 2.0])
+    np.testing.assert_array_equal(curves["mass"]["phase"], ["half", "full"])
