@@ -30,7 +30,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
         ),
     ]  # fmt: skip
-    for task, seconds in (("calcification", 390), ("mass", 360), ("removal", 250)):
+    for task, seconds in (("calcification", 340), ("mass", 270), ("removal", 170)):
         steps.append(
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
@@ -120,7 +120,7 @@ def _classifier(root: Path, name: str, pace: tuple[str, ...], tasks: tuple[str, 
     )
     after = ("patches", *(f"synthesise {task}" for task in tasks))
     result = root / "classifier" / name / "manifest.json"
-    return Step(f"{name} classifier", "cgan_tf.train_classifier", flags, result, after, seconds=130)
+    return Step(f"{name} classifier", "cgan_tf.train_classifier", flags, result, after, seconds=90)
 
 
 def _films(root: Path, films: Path) -> list[Step]:
@@ -165,4 +165,4 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
             f"--showcase_dirs={joined(*(f'film_synthesis/{task}' for task in TASKS))}",
             f"--showcase_patches_dir={root / 'films'}",
         ]
-    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=60)
+    return Step("report", "cgan_tf.report", tuple(flags), root / "report.html", after, seconds=40)
