@@ -117,9 +117,12 @@ def config_from_dict(config_class: type[Config], values: Mapping[str, Any]) -> C
     )
 
 
-def run_program(config_class: type, target: str, required: tuple[str, ...]) -> None:
+def run_program(
+    config_class: type, target: str, required: tuple[str, ...], positional: str = ""
+) -> None:
     """Parses the flags, then imports `module:function` and calls it with the config.
 
+    `positional` names the flag that one argument without a name may stand for.
     A `UserError` becomes one line on standard error and exit code 1; a wrong flag, a positional
     argument or a missing required flag exits with code 2.
     """
@@ -127,9 +130,13 @@ def run_program(config_class: type, target: str, required: tuple[str, ...]) -> N
     program = Path(sys.argv[0]).stem
 
     def main(argv: list[str]) -> None:
-        if len(argv) > 1:
-            _exit(2, f"{program}: unexpected argument '{argv[1]}'; every option is a --flag=value")
-        config = config_from_flags(config_class)
+        config, unnamed = config_from_flags(config_class), argv[1:]
+        if positional and unnamed and not getattr(config, positional):
+            config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
+        if unnamed:
+            _exit(
+                2, f"{program}: unexpected argument '{unnamed[0]}'; every option is a --flag=value"
+            )
         missing = [f"--{name}" for name in required if not getattr(config, name)]
         if missing:
             _exit(2, f"{program}: {' and '.join(missing)} required; see --help")

@@ -1,6 +1,7 @@
 """Dataclass to flags to dataclass, and what a program says when it is called wrongly."""
 
 import dataclasses
+import functools
 import os
 import re
 import subprocess
@@ -180,14 +181,34 @@ def program(tmp_path_factory):
             run_program(SynthesisConfig, "work_of_it:work", required=("generator", "output_dir"))
         """)
     )
+    return functools.partial(run, path)
 
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, path, *arguments], capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
 
-    return run
+@pytest.fixture(scope="module")
+def naming_program(tmp_path_factory):
+    """The same for a program that takes one argument without a name."""
+    path = tmp_path_factory.mktemp("naming") / "name.py"
+    path.write_text(
+        textwrap.dedent("""
+        from cgan_tf.config import SynthesisConfig
+        from cgan_tf.flag_config import run_program
+        def work(config):
+            print(config.generator, config.count)
+        if __name__ == "__main__":
+            run_program(
+                SynthesisConfig, "__main__:work", required=("generator",), positional="generator"
+            )
+        """)
+    )
+    return functools.partial(run, path)
+
+
+def run(path, *arguments):
+    """(exit code, stdout, stderr) of a program."""
+    done = subprocess.run(
+        [sys.executable, path, *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 GIVEN = ("--generator=g", "--output_dir=o")
@@ -219,6 +240,23 @@ def test_a_mistake_gives_one_line_and_an_exit_code(program, arguments, code, mes
     assert err.startswith("paint: ")
     assert err.endswith("\n")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("g", "--count=7"), ("--count=7", "g"), ("--generator=g", "--count=7")], ids=str
+)
+def test_an_argument_may_stand_for_a_flag(naming_program, arguments):
+    assert naming_program(*arguments) == (0, "g 7\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("g", "h"), ("h", "--generator=g")], ids=str)
+def test_one_argument_too_many_is_refused(naming_program, arguments):
+    message = "name: unexpected argument 'h'; every option is a --flag=value\n"
+    assert naming_program(*arguments) == (2, "", message)
+
+
+def test_without_the_argument_its_flag_is_asked_for(naming_program):
+    assert naming_program() == (2, "", "name: --generator required; see --help\n")
 
 
 def test_an_indented_comment_in_a_flag_file_is_refused(program, tmp_path):
