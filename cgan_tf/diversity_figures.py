@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from cgan_tf.display import patch_levels
+from cgan_tf.display import mosaic, patch_levels
 from cgan_tf.lesion_figures import LesionFigures
 from cgan_tf.report_style import LINE_COLOURS, PAGE_INCHES, house_style
 
@@ -63,8 +63,6 @@ def scatter_figure(sets: Mapping[str, Sequence[LesionFigures | None]]) -> Figure
 
 def sheet(patches: np.ndarray) -> bytes:
     """Patches [n, s, s] in [-1, 1] in rows of eight, as a grey PNG."""
-    framed = np.pad(patch_levels(patches), ((0, -len(patches) % SHEET_COLUMNS), (1, 1), (1, 1)))
-    rows, side = len(framed) // SHEET_COLUMNS, framed.shape[1]
-    tiles = framed.reshape(rows, SHEET_COLUMNS, side, side).swapaxes(1, 2)
-    picture = tiles.reshape(rows * side, SHEET_COLUMNS * side)
+    framed = np.pad(patch_levels(patches), ((0, 0), (1, 1), (1, 1)))
+    picture = mosaic(framed, SHEET_COLUMNS)
     return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()

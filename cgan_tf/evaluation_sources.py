@@ -9,7 +9,7 @@ from cgan_tf.config import MALIGNANT_CLASSES, PATCH_CLASSES, SOURCE, SPLITS
 from cgan_tf.errors import UserError
 from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchIndex, PatchSet
-from cgan_tf.records import decode_patch_id
+from cgan_tf.records import decode_text
 
 # Where synthesize takes its patches from comes first: the search ends when all are found.
 _LIKELY = (SOURCE, *MALIGNANT_CLASSES)
@@ -41,7 +41,7 @@ def find_sources(
         if not patches.count(split, name):
             continue
         index = patches.index(split, name)
-        ids = [decode_patch_id(index.payload(i), index.name) for i in range(len(index))]
+        ids = [decode_text(index.payload(i), "patch_id", index.name) for i in range(len(index))]
         chosen = [i for i, patch_id in enumerate(ids) if patch_id in missing]
         numbers.update({ids[i]: len(numbers) + order for order, i in enumerate(chosen)})
         missing -= numbers.keys()

@@ -81,9 +81,9 @@ class PatchRecord:
 
 
 # How each feature is stored. Images are PNG in a bytes list, empty when there is none.
-_IMAGES = {"patch": (2.0, -1.0), "lesion": (2.0, -1.0), "mask": (1.0, 0.0)}  # (range, lowest)
-_INTEGERS = ("has_mass", "has_calcification", "flip", "rotation", "synthetic", "lesion_area_px")
-_FLOATS = (
+IMAGES = {"patch": (2.0, -1.0), "lesion": (2.0, -1.0), "mask": (1.0, 0.0)}  # (range, lowest)
+INTEGERS = ("has_mass", "has_calcification", "flip", "rotation", "synthetic", "lesion_area_px")
+FLOATS = (
     "pixel_spacing_mm",
     "tissue_fraction",
     "scale",
@@ -91,11 +91,9 @@ _FLOATS = (
     "threshold",
     "min_area_fraction",
 )
-_FLOAT_LISTS = ("box", "window", "z")
+FLOAT_LISTS = ("box", "window", "z")
 FEATURES = tuple(field.name for field in dataclasses.fields(PatchRecord))
-_TEXTS = tuple(
-    name for name in FEATURES if name not in (*_IMAGES, *_INTEGERS, *_FLOATS, *_FLOAT_LISTS)
-)
+TEXTS = tuple(name for name in FEATURES if name not in (*IMAGES, *INTEGERS, *FLOATS, *FLOAT_LISTS))
 
 
 def encode_record(record: PatchRecord) -> bytes:
@@ -108,13 +106,13 @@ def encode_record(record: PatchRecord) -> bytes:
     feature = example.features.feature
     for name in FEATURES:
         value = getattr(record, name)
-        if name in _IMAGES:
+        if name in IMAGES:
             feature[name].bytes_list.value.append(b"" if value is None else encode_png(value, name))
-        elif name in _INTEGERS:
+        elif name in INTEGERS:
             feature[name].int64_list.value.append(int(value))
-        elif name in _FLOATS:
+        elif name in FLOATS:
             feature[name].float_list.value.append(float(value))
-        elif name in _FLOAT_LISTS:
+        elif name in FLOAT_LISTS:
             feature[name].float_list.value.extend(float(item) for item in value)
         else:
             feature[name].bytes_list.value.append(value.encode())
@@ -131,14 +129,14 @@ def decode_record(serialised: bytes, where: str) -> PatchRecord:
     values: dict[str, Any] = {}
     try:
         for name in FEATURES:
-            if name in _IMAGES:
+            if name in IMAGES:
                 png = feature[name].bytes_list.value[0]
                 values[name] = decode_png(png, name, where) if png else None
-            elif name in _INTEGERS:
+            elif name in INTEGERS:
                 values[name] = int(feature[name].int64_list.value[0])
-            elif name in _FLOATS:
+            elif name in FLOATS:
                 values[name] = float(feature[name].float_list.value[0])
-            elif name in _FLOAT_LISTS:
+            elif name in FLOAT_LISTS:
                 values[name] = tuple(feature[name].float_list.value)
             else:
                 values[name] = feature[name].bytes_list.value[0].decode()
@@ -159,14 +157,14 @@ def decode_pixels(serialised: bytes, where: str) -> np.ndarray:
     return decode_png(b"".join(feature["patch"].bytes_list.value), "patch", where)
 
 
-def decode_patch_id(serialised: bytes, where: str) -> str:
-    """Only the id of a record."""
-    return _features(serialised, where)["patch_id"].bytes_list.value[0].decode()
+def decode_text(serialised: bytes, name: str, where: str) -> str:
+    """Only one of the texts of a record, "patch_id" say."""
+    return b"".join(_features(serialised, where)[name].bytes_list.value).decode()
 
 
 def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
     """Float image to 16-bit PNG with the levels of feature `name`; out-of-range values clip."""
-    span, lowest = _IMAGES[name]
+    span, lowest = IMAGES[name]
     if not np.isfinite(image).all():
         raise ValueError(f"{name}: expected finite values")
     levels = np.rint((np.asarray(image, np.float64) - lowest) / span * LEVELS)
@@ -177,7 +175,7 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
 
 def decode_png(png: bytes, name: str, where: str) -> np.ndarray:
     """16-bit PNG to float32 with the levels of feature `name`."""
-    span, lowest = _IMAGES[name]
+    span, lowest = IMAGES[name]
     levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
         raise UserError(f"{where}: feature '{name}': expected a 16-bit grey PNG")

@@ -7,13 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cgan_tf.display import to_levels
+from cgan_tf.display import enlarge, to_levels
 from cgan_tf.evaluation_sources import find_sources, whole_sets
 from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
 
-SHOWN_PX = 192  # a smaller patch is enlarged by a whole factor up to about this side
 GAP_PX = 4
 WIDE_GAP_PX = 16  # sets the lesion channel apart from the pair
 
@@ -55,14 +54,6 @@ def pair_png(pair: Pair) -> bytes:
     if lesion is not None:
         views.append(0.5 + lesion / (2 * max(float(np.abs(lesion).max()), 0.1)))
     return encode([enlarge(to_levels(view)) for view in views])
-
-
-def enlarge(levels: np.ndarray) -> np.ndarray:
-    """A small patch enlarged by a whole factor, smoothly: square pixels would look like noise."""
-    factor = max(1, round(SHOWN_PX / len(levels)))
-    if factor == 1:
-        return levels
-    return cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LANCZOS4)
 
 
 def encode(views: Sequence[np.ndarray]) -> bytes:

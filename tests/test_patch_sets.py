@@ -5,7 +5,7 @@ import pytest
 
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet, describe_shard, shard_path, write_patch_set
-from cgan_tf.records import PatchRecord, decode_patch_id, encode_record
+from cgan_tf.records import PatchRecord, decode_text, encode_record
 from cgan_tf.run_directory import read_json, sha256, write_json
 from cgan_tf.tfrecords import frame, write_shard
 from tests.toy_patches import write_toy_patches
@@ -60,7 +60,7 @@ def test_counts(patches):
 def test_random_access_in_the_order_of_shards(patches):
     index = PatchSet(patches).index("train", "normal", "malignant_mass")
     assert len(index) == 8
-    ids = [decode_patch_id(index.payload(i), "shard") for i in range(8)]
+    ids = [decode_text(index.payload(i), "patch_id", "shard") for i in range(8)]
     assert ids == [f"normal/{i}" for i in range(5)] + [f"malignant_mass/{i}" for i in range(3)]
     expected = payloads("normal", 5) + payloads("malignant_mass", 3)
     for place in (7, 0, 4, 2):  # any order

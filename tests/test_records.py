@@ -14,10 +14,10 @@ from cgan_tf.records import (
     FEATURES,
     LEVELS,
     PatchRecord,
-    decode_patch_id,
     decode_pixels,
     decode_png,
     decode_record,
+    decode_text,
     encode_png,
     encode_record,
 )
@@ -127,7 +127,7 @@ def test_the_patch_alone_and_the_id_alone():
     np.testing.assert_array_equal(
         decode_pixels(serialised, "shard"), decode_record(serialised, "shard").patch
     )
-    assert decode_patch_id(serialised, "shard") == "1.2.3/lesion/7"
+    assert decode_text(serialised, "patch_id", "shard") == "1.2.3/lesion/7"
 
 
 class TestLevels:
