@@ -1,11 +1,13 @@
 """The account of a run: what was read, used, left over and rejected, and where patches are from."""
 
 import collections
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger
+from beam_pipelines import files
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, ledger
 from beam_pipelines.sources import UnitIndex
 from beam_pipelines.spills import Row
 
@@ -39,6 +41,32 @@ def account_of(
     )
     account[MARKS]["repaired"] = dict(sorted(index.repairs.items()))
     return account
+
+
+def account_of_index(index: UnitIndex) -> dict[str, dict[str, Any]]:
+    """The ledger before anything is cut: read = usable + rejected."""
+    account = account_of(index, (), index.rejections)
+    return {
+        kind: {"read": row.pop("read"), "usable": row.pop("used") + row.pop("not_needed"), **row}
+        for kind, row in account.items()
+    }
+
+
+def shown_rejections(rejections: Iterable[Rejection], root: str) -> list[Rejection]:
+    """Rejections as a person reads them: files named from the root of the input on."""
+    return [
+        dataclasses.replace(
+            item, name=files.relative(item.name, root), detail=shown_detail(item, root)
+        )
+        for item in rejections
+    ]
+
+
+def shown_detail(item: Rejection, root: str) -> str:
+    """The detail of a rejection, see `shown_rejections`."""
+    if item.reason == Reason.DUPLICATE_IMAGE:  # its detail is the file that is used
+        return files.relative(item.detail, root)
+    return item.detail
 
 
 def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:

@@ -7,7 +7,7 @@ import re
 from beam_pipelines import dicom, files
 from beam_pipelines.dicom_header import Header, selection_fault
 from beam_pipelines.rejections import FILES, IMAGES, Reason, Rejected, Rejection
-from beam_pipelines.sources import HEALTHY, Image, UnitIndex
+from beam_pipelines.sources import HEALTHY, SIDES, Image, UnitIndex, reject_image
 from cgan_tf.errors import UserError
 
 _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
@@ -33,10 +33,11 @@ class Folder:
         except Rejected as fault:
             kind = Rejection(FILES, unit, Reason.NOT_DICOM, fault.detail)
             return UnitIndex((), (kind,), {FILES: 1})
+        image = _image(unit, header)
         fault = selection_fault(header, strict=False)
         if fault:
-            return UnitIndex((), (Rejection(IMAGES, unit, *fault),), {IMAGES: 1})
-        return UnitIndex((_image(unit, header),), (), {IMAGES: 1})
+            return UnitIndex((), tuple(reject_image(image, *fault)), {IMAGES: 1})
+        return UnitIndex((image,), (), {IMAGES: 1})
 
 
 def open_folder(root: str) -> Folder:
@@ -57,7 +58,7 @@ def _image(path: str, header: Header) -> Image:
         client_id=_client(path, header.patient_id, match),
         study_uid=header.study_uid,
         sop_uid=header.sop_uid or os.path.basename(path),
-        laterality=header.laterality if header.laterality in ("L", "R") else side,
+        laterality=header.laterality if header.laterality in SIDES else side,
         view=header.view or view,
         use=HEALTHY,
         strict=False,

@@ -27,6 +27,16 @@ _SIDE_OPINIONS = {
     "Suspicious": "OS",
     "Uncertain": "OU",
 }
+# Components of a cancer, as code (several are separated by spaces) or as text. Whether any other
+# value means a cancer is not known, so it does not count.
+_COMPONENTS = {
+    "InvasiveComponents": (
+        ("IDC", "ILC", "IMC", "IMU", "IPX", "ITC"),
+        ("Ductal/NST", "Lobular", "Medullary like", "Mucinous", "Other component",
+         "Tubular/cribriform"),
+    ),
+    "InSituComponents": (("NID", "NIL", "NIP"), ("Ductal", "Lobular", "Paget’s", "Paget's")),
+}  # fmt: skip
 _BENIGN_CALCIFICATIONS = (
     "WithCalcification",
     "Dystrophic",
@@ -64,18 +74,15 @@ def lesion_flags(mark: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
 
 def linked_lesions(mark: dict[str, Any]) -> list[str]:
     """The numbers of the NBSS lesions a mark is linked to; none for UNLINKED."""
-    value = mark.get("LinkedNBSSLesionNumber")
-    if value is None or isinstance(value, (dict, list)):
-        return []
-    numbers = [number.strip() for number in str(value).split(",")]
-    return [str(int(number)) for number in numbers if number.isdecimal()]
+    numbers = [number.strip() for number in _text(mark.get("LinkedNBSSLesionNumber")).split(",")]
+    return [n.lstrip("0") or "0" for n in numbers if n.isascii() and n.isdecimal()]
 
 
 def label_of_mark(mark: dict[str, Any], episode: dict[str, Any], side: str) -> tuple[str, str]:
     """(label, evidence) of a mark on an image of `side`; the label is empty when there is none.
 
     1. The pathology of the linked lesions on that side: malignant if any is, benign if any is.
-    2. In an interval-cancer episode: malignant.
+    2. In an interval-cancer episode: malignant, on the side of the cancer where that is known.
     3. The episode's opinion of that side after surgery or biopsy.
     """
     numbers = linked_lesions(mark)
@@ -85,7 +92,7 @@ def label_of_mark(mark: dict[str, Any], episode: dict[str, Any], side: str) -> t
             if pathology == label:
                 return label, f"{evidence} of lesion {number}"
     link = "linked lesion without pathology" if numbers else "unlinked"
-    if is_interval(episode):
+    if has_interval_cancer(episode, side):
         return MALIGNANT, f"interval cancer, {link}"
     label, evidence = side_pathology(episode, side)
     return label, f"{evidence}, {link}" if label else ""
@@ -100,14 +107,20 @@ def lesion_pathology(episode: dict[str, Any], side: str, number: str) -> tuple[s
         label = _LESION_OPINIONS.get(opinion, "")
         if label == MALIGNANT:
             return MALIGNANT, f"{event} {opinion}"
-        for component in ("InvasiveComponents", "InSituComponents"):
-            if _text(lesion.get(component)):
+        for component in _COMPONENTS:
+            if _has_component(lesion, component):
                 return MALIGNANT, f"{event} {component}"
         if _text(lesion.get("MalignancyType")) in ("a", "b", "In-situ", "Invasive"):
             return MALIGNANT, f"{event} MalignancyType"
         if label == BENIGN and not benign[0]:
             benign = (BENIGN, f"{event} {opinion}")
     return benign
+
+
+def _has_component(lesion: dict[str, Any], name: str) -> bool:
+    value = _text(lesion.get(name))
+    codes, texts = _COMPONENTS[name]
+    return any(word in codes for word in value.split()) or any(text in value for text in texts)
 
 
 def side_pathology(episode: dict[str, Any], side: str) -> tuple[str, str]:
@@ -122,7 +135,7 @@ def side_pathology(episode: dict[str, Any], side: str) -> tuple[str, str]:
 
 def side_opinion(episode: dict[str, Any], event: str, side: str) -> str:
     """OB, OM, ON, OS, OU or empty."""
-    value = _text(mapping(episode.get(event)).get(SIDES[side]))
+    value = _text(mapping(episode.get(event)).get(SIDES[side])).removeprefix("O ")
     code = _SIDE_OPINIONS.get(value, value)
     return code if code in _SIDE_OPINIONS.values() else ""
 
@@ -130,6 +143,14 @@ def side_opinion(episode: dict[str, Any], event: str, side: str) -> str:
 def is_interval(episode: dict[str, Any]) -> bool:
     """Whether the episode is an interval case."""
     return _text(episode.get("EpisodeType")) in ("CI", "Interval case")
+
+
+def has_interval_cancer(episode: dict[str, Any], side: str) -> bool:
+    """Whether an interval case is one of that side; any side where INTERVALCANCER names none."""
+    if not is_interval(episode):
+        return False
+    known = [name for name in SIDES if _of_side(episode, "INTERVALCANCER", name)]
+    return side in known or not known
 
 
 def episode_status(episode: dict[str, Any]) -> str:
@@ -155,6 +176,12 @@ def episode_status(episode: dict[str, Any]) -> str:
     if "ASSESSMENT" in events:
         return "NAB" if operated else "NA"
     return "N"
+
+
+def events_of(episode: dict[str, Any]) -> set[str]:
+    """The events that an episode has, dated or not; other screenings count as SCREENING."""
+    found = {event for event in ("SCREENING", *_EVENTS) if episode.get(event) is not None}
+    return found | ({"SCREENING"} if episode.get("OTHERSCREENING") else set())
 
 
 def dated_events(episode: dict[str, Any]) -> dict[datetime.date, set[str]]:
@@ -198,10 +225,7 @@ def has_finding(episode: dict[str, Any], side: str) -> bool:
     }
     if any(lesion_pathology(episode, side, number)[0] for number in numbers):
         return True
-    if not is_interval(episode):
-        return False
-    known = [name for name in SIDES if _of_side(episode, "INTERVALCANCER", name)]
-    return side in known or not known
+    return has_interval_cancer(episode, side)
 
 
 def _of_side(episode: dict[str, Any], event: str, side: str) -> Any:
@@ -209,4 +233,7 @@ def _of_side(episode: dict[str, Any], event: str, side: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else "" if value is None else str(value)
+    """A text or a whole number as text; anything else counts as absent."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -9,6 +9,8 @@ from beam_pipelines.sources import Mark
 
 Box = tuple[float, float, float, float]
 
+CONSPICUITIES = ("Obvious", "Subtle", "Very_subtle", "Occult", "not_recalled")
+
 
 def box_of_mark(content: Any, columns: int, rows: int) -> tuple[Box, list[str]]:
     """(box, repairs): the corners sorted and clipped to an image of that size (0: unknown).
@@ -31,14 +33,15 @@ def box_of_mark(content: Any, columns: int, rows: int) -> tuple[Box, list[str]]:
     return clipped, repairs + (["clipped_to_image"] if clipped != box else [])
 
 
-def labelled_mark(
-    key: str, content: dict[str, Any], box: Box, episode: dict[str, Any], side: str
+def usable_mark(
+    key: str, content: Any, size: tuple[int, int], episode: dict[str, Any], side: str
 ) -> Mark:
-    """The mark with its class; `Rejected` when it has none.
+    """A mark on an image of `size` (columns, rows; 0: unknown) and `side`, with its box and class.
 
-    Mass wins over calcification. The benign calcification flags alone never make a malignant
-    calcification; distortion or asymmetry alone is neither.
+    Raises `Rejected` when it has none. Mass wins over calcification. The benign calcification
+    flags alone never make a malignant calcification; distortion or asymmetry alone is neither.
     """
+    box, repairs = box_of_mark(content, *size)
     mass, suspicious, benign_calcification, neither = lesion_flags(content)
     if not (mass or suspicious or benign_calcification):
         reason = Reason.NEITHER_MASS_NOR_CALCIFICATION if neither else Reason.NO_LESION_TYPE
@@ -48,14 +51,16 @@ def labelled_mark(
         raise Rejected(Reason.NO_PATHOLOGY)
     if label == MALIGNANT and not (mass or suspicious):
         raise Rejected(Reason.BENIGN_CALCIFICATION_IN_MALIGNANT_LESION)
+    conspicuity = content.get("Conspicuity")
     return Mark(
-        mark_id=str(key),
+        mark_id=key,
         box=box,
         patch_class=f"{label}_{'mass' if mass else 'calcification'}",
         has_mass=int(mass),
         has_calcification=int(suspicious or benign_calcification),
         evidence=evidence,
-        conspicuity=str(content.get("Conspicuity") or ""),
+        conspicuity=conspicuity if conspicuity in CONSPICUITIES else "",
+        repairs=" ".join(repairs),
     )
 
 
@@ -64,7 +69,7 @@ def _corner(value: Any) -> float:
         raise Rejected(Reason.MISSING_CORNERS)
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Rejected(Reason.BROKEN_MARK, "corner") from error
     if not math.isfinite(number):
         raise Rejected(Reason.BROKEN_MARK, "corner")

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import datetime
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,14 +14,23 @@ from beam_pipelines.omidb_labels import (
     SIDES,
     dated_events,
     episode_status,
+    events_of,
     has_finding,
     mapping,
     parse_date,
 )
-from beam_pipelines.omidb_marks import box_of_mark, labelled_mark
+from beam_pipelines.omidb_marks import usable_mark
 from beam_pipelines.omidb_tree import ClientFiles, Tree
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejected, Rejection
-from beam_pipelines.sources import HEALTHY, LESION, Image, Mark, UnitIndex
+from beam_pipelines.rejections import (
+    FILES,
+    IMAGES,
+    MARKS,
+    Origin,
+    Reason,
+    Rejected,
+    Rejection,
+)
+from beam_pipelines.sources import HEALTHY, LESION, VIEWS, Image, Mark, UnitIndex
 
 _NORMAL = ("N", "NA", "NAB")
 _NOT_MALIGNANT = (*_NORMAL, "B")
@@ -49,45 +59,43 @@ class Optimam:
         found = self.tree.files_of(unit)
         imagedb = account.document(found.imagedb)
         episodes = _episodes(account.document(found.nbss))
-        listed = list(_listed(mapping(imagedb), found, episodes, account))
-        _account_for_the_rest(listed, found, imagedb is not None, account)
+        listed = list(_listed(unit, mapping(imagedb), found, episodes, account))
+        _account_for_the_rest(unit, listed, found, imagedb is not None, account)
         screened = [item for item in listed if not account.reject_unfit(item, episodes)]
         cases = _case_sides(listed, episodes)
-        images = [self._image(unit, item, episodes, cases, account) for item in screened]
+        images = [self._image(item, episodes, cases, account) for item in screened]
         return account.index(image for image in images if image)
 
     def _image(
         self,
-        client: str,
         item: "_Listed",
         episodes: dict[str, dict[str, Any]],
         cases: set[str],
         account: "_Account",
     ) -> Image | None:
         """A screening mammogram with what it is good for; None when it is good for nothing."""
-        header = item.header
-        assert header
+        assert item.header
         image = Image(
             path=item.path,
-            client_id=client,
+            client_id=item.client_id,
             study_uid=item.study_uid,
             sop_uid=item.sop_uid,
-            laterality=header.laterality,
-            view=header.view,
+            laterality=sys.intern(item.header.laterality),  # millions of images share the words
+            view=sys.intern(item.header.view),
             use=HEALTHY,
         )
         if item.marks:
             marks = tuple(account.marks(item, episodes[item.episode_id]))
             if marks:
                 return dataclasses.replace(image, use=LESION, marks=marks)
-            account.reject(item.path, Reason.NO_USABLE_MARK)
+            account.reject(item, Reason.NO_USABLE_MARK)
             return None
-        reason = self._not_healthy(header.laterality, item.episode_id, episodes, cases)
+        reason = self._not_healthy(image.laterality, item.episode_id, episodes, cases)
         if reason:
-            account.reject(item.path, *reason)
+            account.reject(item, *reason)
             return None
         status = episode_status(episodes[item.episode_id])
-        return dataclasses.replace(image, evidence=f"episode status {status}")
+        return dataclasses.replace(image, evidence=sys.intern(f"episode status {status}"))
 
     def _not_healthy(
         self, side: str, episode_id: str, episodes: dict[str, dict[str, Any]], cases: set[str]
@@ -121,6 +129,7 @@ class _Listed:
       episode_id: empty when NBSS knows none. screening: whether the study is a screening one.
     """
 
+    client_id: str
     path: str
     has_file: bool
     study_uid: str
@@ -130,6 +139,19 @@ class _Listed:
     marks: dict[str, Any]
     header: Header | None
 
+    def origin(self, mark_id: str = "") -> Origin:
+        """Where the image, or a mark on it, belongs."""
+        side = self.header.laterality if self.header else ""
+        view = self.header.view if self.header else ""
+        return Origin(
+            client_id=self.client_id,
+            study_uid=self.study_uid,
+            sop_uid=self.sop_uid,
+            laterality=sys.intern(side) if side in SIDES else "",
+            view=sys.intern(view) if view in VIEWS else "",
+            mark_id=mark_id,
+        )
+
 
 class _Account:
     """Collects what is read and rejected of one client."""
@@ -137,20 +159,29 @@ class _Account:
     def __init__(self) -> None:
         self.rejections: list[Rejection] = []
         self.read: collections.Counter[str] = collections.Counter()
-        self.repairs: collections.Counter[str] = collections.Counter()
 
     def index(self, images: Iterator[Image]) -> UnitIndex:
         """The client's index."""
-        return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read), dict(self.repairs))
+        return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read))
 
-    def reject(self, path: str, reason: Reason, detail: str = "") -> None:
+    def reject(self, item: _Listed, reason: Reason, detail: str = "") -> None:
         """Rejects an image whose marks are accounted for."""
-        self.rejections.append(Rejection(IMAGES, path, reason, detail))
+        self.rejections.append(Rejection(IMAGES, item.path, reason, detail, item.origin()))
+
+    def reject_mark(self, item: _Listed, key: str, reason: Reason, detail: str = "") -> None:
+        """Rejects a mark."""
+        name = f"{item.path}#{key}"
+        self.rejections.append(Rejection(MARKS, name, reason, detail, item.origin(key)))
 
     def reject_file(self, path: str, reason: Reason) -> None:
         """Counts and rejects a file that is neither image nor readable JSON."""
         self.read[FILES] += 1
         self.rejections.append(Rejection(FILES, path, reason))
+
+    def reject_unlisted(self, path: str, reason: Reason, origin: Origin) -> None:
+        """Counts and rejects an image that IMAGEDB does not speak of."""
+        self.read[IMAGES] += 1
+        self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
 
     def reject_unfit(self, item: _Listed, episodes: dict[str, dict[str, Any]]) -> bool:
         """Counts a listed image; whether it is rejected as no screening mammogram of a known
@@ -158,12 +189,9 @@ class _Account:
         self.read.update({IMAGES: 1, MARKS: len(item.marks)})
         fault = _unfit(item, episodes)
         if fault:
-            self.reject(item.path, *fault)
+            self.reject(item, *fault)
             for key in item.marks:
-                name = f"{item.path}#{key}"
-                self.rejections.append(
-                    Rejection(MARKS, name, Reason.IMAGE_REJECTED, fault[0].value)
-                )
+                self.reject_mark(item, key, Reason.IMAGE_REJECTED, fault[0].value)
         return fault is not None
 
     def document(self, path: str) -> Any:
@@ -171,32 +199,40 @@ class _Account:
         if not path:
             return None
         try:
-            content = json.loads(files.read_bytes(path))
+            content = _json_object(files.read_bytes(path))
         except OSError:
             self.reject_file(path, Reason.UNREADABLE_FILE)
         except (ValueError, RecursionError):
             self.reject_file(path, Reason.BROKEN_JSON)
         else:
-            if isinstance(content, dict):
-                self.read[FILES] += 1
-                return content
-            self.reject_file(path, Reason.BROKEN_JSON)
+            self.read[FILES] += 1
+            return content
         return None
 
     def marks(self, item: _Listed, episode: dict[str, Any]) -> Iterator[Mark]:
         """The usable marks of an image; the others are rejected."""
-        assert item.header
+        header = item.header
+        assert header
+        size = header.columns, header.rows
         for key, content in sorted(item.marks.items()):
             try:
-                box, repairs = box_of_mark(content, item.header.columns, item.header.rows)
-                self.repairs.update(repairs)
-                yield labelled_mark(key, content, box, episode, item.header.laterality)
+                yield usable_mark(key, content, size, episode, header.laterality)
             except Rejected as fault:
-                name = f"{item.path}#{key}"
-                self.rejections.append(Rejection(MARKS, name, fault.reason, fault.detail))
+                self.reject_mark(item, key, fault.reason, fault.detail)
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`; `ValueError` when there is none that can be written again."""
+    content = json.loads(data)
+    if not isinstance(content, dict):
+        raise ValueError("no object")
+    if b"\\u" in data:
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    return content
 
 
 def _listed(
+    client: str,
     imagedb: dict[str, Any],
     found: ClientFiles,
     episodes: dict[str, dict[str, Any]],
@@ -204,26 +240,43 @@ def _listed(
 ) -> Iterator[_Listed]:
     for study, study_content in sorted(mapping(imagedb.get("STUDIES")).items()):
         episode_id, screening = _episode_of(mapping(study_content), episodes)
-        for series_content in mapping(study_content).values():
-            for sop, marks in sorted(mapping(series_content).items()):
-                path = found.images.get((study, sop), "")
-                side_car = account.document(found.side_cars.get((study, sop), ""))
-                yield _Listed(
-                    path=path or f"{found.folder}/{study}/{sop}.dcm",
-                    has_file=bool(path),
-                    study_uid=study,
-                    sop_uid=sop,
-                    episode_id=episode_id,
-                    screening=screening,
-                    marks=mapping(marks),
-                    header=_header(side_car, path),
-                )
+        for sop, marks in sorted(_images_of(mapping(study_content)).items()):
+            path = found.images.get((study, sop), "")
+            side_car = account.document(found.side_cars.get((study, sop), ""))
+            yield _Listed(
+                client_id=client,
+                path=path or f"{found.folder}/{study}/{sop}.dcm",
+                has_file=bool(path),
+                study_uid=study,
+                sop_uid=sop,
+                episode_id=episode_id,
+                screening=screening,
+                marks=marks,
+                header=_header(side_car, path),
+            )
+
+
+def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The marks of a study by SOP instance uid and key.
+
+    There is no level of series among the files: an image that two series list is one image with
+    the marks of both.
+    """
+    images: dict[str, dict[str, Any]] = {}
+    for series, content in study.items():
+        for sop, marks in mapping(content).items():
+            known = images.setdefault(sop, {})
+            for key, mark in mapping(marks).items():
+                if known.setdefault(key, mark) != mark:
+                    known[f"{key} of series {series}"] = mark
+    return images
 
 
 def _header(side_car: Any, path: str) -> Header | None:
     """From the side-car where it says what the image is, else from the file."""
     header = header_of_side_car(side_car) if side_car else None
-    if (header and header.sop_class and header.rows) or not path:
+    told = header and header.sop_class and header.rows and header.laterality and header.view
+    if told or not path:
         return header
     try:
         return dicom.read_header(path)
@@ -244,11 +297,10 @@ def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> t
         episode_id = matches[0] if date and matches else ""
     if not episode_id:
         return "", False
-    events = dated_events(episodes[episode_id])
-    if date in events:
-        return episode_id, "SCREENING" in events[date]
-    kinds = {event for names in events.values() for event in names}
-    return episode_id, kinds == {"SCREENING"}
+    on_the_day = dated_events(episodes[episode_id]).get(date) if date else None
+    if on_the_day:
+        return episode_id, "SCREENING" in on_the_day
+    return episode_id, events_of(episodes[episode_id]) == {"SCREENING"}
 
 
 def _unfit(item: _Listed, episodes: dict[str, dict[str, Any]]) -> tuple[Reason, str] | None:
@@ -267,15 +319,18 @@ def _unfit(item: _Listed, episodes: dict[str, dict[str, Any]]) -> tuple[Reason, 
 
 
 def _account_for_the_rest(
-    listed: list[_Listed], found: ClientFiles, has_imagedb: bool, account: _Account
+    client: str,
+    listed: list[_Listed],
+    found: ClientFiles,
+    has_imagedb: bool,
+    account: _Account,
 ) -> None:
     """Files that IMAGEDB does not speak of."""
     known = {(item.study_uid, item.sop_uid) for item in listed}
     reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
-    for key, path in found.images.items():
-        if key not in known:
-            account.read[IMAGES] += 1
-            account.reject(path, reason)
+    for (study, sop), path in found.images.items():
+        if (study, sop) not in known:
+            account.reject_unlisted(path, reason, Origin(client, study, sop))
     for key, path in found.side_cars.items():
         if key not in known:
             account.reject_file(path, Reason.SIDE_CAR_WITHOUT_IMAGE)

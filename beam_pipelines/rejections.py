@@ -85,19 +85,37 @@ class Rejected(Exception):
         self.detail = detail
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose a rejected image or mark is; empty where that is unknown.
+
+    Attributes:
+      laterality, view: L or R, CC or MLO. mark_id: of a mark.
+    """
+
+    client_id: str
+    study_uid: str = ""
+    sop_uid: str = ""
+    laterality: str = ""
+    view: str = ""
+    mark_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Rejection:
     """One thing left out.
 
     Attributes:
       kind: images, marks or files. name: the path, or an id where there is no file.
       detail: what was found; never a value that could name a person.
+      origin: of an image or a mark that the index rejects.
     """
 
     kind: str
     name: str
     reason: Reason
     detail: str = ""
+    origin: Origin | None = dataclasses.field(default=None, compare=False)
 
 
 def ledger(
@@ -131,4 +149,4 @@ def rejections_csv(rejected: Iterable[Rejection]) -> bytes:
     writer.writerow(["file", "kind", "reason", "detail"])
     for item in sorted(rejected):
         writer.writerow([item.name, item.kind, item.reason.value, item.detail])
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")  # names of files need not be text

@@ -10,13 +10,15 @@ import hashlib
 from collections.abc import Iterable
 from typing import Protocol
 
-from beam_pipelines.rejections import IMAGES, MARKS, Reason, Rejection
+from beam_pipelines.rejections import IMAGES, MARKS, Origin, Reason, Rejection
 from cgan_tf.config import PatchesConfig
+from cgan_tf.progress import progress_bar
 
 LESION, HEALTHY = "lesion", "healthy"
+SIDES, VIEWS = ("L", "R"), ("CC", "MLO")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
     """A usable annotation.
 
@@ -25,6 +27,7 @@ class Mark:
       box: (x0, y0, x1, y1) in pixels of the stored image, x0 < x1, y0 < y1.
       patch_class: one of `config.LESION_CLASSES`.
       evidence: what the label rests on, e.g. "SURGERY H5 of lesion 1".
+      repairs: what was mended of the box, separated by spaces.
     """
 
     mark_id: str
@@ -34,13 +37,14 @@ class Mark:
     has_calcification: int
     evidence: str
     conspicuity: str = ""
+    repairs: str = ""
 
     def name_on(self, image: "Image") -> str:
         """The mark's name in the ledger."""
         return f"{image.path}#{self.mark_id}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Image:
     """An image that may give patches.
 
@@ -63,21 +67,30 @@ class Image:
     strict: bool = True
     evidence: str = ""
 
+    def origin(self, mark_id: str = "") -> Origin:
+        """Where the image, or a mark on it, belongs."""
+        view = self.view if self.view in VIEWS else ""
+        return Origin(self.client_id, self.study_uid, self.sop_uid, self.laterality, view, mark_id)
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class UnitIndex:
     """What one unit holds.
 
     Attributes:
       images: those that may give patches.
       rejections: everything else. read: how many files, images and marks were met.
-      repairs: how many marks were mended, by what was wrong with them.
     """
 
     images: tuple[Image, ...]
     rejections: tuple[Rejection, ...]
     read: dict[str, int]
-    repairs: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """How many usable marks were mended, by what was wrong with them."""
+        marks = (mark for image in self.images for mark in image.marks)
+        return dict(collections.Counter(word for mark in marks for word in mark.repairs.split()))
 
 
 class Source(Protocol):
@@ -100,31 +113,47 @@ def open_source(config: PatchesConfig) -> Source:
     return optimam.Optimam(tree, config.normals_from_cases, config.normal_follow_up)
 
 
+def read_index(source: Source) -> UnitIndex:
+    """Every unit of a source as one index."""
+    units = source.units()
+    with progress_bar(len(units), "Reading the index", "units") as bar:
+
+        def read(unit: str) -> UnitIndex:
+            bar.update()
+            return source.read_unit(unit)
+
+        return merge(map(read, units))
+
+
 def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
     """All units as one index, images in order of their SOP instance uid; duplicates rejected."""
     images: dict[str, Image] = {}
     rejections: list[Rejection] = []
     read: collections.Counter[str] = collections.Counter()
-    repairs: collections.Counter[str] = collections.Counter()
     for index in indexes:
         read.update(index.read)
-        repairs.update(index.repairs)
         rejections += index.rejections
         for image in index.images:
-            first, *others = sorted(
-                {image, images.get(image.sop_uid, image)}, key=lambda item: item.path
-            )
-            images[image.sop_uid] = first
-            for other in others:
+            rival = images.setdefault(image.sop_uid, image)
+            if rival is not image:
+                first, other = sorted((rival, image), key=lambda item: item.path)
+                images[image.sop_uid] = first
                 rejections += reject_image(other, Reason.DUPLICATE_IMAGE, first.path)
     ordered = tuple(images[uid] for uid in sorted(images))
-    return UnitIndex(ordered, tuple(sorted(rejections)), dict(read), dict(repairs))
+    rejections.sort(key=lambda item: (item.kind, item.name, item.reason, item.detail))
+    return UnitIndex(ordered, tuple(rejections), dict(read))
 
 
 def reject_image(image: Image, reason: Reason, detail: str = "") -> list[Rejection]:
     """The rejections of an image and of the marks on it."""
-    return [Rejection(IMAGES, image.path, reason, detail)] + [
-        Rejection(MARKS, mark.name_on(image), Reason.IMAGE_REJECTED, reason.value)
+    return [Rejection(IMAGES, image.path, reason, detail, image.origin())] + [
+        Rejection(
+            MARKS,
+            mark.name_on(image),
+            Reason.IMAGE_REJECTED,
+            reason.value,
+            image.origin(mark.mark_id),
+        )
         for mark in image.marks
     ]
 

@@ -68,7 +68,9 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> None:
         offset += len(payload)
     content = {
         "rows": [dataclasses.astuple(row) for row in rows],
-        "rejections": [dataclasses.astuple(item) for item in outcome.rejections],
+        "rejections": [
+            (item.kind, item.name, item.reason, item.detail) for item in outcome.rejections
+        ],
     }
     trailer = json.dumps(content).encode()
     whole = b"".join((*payloads, trailer, _LENGTH.pack(len(trailer))))

@@ -1,0 +1,106 @@
+"""The index as tables: what every image and mark is good for, or why not, without a pixel read.
+
+`make_patches --list_only` writes them. A listing is no run: it may lie in the directory of a later
+run, which neither needs nor changes it, but is not written into that of an earlier one.
+"""
+
+import collections
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import files
+from beam_pipelines.accounting import account_of_index
+from beam_pipelines.listing_rows import (
+    FILE_COLUMNS,
+    IMAGE_COLUMNS,
+    MARK_COLUMNS,
+    Row,
+    file_rows,
+    good_for,
+    image_rows,
+    mark_rows,
+)
+from beam_pipelines.sources import UnitIndex, open_source, read_index, split_of
+from cgan_tf import __version__
+from cgan_tf.config import PatchesConfig
+from cgan_tf.errors import UserError
+from cgan_tf.flag_config import config_to_dict
+from cgan_tf.run_directory import RUN_FILE, open_directory, write_json
+
+LISTING_FILE = "listing.json"
+TABLES = {
+    "images.csv": (IMAGE_COLUMNS, image_rows),
+    "marks.csv": (MARK_COLUMNS, mark_rows),
+    "files.csv": (FILE_COLUMNS, file_rows),
+}
+LISTING_FILES = (*TABLES, LISTING_FILE)
+_CHUNK = 1000  # rows written at a time
+
+
+def list_index(config: PatchesConfig, program: str) -> None:
+    """Writes the listing of `program`; `listing.json` comes last and vouches for the tables.
+
+    Raises `UserError` for a missing or empty input, and for a directory that holds a run.
+    """
+    source = open_source(config)
+    with open_directory(config.output_dir, program, LISTING_FILES) as directory:
+        if (directory / RUN_FILE).exists():
+            raise UserError(f"{directory}: holds a run; --list_only needs a directory without one")
+        index = read_index(source)
+        (directory / LISTING_FILE).unlink(missing_ok=True)  # of an earlier listing
+        for name, (columns, rows_of) in TABLES.items():
+            table = _csv(columns, rows_of(index, config))
+            files.write_atomically_from(str(directory / name), table)
+        content = {"ledger": account_of_index(index), "splits": usable_by_split(index, config)}
+        header = {"format": 1, "program": program, "version": __version__}
+        write_json(directory / LISTING_FILE, header | content | {"flags": config_to_dict(config)})
+        print(_summary(content, directory))
+
+
+def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
+    """By split and class: how many clients, images and marks there are to cut patches from."""
+    clients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+    images: collections.Counter[tuple[str, str]] = collections.Counter()
+    marks: collections.Counter[tuple[str, str]] = collections.Counter()
+    for image in index.images:
+        split = split_of(image.client_id, config)
+        for name in good_for(image, config):
+            clients[split, name].add(image.client_id)
+            images[split, name] += 1
+        marks.update((split, mark.patch_class) for mark in image.marks)
+    found: dict[str, dict[str, Any]] = {}
+    for split, name in sorted(images):
+        key = split, name
+        row = {"clients": len(clients[key]), "images": images[key], "marks": marks[key]}
+        found.setdefault(split, {})[name] = row
+    return found
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
+    """The table in parts; columns that a row does not have stay empty."""
+    rows = itertools.chain([dict(zip(columns, columns, strict=True))], rows)
+    while part := list(itertools.islice(rows, _CHUNK)):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writerows(part)
+        yield text.getvalue().encode(errors="backslashreplace")  # names of files need not be text
+
+
+def _summary(content: dict[str, Any], directory: Path) -> str:
+    lines = [f"{'':<12}{'good for':<26}{'clients':>9}{'images':>9}{'marks':>9}"]
+    for split, classes in content["splits"].items():
+        for name, row in classes.items():
+            numbers = "".join(f"{row[column]:>9}" for column in ("clients", "images", "marks"))
+            lines.append(f"{split:<12}{name:<26}{numbers}")
+    for kind, row in content["ledger"].items():
+        if row["read"]:
+            rejected = sum(row["rejected"].values())
+            lines.append(
+                f"{kind}: {row['read']} read = {row['usable']} usable + {rejected} rejected"
+            )
+    lines.append(f"make_patches --list_only: {directory} ({', '.join(LISTING_FILES)})")
+    return "\n".join(lines)
