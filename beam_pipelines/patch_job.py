@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines import files, spills
-from beam_pipelines.accounting import account_of, origins_of, summary
+from beam_pipelines.accounting import account_of, origins_of, shown_rejections, summary
 from beam_pipelines.beam_work import beam_options, run_work
 from beam_pipelines.cutting import cut_image
+from beam_pipelines.listing import LISTING_FILES, list_index
 from beam_pipelines.plan import Draw, Quota, draws_of, quotas_of
 from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
 from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
-from beam_pipelines.sources import Image, Mark, UnitIndex, digest, merge, open_source
+from beam_pipelines.sources import Image, Mark, UnitIndex, digest, open_source, read_index
 from beam_pipelines.spills import Row
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
@@ -49,20 +50,24 @@ class CutToSpill:
 
 
 def make_patches(config: PatchesConfig) -> None:
-    """Makes the patch set that the config describes; says so when it is there already.
+    """Makes the patch set that the config describes, or with `list_only` the listing of its input;
+    says so when the set is there already.
 
     Raises `UserError` for a missing or empty input, unknown Beam options, and counts that the
     data cannot give (unless `allow_shortfall`).
     """
     options = beam_options(config.beam)
+    if config.list_only:
+        list_index(config, PROGRAM)
+        return
     source = open_source(config)
-    with open_run(config.output_dir, PROGRAM, config) as run:
+    with open_run(config.output_dir, PROGRAM, config, beside=LISTING_FILES) as run:
         if run.finished:
             print(f"make_patches: {run.directory} is finished, nothing to do")
             return
         spill_directory = str(run.directory / spills.DIRECTORY)
         try:
-            index = _read_index(source)
+            index = read_index(source)
             quotas = quotas_of(index.images, config)
             hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
             _shortfall(hopeful, quotas, config)
@@ -77,16 +82,6 @@ def make_patches(config: PatchesConfig) -> None:
         splits = _write_shards(chosen, config, spill_directory, options)
         content = {"splits": splits, "shortfall": shortfall}
         _finish(run.directory, config, index, chosen, rejections, content)
-
-
-def _read_index(source: Any) -> UnitIndex:
-    units = source.units()
-    with progress_bar(len(units), "Reading the index", "units") as bar:
-        indexes = []
-        for unit in units:
-            indexes.append(source.read_unit(unit))
-            bar.update()
-    return merge(indexes)
 
 
 def _cut_until_enough(
@@ -228,10 +223,7 @@ def _finish(
     """Writes the rejections and the manifest, removes the spills, and prints what there is."""
     rejections = [*index.rejections, *cut_rejections]
     account = account_of(index, chosen, rejections)
-    shown = [
-        dataclasses.replace(item, name=files.relative(item.name, config.input_dir))
-        for item in rejections
-    ]
+    shown = shown_rejections(rejections, config.input_dir)
     files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
     content = {"seed": config.seed, **content, "origins": origins_of(chosen), "ledger": account}
     finish_run(directory, PROGRAM, content)

@@ -76,6 +76,11 @@ class PatchesConfig:
     )
     input_dir: str = option("", "Root of the data set (required).")
     output_dir: str = option("", "Directory for shards and manifest.json (required).")
+    list_only: bool = option(
+        False,
+        "Write the index (images.csv, marks.csv, files.csv, listing.json) and stop before a pixel "
+        "is read.",
+    )
     seed: int = option(0, "Keys every random draw and the split.")
     size: int = option(PAPER_SIZE, "Patch side in pixels: '256x256px'.")
     train_fraction: float = option(
