@@ -10,8 +10,6 @@ import functools
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import LaplacianNd, spsolve
 
 SIDE = 64  # larger patches are reduced first: descriptions are coarser still
 _GRID = 32
@@ -28,14 +26,14 @@ def estimate_lesion(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | N
     """
     scale = SIDE / len(patch)
     reduced = cv2.resize(patch.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    x0, y0 = (int(np.floor(edge * scale)) for edge in box[:2])
-    x1, y1 = (int(np.ceil(edge * scale)) for edge in box[2:])
-    inside = np.zeros((SIDE, SIDE), bool)
-    inside[max(0, y0) : y1, max(0, x0) : x1] = True
-    if inside.all() or not inside.any():
-        return None
+    edges = [*np.floor(np.multiply(box[:2], scale)), *np.ceil(np.multiply(box[2:], scale))]
+    x0, y0, x1, y1 = (int(edge) for edge in np.clip(edges, 0, SIDE))
+    rows, columns = slice(y0, y1), slice(x0, x1)
     lesion = np.zeros((SIDE, SIDE), np.float32)
-    lesion[inside] = reduced[inside] - _continued(reduced, inside)
+    inside = lesion[rows, columns]
+    if inside.size in (0, lesion.size):
+        return None
+    inside[:] = reduced[rows, columns] - _continued(reduced, rows, columns)
     return lesion
 
 
@@ -74,15 +72,34 @@ def centre(lesion: np.ndarray) -> tuple[float, float]:
     return float(x / bright.sum()), float(y / bright.sum())
 
 
+def _continued(image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """The harmonic continuation of `image` into a box from around it, float64 [rows, columns].
+
+    The box's Laplacian is a sum of one along the rows and one along the columns, so it is inverted
+    on their eigenvectors (Lynch, Rice and Thomas 1964, "fast diagonalisation").
+    """
+    known = image.astype(np.float64)
+    known[rows, columns] = 0
+    around = np.pad(known, 1)  # at the border of the patch the slope is 0: nothing comes from there
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    top, left = rows.start, columns.start  # one less in the padded image
+    inflow = np.zeros((height, width))
+    inflow[0] += around[top, left + 1 : left + 1 + width]
+    inflow[-1] += around[rows.stop + 1, left + 1 : left + 1 + width]
+    inflow[:, 0] += around[top + 1 : top + 1 + height, left]
+    inflow[:, -1] += around[top + 1 : top + 1 + height, columns.stop + 1]
+    along_y, y = _eigenvectors(height, rows.start == 0, rows.stop == SIDE)
+    along_x, x = _eigenvectors(width, columns.start == 0, columns.stop == SIDE)
+    return y @ ((y.T @ inflow @ x) / (along_y[:, None] + along_x)) @ x.T
+
+
 @functools.cache
-def _laplacian() -> csr_array:
-    # At the border of the patch the slope is 0; at that of the box the pixels around it are given.
-    grid = LaplacianNd((SIDE, SIDE), boundary_conditions="neumann", dtype=np.float64)
-    return csr_array(grid.tosparse())
+def _eigenvectors(length: int, starts: bool, ends: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and vectors of the negative second difference over `length` pixels.
 
-
-def _continued(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """The harmonic continuation of `image` from outside to the pixels inside, float64 [pixels]."""
-    rows = _laplacian()[np.flatnonzero(inside)]
-    known = rows[:, np.flatnonzero(~inside)] @ image[~inside].astype(np.float64)
-    return spsolve(rows[:, np.flatnonzero(inside)].tocsc(), -known)
+    `starts` and `ends`: whether the first and the last pixel are at the border of the patch.
+    """
+    matrix = 2 * np.eye(length) - np.eye(length, k=1) - np.eye(length, k=-1)
+    matrix[0, 0] -= starts
+    matrix[-1, -1] -= ends
+    return np.linalg.eigh(matrix)

@@ -42,7 +42,7 @@ class Lesions:
 def read_lesions(
     patches: PatchSet, splits: Sequence[str], patch_class: str, limit: int | None = None
 ) -> Lesions:
-    """The lesions of a class in a patch set, at most `limit`, spread evenly; about 5 ms each."""
+    """The lesions of a class in a patch set, at most `limit`, spread evenly."""
     found = [split for split in splits if patches.count(split, patch_class)]
     indices = [patches.index(split, patch_class) for split in found]
     places = [(index, number) for index in indices for number in range(len(index))]
@@ -52,14 +52,22 @@ def read_lesions(
 
 
 def describe_records(records: Iterable[PatchRecord]) -> Lesions:
-    """The lesions of records; those without a box, or with nothing bright in it, are left out."""
+    """The lesions of records, as `describe` does; a record without a box has none."""
+    return describe(
+        (r.patch_id, r.client_id, estimate_lesion(r.patch, r.box) if r.box else None)
+        for r in records
+    )
+
+
+def describe(lesions: Iterable[tuple[str, str, np.ndarray | None]]) -> Lesions:
+    """Lesions of (patch, patient, lesion above its background); those with nothing bright in them,
+    or with no estimate, are left out."""
     vectors, patch_ids, clients = [], [], []
-    for record in records:
-        lesion = estimate_lesion(record.patch, record.box) if record.box else None
+    for patch_id, client, lesion in lesions:
         if lesion is not None and (lesion > 0).any():
             vectors.append(describe_lesion(lesion))
-            patch_ids.append(record.patch_id)
-            clients.append(record.client_id)
+            patch_ids.append(patch_id)
+            clients.append(client)
     return Lesions(np.array(vectors), np.array(patch_ids, dtype=str), np.array(clients, dtype=str))
 
 

@@ -56,6 +56,25 @@ def test_box_at_the_border_is_continued_from_the_sides_it_has():
     assert np.abs(estimate_lesion(flat, (-3.0, 50.0, 20.0, 99.0))).max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    "box", [(20, 24, 36, 44), (0, 0, 9, 63), (55, 30, 64, 64), (0, 10, 64, 11), (63, 1, 64, 64)]
+)
+def test_background_satisfies_the_laplace_equation(box):
+    """Every pixel in the box is the mean of the neighbours that it has."""
+    rng = np.random.default_rng(1)
+    patch = rng.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
+    x0, y0, x1, y1 = box
+    background = (patch - estimate_lesion(patch, box)).astype(np.float64)
+    np.testing.assert_array_equal(
+        np.delete(background, np.s_[y0:y1], 0), np.delete(patch, np.s_[y0:y1], 0)
+    )
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            places = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+            near = [background[p] for p in places if min(p) >= 0 and max(p) < SIDE]
+            assert background[y, x] == pytest.approx(np.mean(near), abs=1e-6)
+
+
 def test_box_that_leaves_nothing_around_it_has_no_estimate():
     assert estimate_lesion(_ramp(), (0, 0, SIDE, SIDE)) is None
     assert estimate_lesion(_ramp(), (30, 30, 30, 30)) is None
