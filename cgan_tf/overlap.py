@@ -15,12 +15,15 @@ from cgan_tf.overlap_measures import (
     FeatureSet,
     classifier_auc,
     enough_neighbours,
+    fid,
     kid,
     mixing,
     precision_recall,
 )
 
-MEASURES = ("mixing", "kid", "classifier_auc", "precision", "recall", "density", "coverage")
+MEASURES = (
+    "mixing", "kid", "fid", "classifier_auc", "precision", "recall", "density", "coverage",
+)  # fmt: skip
 
 
 def compare(
@@ -55,7 +58,7 @@ def compare(
     Raises ValueError for features that are not finite or of different widths.
     """
     _check(real, synthetic)
-    pool, fakes = _numbered(real, synthetic, real_clusters, synthetic_clusters)
+    pool, fakes = feature_sets(real, synthetic, real_clusters, synthetic_clusters)
     rng = np.random.default_rng(seed)
     found: list[tuple[dict[str, float], ...]] = []
     result = {
@@ -68,7 +71,7 @@ def compare(
         "splits": splits,
     }
     for _ in range(splits):
-        groups = _groups(pool, fakes, limit, rng)
+        groups = equal_groups(pool, fakes, limit, rng)
         result["group_size"] = len(groups[0])
         if not enough_neighbours(groups, k):
             found, result["note"] = [], _too_few(result)
@@ -90,7 +93,7 @@ def _check(real: np.ndarray, synthetic: np.ndarray) -> None:
             raise ValueError(f"{name}: expected finite features")
 
 
-def _numbered(
+def feature_sets(
     real: np.ndarray,
     synthetic: np.ndarray,
     real_clusters: np.ndarray,
@@ -118,10 +121,13 @@ def _numbered(
     )
 
 
-def _groups(
+def equal_groups(
     pool: FeatureSet, fakes: FeatureSet, limit: int, rng: np.random.Generator
 ) -> tuple[FeatureSet, FeatureSet, FeatureSet]:
-    """Half of the real patches, the other half, synthetic ones: equally many of each."""
+    """Half of the real patches, the other half, synthetic ones: equally many of each.
+
+    No patient is in both halves; a group has `limit` patches at most.
+    """
     patients = rng.permutation(np.unique(pool.patient))
     sizes = np.bincount(pool.patient)
     in_first = np.zeros(len(sizes), bool)
@@ -152,6 +158,7 @@ def _measure(
         "mixing": mixing(real, other, k),
         "kid": distance,
         "kid_p": p_value,
+        "fid": fid(real, other),
         "classifier_auc": classifier_auc(real, other, int(rng.integers(2**31))),
         **precision_recall(real, other, k),
     }

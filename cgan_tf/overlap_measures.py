@@ -1,4 +1,4 @@
-"""How far two sets of feature vectors overlap: five measures, each for sets of equal size.
+"""How far two sets of feature vectors overlap: six measures, each for sets of equal size.
 
 Patches of one patient resemble one another, so neighbours are always of another patient, folds
 and permutations keep patients whole. For patches of all different patients the measures are those
@@ -83,6 +83,24 @@ def kid(
     return float(values[0]), float(at_least.mean())
 
 
+def fid(first: FeatureSet, second: FeatureSet) -> float:
+    """Frechet inception distance of Heusel et al. (2017), on any features: 0 for equal sets.
+
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of means and covariances. Sets that are small beside
+    the number of features raise it: only sets of one size can be compared, and it has no unit
+    that other networks' features share.
+    """
+    means = [each.features.mean(axis=0) for each in (first, second)]
+    roots = [
+        _covariance_root(each.features - mean)
+        for each, mean in zip((first, second), means, strict=True)
+    ]
+    # (C1 C2)^(1/2) has the singular values of R1 R2' for its eigenvalues, where R'R is a C.
+    shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+    spread = sum(np.square(root).sum() for root in roots)
+    return float(np.square(means[0] - means[1]).sum() + spread - 2 * shared)
+
+
 def classifier_auc(first: FeatureSet, second: FeatureSet, seed: int) -> float:
     """AUC of a classifier that tells the sets apart: 0.5 if it cannot; NaN without a usable fold.
 
@@ -160,6 +178,12 @@ def _kth_distances(each: FeatureSet, k: int) -> np.ndarray:
     return np.concatenate(
         [np.partition(block, k - 1, axis=1)[:, k - 1] for _, block in _distances(each, each)]
     )
+
+
+def _covariance_root(centred: np.ndarray) -> np.ndarray:
+    """R [r, d] with R'R the covariance of centred features [n, d]; r is the lesser of n and d."""
+    root = np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
+    return root / np.sqrt(max(1, len(centred) - 1))
 
 
 def _kernel_sums(features: np.ndarray, unit: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cgan_tf.overlap import MEASURES, _groups, compare
+from cgan_tf.overlap import MEASURES, compare, equal_groups
 from cgan_tf.overlap_measures import FeatureSet
 
 FEW = {"splits": 3, "permutations": 99}
@@ -35,7 +35,7 @@ def shifted():
 
 
 def test_one_distribution_reaches_the_ceiling(equal):
-    tolerance = {"kid": 0.15, "density": 0.35} | dict.fromkeys(MEASURES[3:5], 0.12)
+    tolerance = {"kid": 0.15, "density": 0.35, "fid": 0.5} | dict.fromkeys(MEASURES[4:6], 0.12)
     for name in MEASURES:
         found = equal["measures"][name]
         assert found["synthetic"] == pytest.approx(found["ceiling"], abs=tolerance.get(name, 0.1))
@@ -47,8 +47,9 @@ def test_shifted_features_fall_short_of_the_ceiling(shifted):
     found = shifted["measures"]
     assert found["mixing"]["synthetic"] < 0.25 < 0.4 < found["mixing"]["ceiling"]
     assert found["kid"]["synthetic"] > 0.5 > abs(found["kid"]["ceiling"])
+    assert found["fid"]["synthetic"] > 3 * found["fid"]["ceiling"]
     assert found["classifier_auc"]["synthetic"] > 0.9 > 0.65 > found["classifier_auc"]["ceiling"]
-    for name in MEASURES[3:]:
+    for name in MEASURES[4:]:
         assert found[name]["synthetic"] < 0.75 * found[name]["ceiling"]
     assert shifted["kid_p"]["synthetic"] == pytest.approx(0.02)  # twice the least of 100
     assert shifted["kid_p"]["ceiling"] > 0.1
@@ -84,13 +85,13 @@ def test_halves_share_no_patient_and_groups_are_of_one_size():
     pool = FeatureSet(np.arange(len(patient), dtype=float)[:, None], patient)
     fakes = FeatureSet(np.zeros((500, 1)), 100 + np.arange(500))
     for _ in range(20):
-        half, others, sample = _groups(pool, fakes, 1000, rng)
+        half, others, sample = equal_groups(pool, fakes, 1000, rng)
         assert not set(half.patient) & set(others.patient)
         assert len(half) == len(others) == len(sample)
         assert len(half) >= (len(patient) - sizes.max()) // 2
         assert len(set(half.features.ravel())) == len(half)  # none drawn twice
-    assert len(_groups(pool, fakes, 7, rng)[0]) == 7
-    assert len(_groups(pool, fakes.take(np.arange(9)), 1000, rng)[2]) == 9
+    assert len(equal_groups(pool, fakes, 7, rng)[0]) == 7
+    assert len(equal_groups(pool, fakes.take(np.arange(9)), 1000, rng)[2]) == 9
 
 
 def test_patch_and_its_source_patient_are_no_neighbours():

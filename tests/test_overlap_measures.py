@@ -1,9 +1,10 @@
-"""The five measures by hand, against brute force and the literature's special cases."""
+"""The six measures by hand, against brute force and the literature's special cases."""
 
 import itertools
 
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
 from cgan_tf import overlap_measures
@@ -11,6 +12,7 @@ from cgan_tf.overlap_measures import (
     FeatureSet,
     classifier_auc,
     enough_neighbours,
+    fid,
     kid,
     mixing,
     precision_recall,
@@ -31,6 +33,12 @@ def _cloud(rng, count, width=4, shift=0.0, patches=1, first_patient=0):
     if patches > 1:
         features = (features + rng.standard_normal((count, width))[patient]) / np.sqrt(2)
     return FeatureSet(features + shift, patient + first_patient)
+
+
+def _stretched(cloud):
+    """The axes 1, 2, ... times as long."""
+    factors = np.arange(1, cloud.features.shape[1] + 1)
+    return FeatureSet(cloud.features * factors, cloud.patient)
 
 
 def test_mixing_by_hand():
@@ -57,6 +65,28 @@ def test_a_patient_is_no_neighbour_of_herself():
     assert mixing(first, second, k=1) == 1
     alone = [FeatureSet(s.features, i * 4 + np.arange(4)) for i, s in enumerate((first, second))]
     assert mixing(*alone, k=1) == 0
+
+
+@pytest.mark.parametrize("sizes", [(40, 30), (5, 6), (3, 40)])
+def test_fid_equals_the_matrix_square_root(sizes):
+    """More patches than features and fewer; C1 C2 of few patches has rank 2 of 4."""
+    rng = np.random.default_rng(3)
+    first, second = (
+        _stretched(_cloud(rng, size, shift=shift))
+        for size, shift in zip(sizes, (0, 0.5), strict=True)
+    )
+    c1, c2 = np.cov(first.features.T), np.cov(second.features.T)
+    gap = first.features.mean(axis=0) - second.features.mean(axis=0)
+    root = sqrtm(c1 @ c2 + 1e-14 * np.eye(4)).real
+    expected = gap @ gap + np.trace(c1 + c2 - 2 * root)
+    assert fid(first, second) == pytest.approx(expected, rel=1e-4)
+
+
+def test_fid_by_hand():
+    """On a line: (m1 - m2)^2 + (s1 - s2)^2, here of -1, 1 and of 3, 9."""
+    expected = 6**2 + (np.sqrt(2) - np.sqrt(18)) ** 2
+    assert fid(_line(-1, 1), _line(3, 9)) == pytest.approx(expected)
+    assert fid(_line(-1, 1), _line(1, -1)) == pytest.approx(0, abs=1e-12)
 
 
 def test_kid_equals_the_sum_over_pairs():
