@@ -58,38 +58,71 @@ def check_config(config: DiversityConfig) -> None:
             raise UserError(f"--{name}: expected 2 or more, found {getattr(config, name)}")
 
 
-def lesion_sets(
-    config: DiversityConfig, patches: PatchSet
-) -> tuple[dict[str, Any], dict[str, LesionSet]]:
-    """The generator's card, with the task asked for, and the sets by what they show."""
-    from cgan_tf.export import generate, load_generator
-    from cgan_tf.gan_data import CLASSES, SampleOrder
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trials:
+    """A generator and what it is tried on.
+
+    Attributes:
+      function, card: of load_generator. task: the one asked for.
+      images: float32 [n, size, size], source patches. z: float32 [m, z_width], m >= n.
+    """
+
+    config: DiversityConfig
+    function: Any
+    card: dict[str, Any]
+    task: str
+    images: np.ndarray
+    z: np.ndarray
+
+    def made(self, images: np.ndarray, z: np.ndarray) -> LesionSet:
+        """The lesions of patches and scalars, one each."""
+        from cgan_tf.export import generate
+
+        batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
+        channels = np.concatenate(
+            [generate(self.function, self.card, self.task, images[b], z[b]) for b in batches]
+        )
+        return synthetic_set(images, channels, self.task == "removal", self.config)
+
+    def over_z(self) -> LesionSet:
+        """One patch with many draws of the scalars."""
+        draws = self.config.draws
+        return self.made(self.images[:1].repeat(draws, axis=0), self.z[:draws])
+
+
+def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
+    """Loads the generator and draws patches and scalars."""
+    from cgan_tf.export import load_generator
+    from cgan_tf.gan_data import SampleOrder
     from cgan_tf.synthesis import candidate_scalars, open_sources, source_classes, task_of
 
     function, card = load_generator(config.generator)
     task = task_of(config, card)
-    removal = task == "removal"
-    lesion_classes = MALIGNANT_CLASSES if removal else CLASSES[task]["real"]
     sources = open_sources(config, patches, card, "train", source_classes(task))
-    order = SampleOrder(config.seed, f"diversity/{task}", len(sources))
-    images = np.stack([sources.pixels(order[n]) for n in range(min(config.patches, len(sources)))])
     key, width = f"diversity/{task}", card["z_width"]
+    order = SampleOrder(config.seed, key, len(sources))
+    images = np.stack([sources.pixels(order[n]) for n in range(min(config.patches, len(sources)))])
     count = max(config.draws, len(images))
     z = np.stack([candidate_scalars(config.seed, key, n, width) for n in range(count)])
-    trials = {
-        "one patch, many draws": (images[:1].repeat(config.draws, axis=0), z[: config.draws]),
-        "many patches, one draw": (images, z[:1].repeat(len(images), axis=0)),
-        "many patches, a draw each": (images, z[: len(images)]),
+    return Trials(config, function, card, task, images, z)
+
+
+def lesion_sets(
+    config: DiversityConfig, patches: PatchSet
+) -> tuple[dict[str, Any], dict[str, LesionSet]]:
+    """The generator's card, with the task asked for, and the sets by what they show."""
+    from cgan_tf.gan_data import CLASSES
+
+    trials = open_trials(config, patches)
+    lesion_classes = MALIGNANT_CLASSES if trials.task == "removal" else CLASSES[trials.task]["real"]
+    images, z = trials.images, trials.z
+    sets = {
+        "one patch, many draws": trials.over_z(),
+        "many patches, one draw": trials.made(images, z[:1].repeat(len(images), axis=0)),
+        "many patches, a draw each": trials.made(images, z[: len(images)]),
+        "real lesions": _real_set(patches, lesion_classes, config),
     }
-    sets = {}
-    for name, (inputs, scalars) in trials.items():
-        batches = [slice(start, start + BATCH) for start in range(0, len(inputs), BATCH)]
-        channels = np.concatenate(
-            [generate(function, card, task, inputs[rows], scalars[rows]) for rows in batches]
-        )
-        sets[name] = synthetic_set(inputs, channels, removal, config)
-    sets["real lesions"] = _real_set(patches, lesion_classes, config)
-    return card | {"task": task}, sets
+    return trials.card | {"task": trials.task}, sets
 
 
 def synthetic_set(
