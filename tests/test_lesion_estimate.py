@@ -65,9 +65,9 @@ def test_background_satisfies_the_laplace_equation(box):
     patch = rng.uniform(-1, 1, (SIDE, SIDE)).astype(np.float32)
     x0, y0, x1, y1 = box
     background = (patch - estimate_lesion(patch, box)).astype(np.float64)
-    np.testing.assert_array_equal(
-        np.delete(background, np.s_[y0:y1], 0), np.delete(patch, np.s_[y0:y1], 0)
-    )
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[y0:y1, x0:x1] = False
+    np.testing.assert_array_equal(background[outside], patch[outside])
     for y in range(y0, y1):
         for x in range(x0, x1):
             places = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
