@@ -150,6 +150,24 @@ class PatchesConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ShowPatchesConfig:
+    """`cgan_tf.show_patches`: a patch set as pictures to look at."""
+
+    patches_dir: str = option(
+        "",
+        "Output directory of make_patches or synthesize (required); may be given without the "
+        "flag's name.",
+    )
+    output_dir: str = option(
+        "", "Directory for the pictures; empty: contact_sheets/ in the patch set."
+    )
+    split: str = option("", "Split to show; empty: every one.", ("", *SPLITS))
+    classes: tuple[str, ...] = option((), "Classes to show; empty: every one.")
+    count: int = option(40, "Patches of each split and class, at most.")
+    seed: int = option(0, "Keys the choice of the patches.")
+
+
+@dataclasses.dataclass(frozen=True)
 class GanConfig:
     """`cgan_tf.train_gan`: the contextual GAN."""
 
