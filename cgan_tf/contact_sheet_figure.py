@@ -42,10 +42,7 @@ def sheet_figure(title: str, subtitle: str, records: Sequence[PatchRecord]) -> F
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.imshow(
-        picture,
-        cmap="gray",
-        vmin=0,
-        vmax=_WHITE,
+        np.dstack([picture] * 3),  # colours, since a colour map would shift a level here and there
         extent=(0, width, height, 0),
         interpolation="nearest",
         aspect="auto",
@@ -82,25 +79,27 @@ def caption(record: PatchRecord) -> tuple[str, str]:
     first = [record.client_id, f"{record.laterality} {record.view}".strip()]
     if record.pixel_spacing_mm and record.window:
         first.append(f"{record.window[2] * record.pixel_spacing_mm:.0f} mm")
-    second = [record.label_evidence]
-    if record.lesion_area_px:
-        second.append(f"lesion {record.lesion_area_px / record.patch.size:.0%} of the patch")
-    elif record.lesion_size_mm:
+    second = [record.label_evidence.partition(" of lesion ")[0]]  # its number says nothing here
+    if record.lesion_size_mm:
         second.insert(0, f"{record.lesion_size_mm:.0f} mm")
+    if record.lesion_area_px:
+        second = [f"change: {record.lesion_area_px / record.patch.size:.0%} of the patch"]
     return _joined(first), _joined(second)
 
 
 def legend_of(records: Sequence[PatchRecord]) -> str:
     """What lines and captions mean, as far as these records have them."""
-    parts = ["Under each: client, view, side of the patch"]
+    parts = ["Under each patch: client, view, side of the patch"]
     if any(record.lesion_size_mm for record in records):
-        parts.append("longer side of the lesion, what the label rests on")
+        parts.append("longer side of the lesion")
+    if not any(record.task for record in records):
+        parts.append("what the label rests on")
     lines = []
     if any(record.box for record in records):
-        lines.append("yellow: the lesion's box")
+        lines.append("Yellow: the lesion's box")
     if any(record.mask is not None for record in records):
-        lines.append("blue-green: where the soft mask is one half")
-    return ". ".join(["; ".join(parts), *lines]) + "."
+        lines.append("Blue-green: the edge of the change, where its soft mask is one half")
+    return ". ".join([", ".join(parts), *lines]) + "."
 
 
 def shortened(text: str, pixels: int) -> str:

@@ -80,7 +80,9 @@ def write_sheet(
     clients = len({record.client_id for record in records})
     women = f"{clients} {'woman' if clients == 1 else 'women'}"
     choice = f"{len(records):,} of {len(index):,} patches, drawn at random (seed {config.seed})"
-    content = sheet_png(f"{split}: {name.replace('_', ' ')}", f"{choice}, from {women}", records)
+    kind = f", synthetic ({records[0].task})" if records[0].task else ""
+    title = f"{split}: {name.replace('_', ' ')}{kind}"
+    content = sheet_png(title, f"{choice}, from {women}", records)
     file = f"{split}_{name}.png"
     write_bytes(directory / file, content)
     return {

@@ -6,12 +6,13 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl import flags
 
 from cgan_tf import config as configs
-from cgan_tf.flag_config import config_from_flags, define_flags
+from cgan_tf.flag_config import config_from_flags, config_to_dict, define_flags
 from tests.test_configs import config_class_of
 
 ROOT = Path(__file__).parent.parent
@@ -108,6 +109,9 @@ def test_every_section_of_the_report_is_explained():
         ("python -m cgan_tf.train_gan --patches_dir=P --workdir=W --size=N", "size"),
         ("python -m cgan_tf.train_gan --patches_dir=P --workdir=W --task=masses", "task"),
         ("python -m cgan_tf.train_gan --patches_dir=P --workdir=W more", "left over: more"),
+        ("python -m cgan_tf.show_patches P more --count=3", "left over: more"),
+        ("python -m cgan_tf.show_patches more --patches_dir=P", "left over: more"),
+        ("python -m cgan_tf.show_patches --count=3", "--patches_dir is required"),
         ("python -m cgan_tf.train_gan --flagfile=configs/no.cfg --workdir=W", "no.cfg"),
         ("python -m benchmarks.no_such", "no program benchmarks.no_such"),
     ],
@@ -124,6 +128,7 @@ def test_right_commands_pass(monkeypatch):
         "`python -m cgan_tf.experiment`, `python -m pytest -m slow`\n"
         "python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P "
         "--workdir=W  # the paper's\n"
+        "python -m cgan_tf.show_patches P --count=3\n"
     )
     assert wrong_commands(text) == []
 
@@ -176,18 +181,22 @@ def _complaint(module: str, path: Path, arguments: list[str]) -> str:
         rest = values(["program", *values.read_flags_from_files(arguments)])[1:]
     except flags.Error as error:
         return str(error)
+    given = config_to_dict(config_from_flags(config_class_of(module), values))
+    positional = _argument_of_run_program(path, "positional", "")
+    if positional and rest and not given[positional]:
+        given[positional] = rest.pop(0)
     if rest:
         return f"left over: {' '.join(rest)}"
-    given = config_from_flags(config_class_of(module), values)
-    missing = [name for name in _required(path) if not getattr(given, name)]
+    missing = [name for name in _argument_of_run_program(path, "required") if not given[name]]
     return f"--{missing[0]} is required" if missing else ""
 
 
-def _required(path: Path) -> tuple[str, ...]:
-    """The flags that a program hands to run_program as required."""
+def _argument_of_run_program(path: Path, name: str, default: Any = None) -> Any:
+    """What a program hands to run_program under a name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_program":
-            return next(ast.literal_eval(k.value) for k in node.keywords if k.arg == "required")
+            given = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
+            return given.get(name, default)
     raise AssertionError(f"{path} has no run_program")
 
 
