@@ -133,17 +133,27 @@ class _WriteResults:
 
 def _write_items(path: str, items: Iterable[Item]) -> list[tuple[str, int, int]]:
     """One line an item; returns (path, offset, length) of chunks of whole lines."""
-    lines, places, start, length = [], [], 0, 0
-    for item in items:
-        lines.append(json.dumps(item).encode() + b"\n")
-        length += len(lines[-1])
+    places: list[tuple[str, int, int]] = []
+    files.write_atomically_from(path, _chunks(path, items, places))
+    return places
+
+
+def _chunks(
+    path: str, items: Iterable[Item], places: list[tuple[str, int, int]]
+) -> Iterator[bytes]:
+    """The lines of the items in chunks, whose places are noted."""
+    lines: list[bytes] = []
+    start, length = 0, 0
+    for line in (json.dumps(item).encode() + b"\n" for item in items):
+        lines.append(line)
+        length += len(line)
         if length >= _CHUNK_BYTES:
             places.append((path, start, length))
-            start, length = start + length, 0
-    if length:
+            yield b"".join(lines)
+            lines, start, length = [], start + length, 0
+    if lines:
         places.append((path, start, length))
-    files.write_atomically(path, b"".join(lines))
-    return places
+        yield b"".join(lines)
 
 
 def _read_items(place: tuple[str, int, int]) -> list[str]:

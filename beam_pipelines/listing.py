@@ -8,7 +8,7 @@ import collections
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from beam_pipelines.listing_rows import (
     FILE_COLUMNS,
     IMAGE_COLUMNS,
     MARK_COLUMNS,
-    Row,
     file_rows,
     good_for,
     image_rows,
@@ -52,9 +51,8 @@ def list_index(config: PatchesConfig, program: str) -> None:
             raise UserError(f"{directory}: holds a run; --list_only needs a directory without one")
         index = read_index(source)
         (directory / LISTING_FILE).unlink(missing_ok=True)  # of an earlier listing
-        for name, (columns, rows_of) in TABLES.items():
-            table = _csv(columns, rows_of(index, config))
-            files.write_atomically_from(str(directory / name), table)
+        for name in TABLES:
+            files.write_atomically_from(str(directory / name), table(name, index, config))
         content = {"ledger": account_of_index(index), "splits": usable_by_split(index, config)}
         header = {"format": 1, "program": program, "version": __version__}
         write_json(directory / LISTING_FILE, header | content | {"flags": config_to_dict(config)})
@@ -80,9 +78,11 @@ def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[s
     return found
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
-    """The table in parts; columns that a row does not have stay empty."""
-    rows = itertools.chain([dict(zip(columns, columns, strict=True))], rows)
+def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]:
+    """One of `TABLES` as CSV, in parts; columns that a row does not have stay empty."""
+    columns, rows_of = TABLES[name]
+    heading = dict(zip(columns, columns, strict=True))
+    rows = itertools.chain([heading], rows_of(index, config))
     while part := list(itertools.islice(rows, _CHUNK)):
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")

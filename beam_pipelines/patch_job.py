@@ -2,9 +2,7 @@
 
 import collections
 import contextlib
-import dataclasses
 import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +12,12 @@ from typing import Any
 from beam_pipelines import files, spills
 from beam_pipelines.accounting import account_of, origins_of, shown_rejections, summary
 from beam_pipelines.beam_work import beam_options, run_work
-from beam_pipelines.cutting import cut_image
+from beam_pipelines.image_work import CutToSpill, by_image, spill_name, work_item
 from beam_pipelines.listing import LISTING_FILES, list_index
-from beam_pipelines.plan import Draw, Quota, draws_of, quotas_of
+from beam_pipelines.plan import Draw, Quota, draws_of, next_draws, quotas_of
 from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
 from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
-from beam_pipelines.sources import Image, Mark, UnitIndex, digest, open_source, read_index
+from beam_pipelines.sources import Image, UnitIndex, open_source, read_index
 from beam_pipelines.spills import Row
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
@@ -28,25 +26,7 @@ from cgan_tf.run_directory import RUN_FILE, finish_run, open_run
 
 PROGRAM = "make_patches"
 REJECTIONS_FILE = "rejections.csv"
-_MARGIN = 0.02  # more draws than wanted in the first round, for images that cannot be cut
 _FRUITLESS_ROUNDS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class CutToSpill:
-    """The work on one image: cut every patch planned for it into one spill file."""
-
-    config: PatchesConfig
-    directory: str
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Returns the name of the spill file with its rows and rejections."""
-        name = item["name"]
-        if not files.exists(os.path.join(self.directory, name)):
-            image = _image_from(item["image"])
-            draws = [Draw(*values) for values in item["draws"]]
-            spills.write_spill(self.directory, name, cut_image(image, draws, self.config))
-        return spills.read_trailer(self.directory, name)
 
 
 def make_patches(config: PatchesConfig) -> None:
@@ -99,7 +79,7 @@ def _cut_until_enough(
         for quota in quotas:
             missing = quota.count - found[quota.group]
             if missing > 0 and fruitless[quota.group] < _FRUITLESS_ROUNDS:
-                batch += _next_draws(quota, orders[quota.group], missing, dead, number)
+                batch += next_draws(quota, orders[quota.group], missing, dead, number)
         if not batch:
             return rows, rejections
         new_rows, new_rejections = _cut_round(batch, config, directory, number, options)
@@ -110,22 +90,6 @@ def _cut_until_enough(
     raise AssertionError
 
 
-def _next_draws(
-    quota: Quota,
-    order: Iterator[tuple[Image, Draw]],
-    missing: int,
-    dead: set[str],
-    number: int,
-) -> list[tuple[Image, Draw]]:
-    """The next draws of a quota from images that are not known to be unfit."""
-    alive = sum(image.path not in dead for image in quota.images)
-    if not alive:
-        return []
-    # After the first round draws of live images have failed too: ask each of them again.
-    wanted = missing + int(missing * _MARGIN) + 2 if number == 0 else max(missing, alive)
-    return list(itertools.islice((pair for pair in order if pair[0].path not in dead), wanted))
-
-
 def _cut_round(
     batch: list[tuple[Image, Draw]],
     config: PatchesConfig,
@@ -133,11 +97,10 @@ def _cut_round(
     number: int,
     options: Any,
 ) -> tuple[list[Row], set[Rejection]]:
-    by_image: dict[str, tuple[Image, list[Draw]]] = {}
-    for image, draw in batch:
-        by_image.setdefault(image.sop_uid, (image, []))[1].append(draw)
-    items = [_work_item(image, draws) for _, (image, draws) in sorted(by_image.items())]
-    with _spill_bar(directory, {item["name"] for item in items}):
+    work = by_image(batch)
+    names = {spill_name(image, draws) for image, draws in work}
+    items = (work_item(image, draws) for image, draws in work)
+    with _spill_bar(directory, names):
         results = run_work(
             CutToSpill(config, directory), items, directory, f"round{number}", options
         )
@@ -146,20 +109,6 @@ def _cut_round(
         spills.rejection_from(values) for result in results for values in result["rejections"]
     }
     return rows, rejections
-
-
-def _work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
-    name = digest(image.sop_uid, *sorted(draw.key for draw in draws)).hex()
-    return {
-        "name": f"{name}.spill",
-        "image": dataclasses.asdict(image),
-        "draws": [dataclasses.astuple(draw) for draw in draws],
-    }
-
-
-def _image_from(values: dict[str, Any]) -> Image:
-    marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
-    return Image(**{**values, "marks": marks})
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ nothing but that the next draws move up.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 from beam_pipelines.sampling import draw_key
@@ -20,8 +21,10 @@ from cgan_tf.config import (
     PatchesConfig,
 )
 
+_MARGIN = 0.02  # more draws than wanted in the first round, for images that cannot be cut
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Draw:
     """One patch to be cut from one image.
 
@@ -83,6 +86,22 @@ def draws_of(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, Draw]
         pairs = [(image, _draw(quota, image, index, config)) for image in quota.images]
         yield from sorted(pairs, key=lambda pair: pair[1].key)
         index += 1
+
+
+def next_draws(
+    quota: Quota,
+    order: Iterator[tuple[Image, Draw]],
+    missing: int,
+    dead: set[str],
+    number: int,
+) -> list[tuple[Image, Draw]]:
+    """The next draws of a quota in round `number`, from images not known to be unfit (`dead`)."""
+    alive = sum(image.path not in dead for image in quota.images)
+    if not alive:
+        return []
+    # After the first round draws of live images have failed too: ask each of them again.
+    wanted = missing + int(missing * _MARGIN) + 2 if number == 0 else max(missing, alive)
+    return list(itertools.islice((pair for pair in order if pair[0].path not in dead), wanted))
 
 
 def _random_draws(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, Draw]]:

@@ -21,7 +21,7 @@ DIRECTORY = ".spill"
 _LENGTH = struct.Struct("<Q")
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
 class Row:
     """One encoded patch in a spill file: small enough to be collected and sorted.
 

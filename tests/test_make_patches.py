@@ -235,10 +235,10 @@ def test_an_interrupted_run_goes_on_with_what_was_cut(tree, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(image, draws, config)
 
-    from beam_pipelines import patch_job
+    from beam_pipelines import image_work
 
-    real = patch_job.cut_image
-    monkeypatch.setattr(patch_job, "cut_image", interrupt)
+    real = image_work.cut_image
+    monkeypatch.setattr(image_work, "cut_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_patches(_config(tree, tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
