@@ -23,6 +23,7 @@ from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 from cgan_tf.progress import progress_bar
 from cgan_tf.run_directory import RUN_FILE, finish_run, open_run
+from cgan_tf.tfds_files import write_tfds_files
 
 PROGRAM = "make_patches"
 REJECTIONS_FILE = "rejections.csv"
@@ -60,6 +61,7 @@ def make_patches(config: PatchesConfig) -> None:
         found = collections.Counter(row.group for row in chosen)
         shortfall = _shortfall(found, quotas, config)
         splits = _write_shards(chosen, config, spill_directory, options)
+        write_tfds_files(run.directory, splits, config.size, synthetic=False)
         content = {"splits": splits, "shortfall": shortfall}
         _finish(run.directory, config, index, chosen, rejections, content)
 

@@ -30,6 +30,7 @@ from cgan_tf.patch_sets import PatchIndex, PatchSet, describe_shard, shard_path
 from cgan_tf.postprocess import Lesion, extract_lesion
 from cgan_tf.records import PatchRecord, encode_record
 from cgan_tf.run_directory import finish_run, open_run, read_json, write_json
+from cgan_tf.tfds_files import write_tfds_files
 
 # Class of the result by task: a cleaned patch is a normal one.
 RESULT_CLASS = {
@@ -245,6 +246,8 @@ class Synthesis:
             payloads = (tfrecords.read_payload(pending, *place) for place in chunk)
             tfrecords.write_shard(self.directory / file, payloads)
             shards.append(describe_shard(self.directory, file, len(chunk)))
+        splits = {split: {name: {"count": len(places), "shards": shards}}}
+        write_tfds_files(self.directory, splits, self.card["size"], synthetic=True)
         content = {
             "task": self.task,
             "candidates": state["candidates"],
@@ -252,7 +255,7 @@ class Synthesis:
             "acceptance_rate": state["accepted"] / state["candidates"],
             "rejected": state["rejected"],
             "generator_checksum": self.card["checksum"],
-            "splits": {split: {name: {"count": len(places), "shards": shards}}},
+            "splits": splits,
         }
         finish_run(self.directory, "synthesize", content)
         pending.unlink()
