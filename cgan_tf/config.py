@@ -359,6 +359,36 @@ class DiversityConfig(GeneratedLesionsConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class QualityConfig:
+    """`cgan_tf.quality`: how good synthetic sets are, beside what real patches reach."""
+
+    real: str = option(
+        "", "Output directory of make_patches that the sets were made from (required)."
+    )
+    synthetic: tuple[str, ...] = option((), "Output directories of synthesize (required).")
+    output_dir: str = option("", "Directory for numbers, verdicts and pictures (required).")
+    classifier: str = option(
+        "",
+        "Work directory of train_classifier, or output directory of an evaluate that scored the "
+        "sets, whose features are then read: a baseline, in whose features patches are compared.",
+    )
+    imagenet_weights: str = option(
+        "",
+        "Compare patches in the features of an ImageNet network too: imagenet, or the path of a "
+        "ResNet-50 weights file.",
+    )
+    generators: tuple[str, ...] = option(
+        (), "Generator directories of train_gan: how far lesions differ over the random scalars."
+    )
+    real_splits: tuple[str, ...] = option(
+        ("validation", "test"), "Splits of the real patches that synthetic ones are compared with."
+    )
+    seed: int = option(0, "Keys the halves of the real patches, permutations and scalars.")
+    draws: int = option(64, "Draws of the random scalars on one patch, with --generators.")
+    batch_size: int = option(64, "Patches a batch, where features are computed.")
+
+
+@dataclasses.dataclass(frozen=True)
 class CurvesConfig:
     """`cgan_tf.plot_curves`: the curves of several GAN runs in one picture."""
 
@@ -530,6 +560,7 @@ class ReportConfig:
     gan_dirs: tuple[str, ...] = option(
         (), "Work directories of train_gan, for Figure 2 and the loss curves."
     )
+    quality_dir: str = option("", "Output directory of quality, for the section on it.")
     failed_runs: str = option(
         "", "failed.json of experiment: the runs that the report shows as failed."
     )

@@ -20,6 +20,8 @@ from cgan_tf.statistics import auc_interval
 _BLOCK_VALUES = 4_000_000  # similarities at a time: 16 MB
 _LIKELY_COPY = 0.95  # quantile of the held-out lesions
 _SHOWN = 8
+_SHUFFLES = 999
+_FROM_TRAINING = ("from_training", "from_training_expected", "from_training_p")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,19 +84,26 @@ def compare(synthetic: Lesions, held_out: Lesions, training: Lesions) -> dict[st
       similarity (1: the same up to place and strength) to the nearest training lesion; `auc`: how
       often a synthetic lesion is nearer than a held-out one, 0.5 if it is no nearer, with `low` and
       `high` by patient; `copies`: share of synthetic lesions nearer than 95% of the held-out ones,
-      0.05 if they are no nearer; `nearest`: [synthetic patch, training patch, similarity] of the
-      most alike; `note`: empty, or "undefined: ..." in words. What is undefined is None.
+      0.05 if they are no nearer; `from_training`: share of them whose nearest real lesion is a
+      training one and not a held-out one, with `from_training_expected` and `from_training_p` for
+      patients who were put among either at random (plain lesions are near to training ones, and as
+      near to others: they are no copies); `nearest`: [synthetic patch, training patch, similarity]
+      of the most alike; `note`: empty, or "undefined: ..." in words.
+      What is undefined is None.
     """
     counts = {"synthetic": len(synthetic), "held_out": len(held_out), "training": len(training)}
     missing = [name.replace("_", "-") for name, count in counts.items() if not count]
     if missing:
         note = f"undefined: no {' and no '.join(missing)} lesions with a box"
-        nothing = dict.fromkeys(("auc", "low", "high", "copies"))
+        nothing = dict.fromkeys(("auc", "low", "high", "copies", *_FROM_TRAINING))
         return {"counts": counts, "quartiles": {}, **nothing, "nearest": [], "note": note}
     mean = training.vectors.mean(axis=0)
     known = _without(training.vectors, mean)
     ours, index = nearest(_without(synthetic.vectors, mean), known)
-    theirs, _ = nearest(_without(held_out.vectors, mean), known)
+    unknown = _without(held_out.vectors, mean)
+    theirs, _ = nearest(unknown, known)
+    to_held_out, other = nearest(_without(synthetic.vectors, mean), unknown)
+    sources = np.where(ours > to_held_out, training.clients[index], held_out.clients[other])
     labels = np.repeat([1, 0], [len(ours), len(theirs)])
     clients = np.concatenate([synthetic.clients, held_out.clients])
     estimate = auc_interval(labels, np.concatenate([ours, theirs]), clients)
@@ -106,12 +115,38 @@ def compare(synthetic: Lesions, held_out: Lesions, training: Lesions) -> dict[st
         "low": None if estimate.note else estimate.low,
         "high": None if estimate.note else estimate.high,
         "copies": float((ours > np.quantile(theirs, _LIKELY_COPY)).mean()),
+        **from_training(sources, training.clients, held_out.clients),
         "nearest": [
             [str(synthetic.patch_ids[i]), str(training.patch_ids[index[i]]), float(ours[i])]
             for i in most_alike
         ],
         "note": estimate.note,
     }
+
+
+def from_training(
+    nearest_patients: np.ndarray, training: np.ndarray, held_out: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Do synthetic lesions take after training patients rather than after others?
+
+    Args:
+      nearest_patients: text [n], patient of the real lesion most alike to each synthetic one.
+      training, held_out: the patients that these may be of, one entry a lesion.
+
+    Returns:
+      `from_training`: share of the n that are training patients; `from_training_expected`: by
+      chance, the training share of the lesions; `from_training_p`: how often as many come from
+      training when patients are shuffled between training and held-out, one-sided.
+    """
+    patients = np.unique(np.concatenate([training, held_out]))
+    weight = (nearest_patients[:, None] == patients).mean(axis=0)
+    learned = np.isin(patients, training)
+    shuffled = np.random.default_rng(seed).permuted(np.tile(learned, (_SHUFFLES, 1)), axis=1)
+    share = float(weight @ learned)
+    at_least = int((shuffled @ weight >= share - 1e-9).sum())
+    values = (share, len(training) / (len(training) + len(held_out)))
+    p_value = (1 + at_least) / (1 + _SHUFFLES)
+    return dict(zip(_FROM_TRAINING, (*values, p_value), strict=True))
 
 
 def nearest(queries: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,90 @@
+"""Local noise power inside and beside a lesion.
+
+A generator that smooths what it paints over, or leaves the pattern of its up-sampling, changes the
+noise of the tissue. Mammograms differ in their noise, so that inside a lesion is compared with
+that beside it in the same patch: in small tiles, each without its plane (the brightness of the
+tissue and its slope), by frequency.
+"""
+
+import functools
+
+import numpy as np
+
+TILE_PX = 16
+BANDS = ("0–0.125", "0.125–0.25", "0.25–0.375", "0.375–0.5")  # cycles per pixel
+_STRIPE = TILE_PX // (2 * len(BANDS))  # frequencies of a tile in a band
+_LEAST_POWER = 1e-12  # under the noise of 16-bit storage, (2 / 65535)^2 / 12
+
+
+def excess_noise(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
+    """log2 of the noise power inside the box over that beside it, by band: float64 [bands].
+
+    0: as the tissue beside it; 1: twice the power; -1: half.
+
+    Args:
+      patch: [size, size], grey levels. box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
+
+    Returns:
+      None where the patch has no tile beside the box.
+    """
+    inside, beside = tiles_of(len(patch), box)
+    if not len(inside) or not len(beside):
+        return None
+    power = [band_power(_cut(patch, corners)) for corners in (inside, beside)]
+    return np.log2(power[0] / power[1])
+
+
+def tiles_of(size: int, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (x, y), int [n, 2], of the tiles inside a box and of those beside it.
+
+    The tiles lie on a grid around the centre of the box. The one in its middle is always inside
+    (pushed into the patch at its border); others are inside when the box holds them whole, and
+    beside when the box does not touch them and is less than a tile away.
+    """
+    x0, y0, x1, y1 = box
+    middle = np.rint([(x0 + x1 - TILE_PX) / 2, (y0 + y1 - TILE_PX) / 2]).astype(int)
+    middle = np.clip(middle, 0, size - TILE_PX)
+    steps = np.arange(-(size // TILE_PX), size // TILE_PX + 1) * TILE_PX
+    corners = middle + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    corners = corners[((corners >= 0) & (corners <= size - TILE_PX)).all(axis=1)]
+    low, high = np.array([x0, y0]), np.array([x1, y1])
+    held = ((corners >= low) & (corners + TILE_PX <= high)).all(axis=1)
+    held |= (corners == middle).all(axis=1)
+    gap = np.maximum(corners - high, low - corners - TILE_PX).max(axis=1)
+    return corners[held], corners[(gap >= 0) & (gap < TILE_PX) & ~held]
+
+
+def band_power(tiles: np.ndarray) -> np.ndarray:
+    """Mean power of tiles [n, TILE_PX, TILE_PX] in each band, float64 [bands].
+
+    A frequency belongs to the band of the larger of its two parts, so that the last band has the
+    corners of the spectrum as well, where a chequerboard is.
+    """
+    flat = tiles.reshape(len(tiles), -1).astype(np.float64)
+    basis = _plane()
+    rest = flat - (flat @ basis) @ basis.T
+    windowed = rest.reshape(tiles.shape) * _window()
+    power = np.square(np.abs(np.fft.fft2(windowed))).mean(axis=0) / np.square(_window()).sum()
+    frequency = np.abs(np.fft.fftfreq(TILE_PX, 1 / TILE_PX)).astype(int)
+    larger = np.maximum(frequency[:, None], frequency)
+    band = (larger - 1) // _STRIPE  # that of the mean, 0, is -1
+    means = [power[band == number].mean() for number in range(len(BANDS))]
+    return np.maximum(means, _LEAST_POWER)
+
+
+def _cut(patch: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    return np.stack([patch[y : y + TILE_PX, x : x + TILE_PX] for x, y in corners])
+
+
+@functools.cache
+def _plane() -> np.ndarray:
+    """Orthonormal columns for 1, x and y over a tile, [TILE_PX^2, 3]."""
+    y, x = np.mgrid[:TILE_PX, :TILE_PX].reshape(2, -1)
+    return np.linalg.qr(np.stack([np.ones(TILE_PX**2), x, y], axis=1))[0]
+
+
+@functools.cache
+def _window() -> np.ndarray:
+    """Hann's, so that a tile's edges are no frequencies: [TILE_PX, TILE_PX]."""
+    half = np.sin(np.pi * (np.arange(TILE_PX) + 0.5) / TILE_PX) ** 2
+    return np.outer(half, half)

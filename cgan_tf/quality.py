@@ -1,0 +1,14 @@
+"""How good synthetic sets are, beside what real patches reach; a verdict for every check.
+
+python -m cgan_tf.quality --real=P --synthetic=S/mass,S/removal --classifier=C --output_dir=D
+"""
+
+from cgan_tf.config import QualityConfig
+from cgan_tf.flag_config import run_program
+
+if __name__ == "__main__":
+    run_program(
+        QualityConfig,
+        "cgan_tf.quality_run:measure_quality",
+        required=("real", "synthetic", "output_dir"),
+    )
