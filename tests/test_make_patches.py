@@ -18,6 +18,7 @@ from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from tests.omidb_tree import MARK, Tree, malignant, screening
+from tests.tfds_reading import assert_read_alike
 
 COUNTS = {
     "train_normal": 12,
@@ -138,6 +139,11 @@ def test_a_patch_is_its_window_in_the_drawn_pose(tree, tmp_path):
         np.testing.assert_allclose(undone, window, atol=2 / 65535)
         poses.add((record.flip, record.rotation))
     assert len(poses) > 3
+
+
+def test_tensorflow_datasets_reads_it(tree, tmp_path):
+    make_patches(_config(tree, tmp_path / "out", shard_megabytes=1))
+    assert assert_read_alike(tmp_path / "out") == sum(COUNTS.values())
 
 
 def test_two_runs_give_the_same_bytes(tree, tmp_path):

@@ -15,6 +15,7 @@ from cgan_tf.records import LEVELS
 from cgan_tf.run_directory import read_json, read_manifest
 from cgan_tf.synthesis import Synthesis, candidate_scalars, check_config, synthesize
 from cgan_tf.tfrecords import frame
+from tests.tfds_reading import assert_read_alike
 from tests.toy_patches import write_toy_patches
 
 SIZE = 32
@@ -137,11 +138,17 @@ class TestOutput:
         files = sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
         assert files == [
             ".lock",
+            "dataset_info.json",
+            "features.json",
             "manifest.json",
             "run.json",
             "train/malignant_mass-00000-of-00001.tfrecord",
         ]
         assert capsys.readouterr().out.startswith(f"{directory}: 25 mass patches, ")
+
+    def test_tensorflow_datasets_reads_it(self, config, tmp_path):
+        synthesize(config)
+        assert assert_read_alike(tmp_path / "synthetic") == 25
 
     def test_candidates_are_drawn_in_order_until_the_last_that_is_needed(self, config, tmp_path):
         synthesize(config)
