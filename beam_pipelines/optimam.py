@@ -266,7 +266,9 @@ def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for series, content in study.items():
         for sop, marks in mapping(content).items():
             known = images.setdefault(sop, {})
-            for key, mark in mapping(marks).items():
+            # Marks that cannot be told apart are one broken mark: the image is not without any.
+            listed = {} if marks is None else marks if isinstance(marks, dict) else {"": marks}
+            for key, mark in listed.items():
                 if known.setdefault(key, mark) != mark:
                     known[f"{key} of series {series}"] = mark
     return images
