@@ -1,6 +1,7 @@
 """OMI-DB's JSON to images, marks and labels: each rule and each quirk on a tiny tree."""
 
 import collections
+import dataclasses
 
 import pytest
 
@@ -60,6 +61,11 @@ def _event(side, number="1", **lesion):
         ({"BIOPSYWIDE": _event("L", Opinion="E2")}, "benign", "BIOPSYWIDE E2 of lesion 1"),
         ({"BIOPSYFINE": _event("L", Opinion="Cyt benign")}, "benign", None),
         ({"SURGERY": _event("L", Opinion="Hist malignant")}, "malignant", None),
+        ({"SURGERY": _event("L", InvasiveComponents="ITC IPX")}, "malignant", None),
+        ({"SURGERY": _event("L", InvasiveComponents="Tubular/cribriform")}, "malignant", None),
+        ({"SURGERY": _event("L", InSituComponents="Paget’s")}, "malignant", None),
+        ({"SURGERY": _event("L", InvasiveComponents="not reported")}, "", ""),
+        ({"SURGERY": _event("L", InvasiveComponents=[])}, "", ""),
         ({"BIOPSYWIDE": _event("L", Opinion="B3")}, "", ""),
         ({"BIOPSYWIDE": _event("L", MalignancyType="c")}, "", ""),
         ({"SURGERY": _event("R", Opinion="H5")}, "", ""),  # lesion 1 of the other side
@@ -74,6 +80,9 @@ def _event(side, number="1", **lesion):
         ({"SURGERY": {"left_opinion": "OS"}}, "", ""),
         ({"EpisodeType": "CI"}, "malignant", "interval cancer, linked lesion without pathology"),
         ({"EpisodeType": "Interval case"}, "malignant", None),
+        ({"EpisodeType": "CI", "INTERVALCANCER": {"L": {"1": {}}, "R": {}}}, "malignant", None),
+        ({"EpisodeType": "CI", "INTERVALCANCER": {"L": {}, "R": {"1": {}}}}, "", ""),
+        ({"EpisodeType": "R", "INTERVALCANCER": {"L": {"1": {}}}}, "", ""),
         ({"SURGERY": None, "BIOPSYWIDE": "x", "BIOPSYFINE": {"L": {"1": None}}}, "", ""),
     ],
 )
@@ -99,7 +108,18 @@ def test_of_two_linked_lesions_the_malignant_one_decides():
 
 @pytest.mark.parametrize(
     ("value", "numbers"),
-    [("1", ["1"]), ("1,2", ["1", "2"]), ("UNLINKED", []), (None, []), (3, ["3"]), ([1], [])],
+    [
+        ("1", ["1"]),
+        ("1,2", ["1", "2"]),
+        (" 2 , 01", ["2", "1"]),
+        ("UNLINKED", []),
+        (None, []),
+        (3, ["3"]),
+        ([1], []),
+        (1.5, []),
+        ("9" * 5000, ["9" * 5000]),
+        ("²", []),
+    ],
 )
 def test_links(value, numbers):
     assert linked_lesions({"LinkedNBSSLesionNumber": value}) == numbers
@@ -184,6 +204,7 @@ def test_a_mark_keeps_all_that_is_known(tmp_path):
         ({"Mass": 1, "X1": None}, "H5", "missing_corners"),
         ({"Mass": 1, "X1": "a"}, "H5", "broken_mark"),
         ({"Mass": 1, "X1": "nan"}, "H5", "broken_mark"),
+        ({"Mass": 1, "X1": 10**400}, "H5", "broken_mark"),
         ({"Mass": 1, "X2": "20"}, "H5", "empty_box"),
         ({"Mass": 1, "X1": "500", "X2": "600"}, "H5", "box_outside_image"),
     ],
@@ -328,6 +349,17 @@ def test_damage_is_counted_and_nothing_is_lost(tmp_path):
     assert index.read["files"] == 4 + 4 + 8 + 1 + 1
 
 
+def test_half_a_character_is_broken_json(tmp_path):
+    """It could be read, but not be written into a table."""
+    tree = Tree(tmp_path)
+    tree.client("demd1", {"LCC": {"\\ud800": MARK}}, screening(SURGERY=malignant()))
+    path = tree.data / "demd1" / "IMAGEDB_demd1.json"
+    path.write_text(path.read_text().replace(r"\\ud800", r"\ud800"))
+    index = _index(tmp_path)
+    assert _reasons(index, "files") == {"broken_json": 1, "side_car_without_image": 1}
+    assert _reasons(index) == {"client_without_imagedb": 1}
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -348,12 +380,21 @@ def test_odd_json_is_never_an_exception(tmp_path, content):
     assert sum(_reasons(index).values()) == index.read["images"]
 
 
-def test_duplicates_are_one_image(tmp_path):
+@pytest.mark.parametrize("order", [1, -1])
+def test_duplicates_are_one_image_whatever_comes_first(tmp_path, order):
     tree = Tree(tmp_path)
-    tree.client("demd1", {"LCC": None})
-    index = _index(tmp_path)
-    again = merge([index, index])
-    assert again.images == index.images
+    folder = tree.client("demd1", {"LCC": None})
+    other = tree.client("demd2", {"LCC": {"7": MARK}}, screening(SURGERY=malignant()))
+    source = Optimam(find_tree(str(tmp_path)))
+    first, second = (source.read_unit(unit) for unit in source.units())
+    twin = dataclasses.replace(second.images[0], sop_uid=first.images[0].sop_uid)
+    second = dataclasses.replace(second, images=(twin,))
+    index = merge([first, second][::order])
+    assert [image.path for image in index.images] == [str(next(folder.iterdir()))]
+    (image, mark) = index.rejections
+    assert (image.name, image.reason) == (str(next(other.iterdir())), "duplicate_image")
+    assert (mark.name, mark.reason) == (f"{image.name}#7", "image_rejected")
+    assert (image.origin.client_id, mark.origin.mark_id) == ("demd2", "7")
 
 
 def test_missing_and_empty_input_are_one_clear_line(tmp_path):
