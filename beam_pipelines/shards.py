@@ -6,7 +6,6 @@ runner cut the patches.
 
 import collections
 import dataclasses
-import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from beam_pipelines import files
 from beam_pipelines.plan import Quota
 from beam_pipelines.spills import Row, read_payload
-from cgan_tf.patch_sets import describe_shard, shard_path
+from cgan_tf.patch_sets import describe_shard, shard_count, shard_path
 from cgan_tf.tfrecords import frame
 
 
@@ -27,8 +26,8 @@ def chosen_rows(rows: Iterable[Row], quota: Quota) -> list[Row]:
 def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:
     """One work item a shard: its file, its split and class, its rows in the order of their keys.
 
-    A split and class gets as many shards as keep each below 4/3 of `shard_bytes`; the keys are
-    hashes, so each shard is a random part.
+    Sizes are those of `patch_sets.shard_count`; the keys are hashes, so each shard is a random
+    part.
     """
     groups: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
     for row in rows:
@@ -36,7 +35,7 @@ def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:
     items = []
     for (split, name), members in sorted(groups.items()):
         members.sort(key=lambda row: row.key)
-        total = math.ceil(sum(row.length for row in members) * 3 / (4 * shard_bytes))
+        total = shard_count(sum(row.length for row in members), shard_bytes)
         for index in range(total):
             part = members[index * len(members) // total : (index + 1) * len(members) // total]
             items.append(

@@ -31,6 +31,11 @@ def shard_path(split: str, patch_class: str, index: int, total: int) -> str:
     return f"{split}/{patch_class}-{index:05d}-of-{total:05d}.tfrecord"
 
 
+def shard_count(total_bytes: int, shard_bytes: int) -> int:
+    """How many shards: each from two thirds to four thirds of `shard_bytes`, or only one."""
+    return max(1, -(-3 * total_bytes // (4 * shard_bytes)))
+
+
 def describe_shard(directory: str | Path, file: str, records: int) -> dict[str, Any]:
     """A shard's entry in the manifest."""
     path = Path(directory) / file
@@ -46,7 +51,7 @@ def write_patch_set(
     directory: str | Path, split: str, patch_class: str, payloads: list[bytes], shard_bytes: int
 ) -> dict[str, Any]:
     """Writes the encoded records of one split and class; returns its entry in `splits`."""
-    total = max(1, -(-sum(map(len, payloads)) // shard_bytes))
+    total = shard_count(sum(map(len, payloads)), shard_bytes)
     shards = []
     for index in range(total):
         chunk = payloads[index * len(payloads) // total : (index + 1) * len(payloads) // total]

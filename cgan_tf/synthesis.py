@@ -26,7 +26,7 @@ from cgan_tf.config import (
     SynthesisConfig,
 )
 from cgan_tf.errors import UserError
-from cgan_tf.patch_sets import PatchIndex, PatchSet, describe_shard, shard_path
+from cgan_tf.patch_sets import PatchIndex, PatchSet, describe_shard, shard_count, shard_path
 from cgan_tf.postprocess import Lesion, extract_lesion
 from cgan_tf.records import PatchRecord, encode_record
 from cgan_tf.run_directory import finish_run, open_run, read_json, write_json
@@ -237,7 +237,7 @@ class Synthesis:
         state, pending = self.state, self.directory / PENDING
         places = tfrecords.shard_index(pending)
         split, name = self.config.source_split, RESULT_CLASS[self.task]
-        total = max(1, -(-state["bytes"] // (self.config.shard_megabytes * 10**6)))
+        total = shard_count(state["bytes"], self.config.shard_megabytes * 10**6)
         (self.directory / split).mkdir(exist_ok=True)
         shards = []
         for i in range(total):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.errors import UserError
-from cgan_tf.patch_sets import PatchSet, describe_shard, shard_path, write_patch_set
+from cgan_tf.patch_sets import PatchSet, describe_shard, shard_count, shard_path, write_patch_set
 from cgan_tf.records import PatchRecord, decode_text, encode_record
 from cgan_tf.run_directory import read_json, sha256, write_json
 from cgan_tf.tfrecords import frame, write_shard
@@ -47,6 +47,12 @@ def test_files_and_manifest_entries(patches):
         assert shard["bytes"] == path.stat().st_size
         assert shard["sha256"] == sha256(path)
         assert describe_shard(patches, shard["file"], shard["records"]) == shard
+
+
+def test_shards_are_near_the_size_asked_for():
+    assert [shard_count(total, 150) for total in (0, 1, 200, 201, 400, 401)] == [1, 1, 1, 2, 2, 3]
+    for total in range(201, 3000):
+        assert 100 <= total / shard_count(total, 150) <= 200
 
 
 def test_counts(patches):

@@ -12,6 +12,7 @@ from beam_pipelines.rejections import Reason, Rejection, ledger, rejections_csv
 from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
 from beam_pipelines.spills import Row, read_payload, read_trailer, write_spill
 from cgan_tf import tfrecords
+from cgan_tf.config import PatchesConfig
 from cgan_tf.records import PatchRecord, decode_record
 
 
@@ -62,6 +63,16 @@ def test_shards_stay_below_four_thirds_of_the_target():
     ]
     assert [len(item["rows"]) for item in items] == [16, 17, 17]
     assert len(shard_plan(rows[:20], 1500)) == 1
+
+
+@pytest.mark.parametrize("patches", [1, 1249, 2500, 2501, 3749, 5001, 40_000])
+def test_shards_have_100_to_200_megabytes_by_default(patches):
+    rows = [_row(0, f"{number:032x}", length=80_000) for number in range(patches)]
+    items = shard_plan(rows, PatchesConfig().shard_megabytes * 1_000_000)
+    sizes = [sum(Row(*row).length for row in item["rows"]) / 1e6 for item in items]
+    assert sum(len(item["rows"]) for item in items) == patches
+    assert max(sizes) <= 200
+    assert len(items) == 1 or min(sizes) >= 100
 
 
 def test_shards_are_tfrecords_in_the_order_of_the_keys(tmp_path):
