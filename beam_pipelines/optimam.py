@@ -19,7 +19,7 @@ from beam_pipelines.omidb_labels import (
     mapping,
     parse_date,
 )
-from beam_pipelines.omidb_marks import usable_mark
+from beam_pipelines.omidb_marks import DOUBTFUL_BOXES, usable_mark
 from beam_pipelines.omidb_tree import ClientFiles, Tree
 from beam_pipelines.rejections import (
     FILES,
@@ -216,6 +216,8 @@ class _Account:
         size = header.columns, header.rows
         for key, content in sorted(item.marks.items()):
             try:
+                if item.sop_uid in DOUBTFUL_BOXES:
+                    raise Rejected(Reason.DOUBTFUL_BOX)
                 yield usable_mark(key, content, size, episode, header.laterality)
             except Rejected as fault:
                 self.reject_mark(item, key, fault.reason, fault.detail)

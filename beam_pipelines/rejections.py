@@ -69,6 +69,7 @@ class Reason(enum.StrEnum):
     MISSING_CORNERS = "missing_corners"
     EMPTY_BOX = "empty_box"
     BOX_OUTSIDE_IMAGE = "box_outside_image"
+    DOUBTFUL_BOX = "doubtful_box"
     NO_LESION_TYPE = "no_lesion_type"
     NEITHER_MASS_NOR_CALCIFICATION = "neither_mass_nor_calcification"
     BENIGN_CALCIFICATION_IN_MALIGNANT_LESION = "benign_calcification_in_malignant_lesion"
