@@ -384,6 +384,7 @@ class QualityConfig:
         ("validation", "test"), "Splits of the real patches that synthetic ones are compared with."
     )
     seed: int = option(0, "Keys the halves of the real patches, permutations and scalars.")
+    splits: int = option(5, "Random halves of the real patches; measures are means over them.")
     draws: int = option(64, "Draws of the random scalars on one patch, with --generators.")
     batch_size: int = option(64, "Patches a batch, where features are computed.")
 

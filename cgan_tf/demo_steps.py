@@ -59,6 +59,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
                  "clean test lesions"), seconds=30,
             )
         )  # fmt: skip
+    steps.append(_quality(root))
     steps.append(_report(root, tuple(step.name for step in steps), films is not None))
     return steps
 
@@ -148,6 +149,16 @@ def _films(root: Path, films: Path) -> list[Step]:
     return steps
 
 
+def _quality(root: Path) -> Step:
+    """The synthetic sets beside real patches, in the features that evaluate has computed."""
+    sets = ",".join(str(root / "synthetic" / task) for task in TASKS)
+    return _step(
+        root, "quality", "cgan_tf.quality", "demo_quality", f"--real={root / 'patches'}",
+        f"--synthetic={sets}", f"--classifier={root / 'evaluation' / 'baseline'}",
+        after=("evaluate baseline",), seconds=25,
+    )  # fmt: skip
+
+
 def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
     def joined(*parts: str) -> str:
         return ",".join(str(root / part) for part in parts)
@@ -158,6 +169,7 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
         f"--patches_dir={root / 'patches'}",
         f"--synthetic_dirs={joined(*(f'synthetic/{task}' for task in TASKS))}",
         f"--gan_dirs={joined(*(f'gan/{task}' for task in TASKS))}",
+        f"--quality_dir={root / 'quality'}",
         f"--output={root / 'report.html'}",
     ]
     if films:

@@ -21,7 +21,6 @@ NOISE = tuple(f"noise_{number}" for number in range(len(BANDS)))
 LESION_COLUMNS = ("contrast", "area", "components")
 PATCH_COLUMNS = ("saturation", *NOISE)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_SPLITS = 5
 _LEAST = 10  # patches of a group; fewer have no distribution
 
 
@@ -69,16 +68,23 @@ def table_of(
     return LesionTable(columns, np.array(clients, dtype=str))
 
 
-def compare_tables(synthetic: LesionTable, real: LesionTable, seed: int) -> dict[str, Any]:
+def compare_tables(
+    synthetic: LesionTable, real: LesionTable, seed: int, splits: int = 5
+) -> dict[str, Any]:
     """By column, ready for JSON: `QUANTILES` of `synthetic` and `real`, `distance` and `ceiling`.
 
     distance: of Kolmogorov and Smirnov, 0 (the same distribution) to 1 (nothing shared), between
     half of the real lesions, by patient, and as many synthetic ones; ceiling: between that half and
-    the other half; both are means over random halves. None where lesions are too few.
+    the other half; both are means over random halves (`splits`). None where lesions are too few.
     """
     return {
         name: _compare(
-            synthetic.columns[name], real.columns[name], synthetic.clients, real.clients, seed
+            synthetic.columns[name],
+            real.columns[name],
+            synthetic.clients,
+            real.clients,
+            seed,
+            splits,
         )
         for name in real.columns
     }
@@ -90,6 +96,7 @@ def _compare(
     synthetic_clients: np.ndarray,
     real_clients: np.ndarray,
     seed: int,
+    splits: int,
 ) -> dict[str, Any]:
     ours, theirs = np.isfinite(synthetic), np.isfinite(real)
     result: dict[str, Any] = {
@@ -104,7 +111,7 @@ def _compare(
         real[theirs, None], synthetic[ours, None], real_clients[theirs], synthetic_clients[ours]
     )
     rng, found = np.random.default_rng(seed), []
-    for _ in range(_SPLITS):
+    for _ in range(splits):
         groups = [group.features[:, 0] for group in equal_groups(pool, sample, len(real), rng)]
         half, others, fakes = groups
         if len(half) < _LEAST:

@@ -135,15 +135,16 @@ def from_training(
 
     Returns:
       `from_training`: share of the n that are training patients; `from_training_expected`: by
-      chance, the training share of the lesions; `from_training_p`: how often as many come from
-      training when patients are shuffled between training and held-out, one-sided.
+      chance, the training share of the lesions; `from_training_p`: how often training patients are
+      taken after as much, each by her number of lesions, when patients are shuffled between
+      training and held-out; one-sided.
     """
-    patients = np.unique(np.concatenate([training, held_out]))
-    weight = (nearest_patients[:, None] == patients).mean(axis=0)
+    patients, lesions = np.unique(np.concatenate([training, held_out]), return_counts=True)
     learned = np.isin(patients, training)
+    taken_after = (nearest_patients[:, None] == patients).sum(axis=0) / lesions
     shuffled = np.random.default_rng(seed).permuted(np.tile(learned, (_SHUFFLES, 1)), axis=1)
-    share = float(weight @ learned)
-    at_least = int((shuffled @ weight >= share - 1e-9).sum())
+    at_least = int((shuffled @ taken_after >= (taken_after @ learned) * (1 - 1e-9)).sum())
+    share = float(np.isin(nearest_patients, training).mean())
     values = (share, len(training) / (len(training) + len(held_out)))
     p_value = (1 + at_least) / (1 + _SHUFFLES)
     return dict(zip(_FROM_TRAINING, (*values, p_value), strict=True))

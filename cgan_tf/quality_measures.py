@@ -80,7 +80,12 @@ class SetQuality:
         points = self._points(read)
         found["overlap"] = {
             space: overlap.compare(
-                real.features, ours.features, real.clients, self.config.seed, ours.clients
+                real.features,
+                ours.features,
+                real.clients,
+                self.config.seed,
+                ours.clients,
+                splits=self.config.splits,
             )
             for space, (ours, real) in points.items()
         }
@@ -114,15 +119,15 @@ class SetQuality:
         return Readings(made, ours, lesions, lesions, beside, training)
 
     def _measures(self, read: Readings) -> dict[str, Any]:
-        seed = self.config.seed
+        keys = (self.config.seed, self.config.splits)
         return {
             "task": self.manifest["task"],
             "directory": self.directory,
             "patches": len(read.pool),
             "real_patches": len(read.real_pool),
             "change": change_summary(read.made),
-            "lesions": compare_tables(read.made.lesions, read.real.lesions, seed),
-            "appearance": compare_tables(read.made.appearance, read.real.appearance, seed),
+            "lesions": compare_tables(read.made.lesions, read.real.lesions, *keys),
+            "appearance": compare_tables(read.made.appearance, read.real.appearance, *keys),
             "spread": {
                 "synthetic": spread_of(read.made.figures),
                 "real": spread_of(read.lesions.figures),
@@ -136,7 +141,7 @@ class SetQuality:
             return {"repetition": None, "memorisation": None}
         ours, held_out = read.made.described, read.lesions.described
         return {
-            "repetition": repetition(ours, held_out, self.config.seed),
+            "repetition": repetition(ours, held_out, self.config.seed, self.config.splits),
             "memorisation": memorisation.compare(ours, held_out, read.training),
         }
 

@@ -52,7 +52,7 @@ def check_config(config: QualityConfig) -> None:
     if wrong or not config.real_splits:
         found = wrong[0] if wrong else "nothing"
         raise UserError(f"--real_splits: expected {' or '.join(HELD_OUT)}, found {found}")
-    for name, least in (("draws", 2), ("batch_size", 1)):
+    for name, least in (("splits", 1), ("draws", 2), ("batch_size", 1)):
         if getattr(config, name) < least:
             raise UserError(f"--{name}: expected {least} or more, found {getattr(config, name)}")
 

@@ -14,12 +14,13 @@ from cgan_tf.overlap import feature_sets
 from cgan_tf.overlap_measures import FeatureSet
 
 MEASURES = ("alike", "real_alike", "twin", "real_twin", "repeats")
-_SPLITS = 5
 _LIKELY_TWIN = 0.95  # quantile of the real lesions
 _LEAST = 10  # lesions of a group
 
 
-def repetition(synthetic: Lesions, real: Lesions, seed: int, limit: int = 2000) -> dict[str, Any]:
+def repetition(
+    synthetic: Lesions, real: Lesions, seed: int, splits: int = 5, limit: int = 2000
+) -> dict[str, Any]:
     """Likeness within a set, ready for JSON; 1 is the same up to place and strength.
 
     Returns:
@@ -27,8 +28,8 @@ def repetition(synthetic: Lesions, real: Lesions, seed: int, limit: int = 2000) 
       different patients, without what real lesions share: about 0 if they differ. `twin`,
       `real_twin`: median over the lesions of the similarity to the most alike one of another
       patient. `repeats`: share of synthetic lesions with a twin more alike than 95% of the real
-      ones have, 0.05 if they differ as real ones do. Means over random groups of equal size; None,
-      with the reason in `note`, where lesions are too few.
+      ones have, 0.05 if they differ as real ones do. Means over `splits` random groups of equal
+      size; None, with the reason in `note`, where lesions are too few.
     """
     size = min(limit, len(synthetic), len(real))
     result: dict[str, Any] = {"group_size": size, **dict.fromkeys(MEASURES)}
@@ -39,7 +40,7 @@ def repetition(synthetic: Lesions, real: Lesions, seed: int, limit: int = 2000) 
         real.vectors - mean, synthetic.vectors - mean, real.clients, synthetic.clients
     )
     rng, found = np.random.default_rng(seed), []
-    for _ in range(_SPLITS):
+    for _ in range(splits):
         groups = [each.take(rng.permutation(len(each))[:size]) for each in (fakes, pool)]
         if any(len(set(group.patient.tolist())) < 2 for group in groups):
             return result | {"note": "undefined: lesions of one patient alone"}

@@ -11,6 +11,7 @@ from cgan_tf import (
     report_examples,
     report_html,
     report_judgement,
+    report_quality,
     report_results,
     report_space,
 )
@@ -50,6 +51,7 @@ def write_report(config: ReportConfig) -> None:
         section_of_figure_2(config.gan_dirs),
         report_examples.showcase(config),
         report_examples.synthesis(sets),
+        report_quality.quality(config.quality_dir),
         table_1(results),
         report_results.curves(evaluations),
         *_feature_space(config, compared, patches),

@@ -1,0 +1,151 @@
+"""The report's section on what `quality` found; nothing is computed here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cgan_tf import report_html
+from cgan_tf.errors import UserError
+from cgan_tf.quality_checks import NAMES
+from cgan_tf.quality_measures import PICTURES
+from cgan_tf.quality_tables import SPREADS, verdict_line
+from cgan_tf.report_content import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.report_numbers import format_probability
+from cgan_tf.report_overlap import MEASURES
+from cgan_tf.report_quality_figure import quality_figure
+from cgan_tf.run_directory import read_json, read_manifest
+
+_SIDES = ("synthetic", "ceiling")  # each beside half of the real patches
+TITLES = {
+    "best": "Nearest to a real patch", "median": "In the middle", "worst": "Farthest from any",
+    "copy": "Most like a training lesion",
+}  # fmt: skip
+
+
+def quality(directory: str) -> Section | None:
+    """The section; None without a directory."""
+    if not directory:
+        return None
+    read_manifest(directory, "quality")
+    sets = read_json(Path(directory) / "quality.json")["sets"]
+    parts: list[Part] = [report_html.paragraph(LEAD, "lead"), _figure(sets)]
+    for name, found in sets.items():
+        title = name.replace("_", ", ").capitalize()
+        parts.append(report_html.heading(f"{title}: {found['patches']:,} patches"))
+        parts += _verdicts(found["checks"])
+        parts += [_overlap_table(name, found["overlap"])] if found["overlap"] else []
+        parts += [_lesion_table(name, found), _spread_table(name, found["spread"])]
+        parts += _galleries(name, found, Path(directory) / PICTURES)
+    return section("Quality", *parts)
+
+
+LEAD = (
+    "Synthetic sets beside real patches of women whom no network has trained on. “Seen” says where "
+    "to look, by limits that docs/synthesis.md explains; a fault that is not seen may still be "
+    "there. The ceiling compares real patches with real ones."
+)
+
+
+def _figure(sets: Mapping[str, Any]) -> Plot:
+    caption = (
+        "Figures of the lesions, of removal those of what it leaves: 5% to 95% (thin), the middle "
+        "half (thick), the median. Right: noise power in the lesion's place over that beside it "
+        "in the same patch, median and middle half."
+    )
+    return Plot("quality_lesions", quality_figure(sets), caption)
+
+
+def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """What was seen and could not be measured, line by line; the rest by name."""
+    told = [verdict_line(check) for check in checks if check["seen"] is not False]
+    passed = ", ".join(check["name"] for check in checks if check["seen"] is False)
+    parts: list[Part] = [report_html.notes([f"{line[:1].upper()}{line[1:]}." for line in told])]
+    unseen = f"Looked for and not seen: {passed or 'nothing'}."
+    return [*parts, report_html.paragraph(unseen, "note")]
+
+
+def _overlap_table(name: str, spaces: Mapping[str, Any]) -> Table:
+    rows = []
+    for measure, (title, form, _) in MEASURES.items():
+        rows.append((title, *_cells(spaces, measure, lambda v, form=form: f"{v:{form}}")))
+    p_values = [values["kid_p"] for values in spaces.values()]
+    rows.append(("p of the KID", *(_p(p[side]) for p in p_values for side in _SIDES)))
+    headings = [f"{space}: {side}" for space in spaces for side in _SIDES]
+    return Table(f"quality_{name}_overlap", ("Overlap, features of", *headings), rows)
+
+
+def _cells(spaces: Mapping[str, Any], measure: str, form: Any) -> list[str]:
+    values = [space["measures"][measure][side] for space in spaces.values() for side in _SIDES]
+    return ["undefined" if v is None else form(v).replace("-", "−") for v in values]
+
+
+def _p(value: float | None) -> str:
+    return "undefined" if value is None else format_probability(value)
+
+
+def _lesion_table(name: str, found: Mapping[str, Any]) -> Table:
+    columns = {**found["lesions"], "saturation": found["appearance"]["saturation"]}
+    rows = [
+        (
+            NAMES[column].capitalize(),
+            *(_median(column, values[side]) for side in ("synthetic", "real")),
+            *(_number(values[side]) for side in ("distance", "ceiling")),
+        )
+        for column, values in columns.items()
+    ]
+    what = "Left of the lesion" if found["task"] == "removal" else "Lesion"
+    headings = (what, "Synthetic, 5% to 95%", "Real, 5% to 95%", "Distance", "Ceiling")
+    return Table(f"quality_{name}_lesions", headings, rows)
+
+
+def _median(column: str, quantiles: Sequence[float] | None) -> str:
+    if quantiles is None:
+        return "undefined"
+    form = {"contrast": ".2f", "components": ".0f"}.get(column, ".1%")
+    low, middle, high = (format(quantiles[i], form) for i in (0, 2, 4))
+    return f"{middle} ({low} to {high})"
+
+
+def _spread_table(name: str, spread: Mapping[str, Any]) -> Table:
+    sides = [("Over patches", "synthetic"), ("Over z, one patch", "over_z"), ("Real", "real")]
+    sides = [(title, side) for title, side in sides if spread[side]]
+    rows = [
+        (f"Spread of {word}", *(_number(spread[side][key], 3) for _, side in sides))
+        for key, word in SPREADS.items()
+    ]
+    return Table(f"quality_{name}_spread", ("Variety", *(title for title, _ in sides)), rows)
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def _galleries(name: str, found: Mapping[str, Any], directory: Path) -> list[Part]:
+    """Synthetic patches on the left, real ones on the right."""
+    parts: list[Part] = []
+    for kind, title in TITLES.items():
+        pairs = [pair for pair in found["pictures"] if pair["kind"] == kind]
+        if pairs:
+            parts.append(report_html.paragraph(f"{title}: {_values(found, pairs)}", "note"))
+            pictures = [(_read(directory / pair["file"]), _alternative(pair)) for pair in pairs]
+            parts.append(Gallery(f"quality_{name}_{kind}", pictures))
+    return parts
+
+
+def _values(found: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> str:
+    values = ", ".join(f"{pair['value']:.2f}" for pair in pairs)
+    if pairs[0]["kind"] == "copy":
+        return f"synthetic (left) and training patch (right); similarity of the lesions {values}."
+    space = f"distance in {found['pictures_by']} features"
+    return f"synthetic (left) and its nearest real patch (right); {space} {values}."
+
+
+def _alternative(pair: Mapping[str, Any]) -> str:
+    return f"{pair['synthetic']} and {pair['real']}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
