@@ -1,36 +1,23 @@
 """OMI-DB (OPTIMAM): its JSON to images and marks with labels, every rejection named."""
 
-import collections
 import dataclasses
 import datetime
-import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-from beam_pipelines import dicom, files
-from beam_pipelines.dicom_header import Header, header_of_side_car, selection_fault
+from beam_pipelines.omidb_account import Account
+from beam_pipelines.omidb_images import Listed, listed_images
 from beam_pipelines.omidb_labels import (
     SIDES,
     dated_events,
     episode_status,
-    events_of,
     has_finding,
     mapping,
     parse_date,
 )
-from beam_pipelines.omidb_marks import DOUBTFUL_BOXES, usable_mark
-from beam_pipelines.omidb_tree import ClientFiles, Tree
-from beam_pipelines.rejections import (
-    FILES,
-    IMAGES,
-    MARKS,
-    Origin,
-    Reason,
-    Rejected,
-    Rejection,
-)
-from beam_pipelines.sources import HEALTHY, LESION, VIEWS, Image, Mark, UnitIndex
+from beam_pipelines.omidb_tree import Tree
+from beam_pipelines.rejections import Reason
+from beam_pipelines.sources import HEALTHY, LESION, Image, UnitIndex
 
 _NORMAL = ("N", "NA", "NAB")
 _NOT_MALIGNANT = (*_NORMAL, "B")
@@ -55,23 +42,23 @@ class Optimam:
 
     def read_unit(self, unit: str) -> UnitIndex:
         """One client."""
-        account = _Account()
+        account = Account()
         found = self.tree.files_of(unit)
         imagedb = account.document(found.imagedb)
         episodes = _episodes(account.document(found.nbss))
-        listed = list(_listed(unit, mapping(imagedb), found, episodes, account))
-        _account_for_the_rest(unit, listed, found, imagedb is not None, account)
-        screened = [item for item in listed if not account.reject_unfit(item, episodes)]
+        listed = list(listed_images(unit, mapping(imagedb), found, episodes, account.document))
+        account.reject_the_rest(unit, listed, found, imagedb is not None)
+        screened = [item for item in listed if not account.reject_unfit(item)]
         cases = _case_sides(listed, episodes)
         images = [self._image(item, episodes, cases, account) for item in screened]
         return account.index(image for image in images if image)
 
     def _image(
         self,
-        item: "_Listed",
+        item: Listed,
         episodes: dict[str, dict[str, Any]],
         cases: set[str],
-        account: "_Account",
+        account: Account,
     ) -> Image | None:
         """A screening mammogram with what it is good for; None when it is good for nothing."""
         assert item.header
@@ -119,230 +106,7 @@ class Optimam:
         return None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Listed:
-    """An image as IMAGEDB lists it, with what its header says.
-
-    Attributes:
-      path: the file, or a name for the ledger when there is none.
-      has_file: whether it exists. header: None when none can be read.
-      episode_id: empty when NBSS knows none. screening: whether the study is a screening one.
-    """
-
-    client_id: str
-    path: str
-    has_file: bool
-    study_uid: str
-    sop_uid: str
-    episode_id: str
-    screening: bool
-    marks: dict[str, Any]
-    header: Header | None
-
-    def origin(self, mark_id: str = "") -> Origin:
-        """Where the image, or a mark on it, belongs."""
-        side = self.header.laterality if self.header else ""
-        view = self.header.view if self.header else ""
-        return Origin(
-            client_id=self.client_id,
-            study_uid=self.study_uid,
-            sop_uid=self.sop_uid,
-            laterality=sys.intern(side) if side in SIDES else "",
-            view=sys.intern(view) if view in VIEWS else "",
-            mark_id=mark_id,
-        )
-
-
-class _Account:
-    """Collects what is read and rejected of one client."""
-
-    def __init__(self) -> None:
-        self.rejections: list[Rejection] = []
-        self.read: collections.Counter[str] = collections.Counter()
-
-    def index(self, images: Iterator[Image]) -> UnitIndex:
-        """The client's index."""
-        return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read))
-
-    def reject(self, item: _Listed, reason: Reason, detail: str = "") -> None:
-        """Rejects an image whose marks are accounted for."""
-        self.rejections.append(Rejection(IMAGES, item.path, reason, detail, item.origin()))
-
-    def reject_mark(self, item: _Listed, key: str, reason: Reason, detail: str = "") -> None:
-        """Rejects a mark."""
-        name = f"{item.path}#{key}"
-        self.rejections.append(Rejection(MARKS, name, reason, detail, item.origin(key)))
-
-    def reject_file(self, path: str, reason: Reason) -> None:
-        """Counts and rejects a file that is neither image nor readable JSON."""
-        self.read[FILES] += 1
-        self.rejections.append(Rejection(FILES, path, reason))
-
-    def reject_unlisted(self, path: str, reason: Reason, origin: Origin) -> None:
-        """Counts and rejects an image that IMAGEDB does not speak of."""
-        self.read[IMAGES] += 1
-        self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
-
-    def reject_unfit(self, item: _Listed, episodes: dict[str, dict[str, Any]]) -> bool:
-        """Counts a listed image; whether it is rejected as no screening mammogram of a known
-        episode, its marks with it."""
-        self.read.update({IMAGES: 1, MARKS: len(item.marks)})
-        fault = _unfit(item, episodes)
-        if fault:
-            self.reject(item, *fault)
-            for key in item.marks:
-                self.reject_mark(item, key, Reason.IMAGE_REJECTED, fault[0].value)
-        return fault is not None
-
-    def document(self, path: str) -> Any:
-        """The content of a JSON file; None when it is missing or broken."""
-        if not path:
-            return None
-        try:
-            content = _json_object(files.read_bytes(path))
-        except OSError:
-            self.reject_file(path, Reason.UNREADABLE_FILE)
-        except (ValueError, RecursionError):
-            self.reject_file(path, Reason.BROKEN_JSON)
-        else:
-            self.read[FILES] += 1
-            return content
-        return None
-
-    def marks(self, item: _Listed, episode: dict[str, Any]) -> Iterator[Mark]:
-        """The usable marks of an image; the others are rejected."""
-        header = item.header
-        assert header
-        size = header.columns, header.rows
-        for key, content in sorted(item.marks.items()):
-            try:
-                if item.sop_uid in DOUBTFUL_BOXES:
-                    raise Rejected(Reason.DOUBTFUL_BOX)
-                yield usable_mark(key, content, size, episode, header.laterality)
-            except Rejected as fault:
-                self.reject_mark(item, key, fault.reason, fault.detail)
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; `ValueError` when there is none that can be written again."""
-    content = json.loads(data)
-    if not isinstance(content, dict):
-        raise ValueError("no object")
-    if b"\\u" in data:
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    return content
-
-
-def _listed(
-    client: str,
-    imagedb: dict[str, Any],
-    found: ClientFiles,
-    episodes: dict[str, dict[str, Any]],
-    account: _Account,
-) -> Iterator[_Listed]:
-    for study, study_content in sorted(mapping(imagedb.get("STUDIES")).items()):
-        episode_id, screening = _episode_of(mapping(study_content), episodes)
-        for sop, marks in sorted(_images_of(mapping(study_content)).items()):
-            path = found.images.get((study, sop), "")
-            side_car = account.document(found.side_cars.get((study, sop), ""))
-            yield _Listed(
-                client_id=client,
-                path=path or f"{found.folder}/{study}/{sop}.dcm",
-                has_file=bool(path),
-                study_uid=study,
-                sop_uid=sop,
-                episode_id=episode_id,
-                screening=screening,
-                marks=marks,
-                header=_header(side_car, path),
-            )
-
-
-def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The marks of a study by SOP instance uid and key.
-
-    There is no level of series among the files: an image that two series list is one image with
-    the marks of both.
-    """
-    images: dict[str, dict[str, Any]] = {}
-    for series, content in study.items():
-        for sop, marks in mapping(content).items():
-            known = images.setdefault(sop, {})
-            # Marks that cannot be told apart are one broken mark: the image is not without any.
-            listed = {} if marks is None else marks if isinstance(marks, dict) else {"": marks}
-            for key, mark in listed.items():
-                if known.setdefault(key, mark) != mark:
-                    known[f"{key} of series {series}"] = mark
-    return images
-
-
-def _header(side_car: Any, path: str) -> Header | None:
-    """From the side-car where it says what the image is, else from the file."""
-    header = header_of_side_car(side_car) if side_car else None
-    told = header and header.sop_class and header.rows and header.laterality and header.view
-    if told or not path:
-        return header
-    try:
-        return dicom.read_header(path)
-    except Rejected:
-        return header
-
-
-def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> tuple[str, bool]:
-    """The episode of a study, and whether the study belongs to a screening event.
-
-    By EpisodeID, else by the date of an event. A study is a screening one when its date is that
-    of a screening, or when the episode holds nothing but screening.
-    """
-    date = parse_date(study.get("StudyDate"))
-    episode_id = str(study.get("EpisodeID") or "")
-    if episode_id not in episodes:
-        matches = [key for key, episode in episodes.items() if date in dated_events(episode)]
-        episode_id = matches[0] if date and matches else ""
-    if not episode_id:
-        return "", False
-    on_the_day = dated_events(episodes[episode_id]).get(date) if date else None
-    if on_the_day:
-        return episode_id, "SCREENING" in on_the_day
-    return episode_id, events_of(episodes[episode_id]) == {"SCREENING"}
-
-
-def _unfit(item: _Listed, episodes: dict[str, dict[str, Any]]) -> tuple[Reason, str] | None:
-    if not item.sop_uid:
-        return Reason.NO_SOP_UID, ""
-    if not item.has_file:
-        return Reason.NO_IMAGE_FILE, ""
-    if item.header is None:
-        return Reason.NO_HEADER, ""
-    fault = selection_fault(item.header)
-    if fault:
-        return fault
-    if not item.episode_id:
-        return Reason.NO_EPISODE, ""
-    return None if item.screening else (Reason.NOT_SCREENING, "")
-
-
-def _account_for_the_rest(
-    client: str,
-    listed: list[_Listed],
-    found: ClientFiles,
-    has_imagedb: bool,
-    account: _Account,
-) -> None:
-    """Files that IMAGEDB does not speak of."""
-    known = {(item.study_uid, item.sop_uid) for item in listed}
-    reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
-    for (study, sop), path in found.images.items():
-        if (study, sop) not in known:
-            account.reject_unlisted(path, reason, Origin(client, study, sop))
-    for key, path in found.side_cars.items():
-        if key not in known:
-            account.reject_file(path, Reason.SIDE_CAR_WITHOUT_IMAGE)
-    for path in found.others:
-        account.reject_file(path, Reason.UNEXPECTED_FILE)
-
-
-def _case_sides(listed: list[_Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
+def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
     """The sides with a mark or a finding in any episode of the woman."""
     marked = {item.header.laterality for item in listed if item.marks and item.header}
     found = {side for side in SIDES for episode in episodes.values() if has_finding(episode, side)}
