@@ -19,16 +19,17 @@ _LEAST_POWER = 1e-12  # under the noise of 16-bit storage, (2 / 65535)^2 / 12
 def excess_noise(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
     """log2 of the noise power inside the box over that beside it, by band: float64 [bands].
 
-    0: as the tissue beside it; 1: twice the power; -1: half.
+    0: as the tissue beside it; 1: twice the power; -1: half. A single tile inside is one draw of
+    its power, whose logarithm is lower on average, by 0.2 in the lowest band to 0.03 in the last.
 
     Args:
       patch: [size, size], grey levels. box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
 
     Returns:
-      None where the patch has no tile beside the box.
+      None where the patch has no room for a tile beside the box.
     """
     inside, beside = tiles_of(len(patch), box)
-    if not len(inside) or not len(beside):
+    if not len(beside):
         return None
     power = [band_power(_cut(patch, corners)) for corners in (inside, beside)]
     return np.log2(power[0] / power[1])
@@ -37,21 +38,26 @@ def excess_noise(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None
 def tiles_of(size: int, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Corners (x, y), int [n, 2], of the tiles inside a box and of those beside it.
 
-    The tiles lie on a grid around the centre of the box. The one in its middle is always inside
-    (pushed into the patch at its border); others are inside when the box holds them whole, and
-    beside when the box does not touch them and is less than a tile away.
+    Inside: as many whole tiles as the box holds, in its middle; at least one. Beside: one row of
+    tiles all around the box, as far as the patch has room.
     """
-    x0, y0, x1, y1 = box
-    middle = np.rint([(x0 + x1 - TILE_PX) / 2, (y0 + y1 - TILE_PX) / 2]).astype(int)
-    middle = np.clip(middle, 0, size - TILE_PX)
-    steps = np.arange(-(size // TILE_PX), size // TILE_PX + 1) * TILE_PX
-    corners = middle + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    corners = corners[((corners >= 0) & (corners <= size - TILE_PX)).all(axis=1)]
-    low, high = np.array([x0, y0]), np.array([x1, y1])
-    held = ((corners >= low) & (corners + TILE_PX <= high)).all(axis=1)
-    held |= (corners == middle).all(axis=1)
-    gap = np.maximum(corners - high, low - corners - TILE_PX).max(axis=1)
-    return corners[held], corners[(gap >= 0) & (gap < TILE_PX) & ~held]
+    low, high = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    xs, ys = (np.clip(_row(*edges), 0, size - TILE_PX) for edges in zip(low, high, strict=True))
+    left_right = [
+        (x, y)
+        for x in (low[0] - TILE_PX, high[0])
+        for y in _row(low[1] - TILE_PX, high[1] + TILE_PX)
+    ]
+    above_below = [(x, y) for x in xs for y in (low[1] - TILE_PX, high[1])]
+    beside = np.array(left_right + above_below)
+    room = ((beside >= 0) & (beside <= size - TILE_PX)).all(axis=1)
+    return np.array([(x, y) for x in xs for y in ys]), beside[room]
+
+
+def _row(low: int, high: int) -> np.ndarray:
+    """Starts of the whole tiles that fit between low and high, in the middle; at least one."""
+    count = max(1, (high - low) // TILE_PX)
+    return (low + high - count * TILE_PX) // 2 + TILE_PX * np.arange(count)
 
 
 def band_power(tiles: np.ndarray) -> np.ndarray:
