@@ -198,7 +198,9 @@ def _number(value: float | None, form) -> str:
 
 
 def _subgroup_auc(group: dict[str, Any]) -> str:
-    if group["auc"] is None or group["low_by_patient"] is not None:
+    if group["auc"] is None:
+        return "undefined"  # the column of patches says which class is missing
+    if group["low_by_patient"] is not None:
         return auc_and_interval(group)
     return f"{group['auc']:.3f} (too few women)"
 

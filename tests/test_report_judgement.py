@@ -63,6 +63,19 @@ def test_a_subgroup_of_few_women_has_no_interval():
     assert mass[3] == f"{groups['mass']['auc']:.3f} (too few women)"
 
 
+def test_a_subgroup_of_one_class_is_undefined_in_a_word():
+    """Its long note would push the columns off the page; it stays in the records."""
+    evaluation = scored_test(0.0)
+    groups = evaluation.metrics["subgroups"]["lesion_type"]["groups"]
+    nothing = dict.fromkeys(("auc", "low_by_patient", "high_by_patient"))
+    groups["mass"] |= nothing | {"negatives": 0, "note": "undefined: 3 patients with positive ..."}
+    section = report_judgement.subgroups([evaluation])
+    table = next(p for p in section.parts if getattr(p, "rows", None))
+    mass = next(row for row in table.rows if row[0] == "lesion type: mass")
+    assert mass[1:] == ("60 / 0", "40 / 40", "undefined")
+    assert any(record["note"].startswith("undefined: 3") for record in table.records)
+
+
 @pytest.fixture
 def with_pictures(tmp_path):
     folder = tmp_path / "grad_cam"
