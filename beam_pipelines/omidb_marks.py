@@ -9,9 +9,8 @@ from beam_pipelines.sources import Mark
 
 Box = tuple[float, float, float, float]
 
-# Images whose boxes are wrong ("X and Y bbox flipped?") in the experience of others who worked with
-# OMI-DB: published with the code of Garrucho et al., "Domain generalization in deep learning based
-# mass detection in mammography" (2022), which leaves them out. How to mend them is not known.
+# Images whose boxes are wrong ("X and Y bbox flipped?") in the experience of others: published code
+# that works with OMI-DB lists these UIDs and leaves them out. How to mend them is not known.
 _UID = "1.2.826.0.1.3680043.9.3218.1.1."
 DOUBTFUL_BOXES = frozenset(
     _UID + rest
