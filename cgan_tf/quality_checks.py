@@ -42,11 +42,6 @@ class Check:
     seen: bool | None
     text: str
 
-    def line(self) -> str:
-        """seen: copies of training lesions: 43% ..."""
-        verdict = {True: "seen", False: "not seen", None: "not measured"}[self.seen]
-        return f"{verdict}: {self.name}: {self.text}"
-
 
 def checks_of(found: dict[str, Any]) -> list[Check]:
     """All verdicts on one set, whose measures are as quality_run.measure_set gives them."""

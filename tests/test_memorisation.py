@@ -8,7 +8,14 @@ import pytest
 from cgan_tf import memorisation
 from cgan_tf.config import SPLITS
 from cgan_tf.lesion_estimate import SIDE, describe_lesion
-from cgan_tf.memorisation import Lesions, compare, describe_records, nearest, read_lesions
+from cgan_tf.memorisation import (
+    Lesions,
+    compare,
+    describe_records,
+    from_training,
+    nearest,
+    read_lesions,
+)
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
 from tests.toy_patches import write_toy_patches, write_toy_synthetic
@@ -101,6 +108,57 @@ def test_what_all_lesions_share_is_no_likeness():
 def _named(vectors, client=None):
     names = np.array([str(number) for number in range(len(vectors))])
     return Lesions(vectors, names, names if client is None else np.full(len(vectors), client))
+
+
+class TestFromTraining:
+    """Six training women and six others, ten lesions each."""
+
+    TRAINING, HELD_OUT = (np.repeat([f"{kind}{n}" for n in range(6)], 10) for kind in "th")
+
+    def test_copies_of_all_training_women(self):
+        found = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 1
+        assert found["from_training_expected"] == 0.5
+        assert found["from_training_p"] < 0.01  # 1 of 924 choices of six women, and the shuffles
+
+    def test_lesions_that_take_after_everyone(self):
+        both = np.concatenate([self.TRAINING, self.HELD_OUT])
+        found = from_training(both, self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 0.5
+        assert found["from_training_p"] == 1  # all shuffles are alike
+
+    def test_one_popular_woman_proves_nothing(self):
+        found = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 1
+        assert found["from_training_p"] == pytest.approx(0.5, abs=0.1)
+
+    def test_more_lesions_of_a_training_woman_are_taken_after_more_often(self):
+        """Ten times as many lesions each, and as many synthetic ones like each lesion."""
+        training = np.repeat(self.TRAINING, 10)
+        both = np.concatenate([training, self.HELD_OUT])
+        found = from_training(both, training, self.HELD_OUT)
+        assert found["from_training"] == pytest.approx(found["from_training_expected"])
+        assert found["from_training_p"] == 1
+
+
+def test_plain_lesions_are_near_to_training_and_to_others(lesions):
+    """What is coarse varies alike in all; plain lesions lack what is each real one's own."""
+    rng = np.random.default_rng(5)
+
+    def described(own):
+        coarse = rng.standard_normal((60, 2))
+        vectors = np.concatenate([coarse, own * rng.standard_normal((60, 20))], axis=1)
+        return _named(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    training, held_out, plain = described(0.3), described(0.3), described(0.0)
+    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.clients))
+    found = compare(plain, held_out, training)
+    assert found["copies"] > 0.15
+    assert found["low"] > 0.5
+    assert found["from_training_p"] > 0.05
+    copies = _compare(lesions[0], "copies")
+    assert copies["from_training_p"] < 0.01
+    assert copies["from_training"] > 0.9 > copies["from_training_expected"]
 
 
 def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
