@@ -661,7 +661,7 @@ TWO_REPLICAS = textwrap.dedent("""
                 phase="fade",
                 task="calcification",
                 attention_size=-1,  # a smaller graph
-                learning_rate=0.1,
+                learning_rate=0.03,
                 epsilon=1.0,
             )
         data = batch(count=4)
@@ -693,8 +693,8 @@ def test_two_replicas_train_like_one():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     difference, change, one, two = json.loads(done.stdout.splitlines()[-1])
-    assert change > 1e-2
-    assert difference < 2e-5
+    assert change > 3e-3
+    assert difference < 1e-5
     means = ("loss_d", "loss_g", "penalty", "ce_normal", "p_real_on_fake", "sigma_d", "sigma_g")
     for name in (*means, "lesion_area", "lesion_peak", "lesion_contrast"):
         assert two[name] == pytest.approx(one[name], rel=1e-3), name

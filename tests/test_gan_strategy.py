@@ -171,7 +171,7 @@ def two_workers(config):
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()  # closes its pipes
 
 
 def wait_for_row(config, row, process):
