@@ -21,15 +21,14 @@ FILMS = {
 _SHEET_HEIGHT = 430  # px of one film
 
 
-def read_film(name: str, reduction: int = 1) -> np.ndarray:
-    """float32 [H, W] in [-1, 1], read as the folder source reads it with --reduction."""
-    film = dicom.read_mammogram(FILMS[name].read_bytes(), strict=False)
-    return dicom.reduce(film, reduction, 0.0).grey
+@functools.lru_cache(maxsize=1)  # a film is 50 MB
+def read_film(name: str) -> dicom.Mammogram:
+    """The film as the folder source reads it."""
+    return dicom.read_mammogram(FILMS[name].read_bytes(), strict=False)
 
 
-@functools.cache
-def outlined(name: str, reduction: int = 1) -> np.ndarray:
-    """bool [H, W]: the inside of the outline, on the pixels of `read_film`."""
+def outlined(name: str, reduction: int) -> np.ndarray:
+    """bool [H, W]: the inside of the outline, on the pixels of the film with --reduction."""
     film = OUTLINES["films"][name]
     height, width = (length // reduction for length in film["shape"])
     inside = np.zeros(film["shape"], np.uint8)
@@ -52,7 +51,7 @@ def _points(name: str, reduction: float) -> np.ndarray:
 
 def _drawn(name: str) -> np.ndarray:
     """uint8 [_SHEET_HEIGHT, W, 3]: a film in the logarithm of the exposure, with its outline."""
-    film = read_film(name)
+    film = read_film(name).grey
     reduction = film.shape[0] / _SHEET_HEIGHT
     size = (round(film.shape[1] / reduction), _SHEET_HEIGHT)
     logarithm = np.log1p((cv2.resize(film, size, interpolation=cv2.INTER_AREA) + 1) * 2047.5)
