@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from cgan_tf import progress
 from cgan_tf.config import QualityConfig
 from cgan_tf.errors import UserError
@@ -35,7 +37,9 @@ def measure_quality(config: QualityConfig) -> None:
     qualities = {} if finished else set_qualities(config)
     with open_run(config.output_dir, PROGRAM, config) as run:
         if not run.finished:
-            sets = {name: quality.measure(run.directory) for name, quality in qualities.items()}
+            # Numbers must not depend on the cores, nor a run beside others wait for them.
+            with threadpool_limits(limits=1):
+                sets = {name: quality.measure(run.directory) for name, quality in qualities.items()}
             write_json(run.directory / CONTENT, {"sets": sets})
             write_bytes(run.directory / "quality.csv", quality_csv(sets))
             write_bytes(run.directory / "quality.md", quality_markdown(sets).encode())
