@@ -18,7 +18,7 @@ SHARE_OF_SPREAD = 0.5  # of the real lesions' spread of place, size and contrast
 SHARE_OVER_Z = 0.25  # the same over the scalars: one patch leaves less room than many
 COPIES = 0.15  # share of lesions nearer to a training lesion than 95% of held-out ones are
 ALIKE_ABOVE_REAL = 0.2  # mean likeness of two lesions
-REPEATS = 0.25  # share of lesions with a twin nearer than 95% of real ones have
+REPEATS = 0.35  # share of lesions with a twin nearer than 95% of real ones have
 ROUNDING = 1  # stored levels between a patch and its source with the lesion added
 
 NAMES = {
