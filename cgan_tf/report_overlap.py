@@ -18,7 +18,7 @@ KINDS = {"mass": "masses", "calcification": "calcifications"}
 MEASURES = {
     "mixing": ("Neighbours of the other set", ".3f", "0.5"),
     "kid": ("Kernel distance (KID)", ".3g", "0"),
-    "fid": ("Fréchet distance (FID)", ".3g", "the ceiling"),
+    "fid": ("Fréchet distance (FID)", ",.1f", "the ceiling"),
     "classifier_auc": ("AUC of a classifier that tells them apart", ".3f", "0.5"),
     "precision": ("Precision", ".3f", "the ceiling"),
     "recall": ("Recall", ".3f", "the ceiling"),
