@@ -85,7 +85,7 @@ def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
         data = files.read_bytes(image.path)
     except OSError as error:
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
-    mammogram = dicom.read_mammogram(data, image.strict)
+    mammogram = dicom.read_mammogram(data, image.strict, config.allow_synthetic)
     found = mammogram.header
     if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
         raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
@@ -171,7 +171,7 @@ def _record(
         rotation=augmentation.rotation,
         scale=config.size / augmentation.side,
         label_evidence=image.evidence,
-        synthetic=int(mammogram.header.synthetic),
+        synthetic=int(image.synthetic or mammogram.header.synthetic),
     )
     return _with_lesion(record, mark, augmentation, config.size) if mark else record
 

@@ -1,50 +1,64 @@
 """Pixel Data to stored values, by imagecodecs; sizes are checked before anything is allocated."""
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import imagecodecs
 import numpy as np
-import pydicom.encaps
+from pydicom.uid import UID_dictionary
 
+from beam_pipelines.codestreams import (
+    JPEG_FRAMES,
+    JPEG_LS_FRAMES,
+    check_jpeg,
+    jpeg_2000_codestream,
+)
 from beam_pipelines.rejections import Reason, Rejected
 
-_RAW = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
-_RLE = "1.2.840.10008.1.2.5"
-_JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
-_JPEG_LS = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81))
-_JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91))
-_END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000 streams
 LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
+_MOST_FRAGMENTS = 1 << 16
+_ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_RLE_HEADER = struct.Struct("<16I")  # the number of segments, then their offsets
+
+Decoder = Callable[[bytes, int, int, int], np.ndarray]
 
 
-def decode_pixels(dataset: Any) -> np.ndarray:
+def decode_pixels(dataset: Any, data: bytes | memoryview) -> np.ndarray:
     """The stored values of a single-frame grey image as unsigned bit patterns.
 
     Args:
       dataset: pydicom data set with its file meta information.
+      data: Pixel Data (7FE0,0010), encapsulated (PS3.5 A.4) or not.
 
     Returns:
       uint8 or uint16 [Rows, Columns]; bits above BitsStored and signs are the caller's.
 
     Raises `Rejected`: an unsupported syntax is named by its UID.
     """
-    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", ""))
+    decode = _decoder(str(getattr(dataset.file_meta, "TransferSyntaxUID", "")))
     rows, columns, bits = _declared(dataset)
-    if "PixelData" not in dataset or not dataset.PixelData:
+    if not len(data):
         raise Rejected(Reason.NO_PIXEL_DATA)
-    data = dataset.PixelData
-    if syntax in _RAW:
+    if decode is _raw:
         return _raw(data, rows, columns, bits)
-    decode = {
-        _RLE: _rle,
-        **dict.fromkeys(_JPEG, _jpeg),
-        **dict.fromkeys(_JPEG_LS, _jpeg_ls),
-        **dict.fromkeys(_JPEG_2000, _jpeg_2000),
-    }.get(syntax)
-    if decode is None:
-        raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX, syntax)
-    return _unsigned(_decode_frame(decode, data, rows, columns, bits), rows, columns)
+    frame = _frame(memoryview(data))
+    try:
+        values = decode(frame, rows, columns, bits)
+    except Rejected:
+        raise
+    except Exception as error:  # the codecs raise their own classes, a damaged stream any of them
+        raise Rejected(Reason.BROKEN_PIXEL_DATA, type(error).__name__) from error
+    return _unsigned(values, rows, columns)
+
+
+def _decoder(syntax: str) -> Decoder:
+    if syntax in _DECODERS:
+        return _DECODERS[syntax]
+    # Anything but a registered UID could be any text.
+    known = UID_dictionary.get(syntax, ("", ""))[1] == "Transfer Syntax"
+    name = syntax if known else "not a known transfer syntax"
+    raise Rejected(Reason.UNSUPPORTED_TRANSFER_SYNTAX, name)
 
 
 def _declared(dataset: Any) -> tuple[int, int, int]:
@@ -60,74 +74,74 @@ def _declared(dataset: Any) -> tuple[int, int, int]:
     return rows, columns, bits
 
 
-def _raw(data: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
+def _frame(data: memoryview) -> bytes:
+    """The fragments of encapsulated pixel data after its offset table, joined: there is one frame.
+
+    Raises `Rejected` where the fragments do not follow each other.
+    """
+    parts = []
+    position = 0
+    while position + 8 <= len(data):
+        group, element, length = struct.unpack_from("<HHI", data, position)
+        position += 8
+        if (group, element) == _DELIMITER:
+            break
+        fits = (group, element) == _ITEM and length <= len(data) - position
+        if not fits or len(parts) > _MOST_FRAGMENTS:
+            raise Rejected(Reason.BROKEN_PIXEL_DATA, "fragments")
+        parts.append(data[position : position + length])
+        position += length
+    return b"".join(parts[1:])
+
+
+def _raw(data: bytes | memoryview, rows: int, columns: int, bits: int) -> np.ndarray:
     needed = rows * columns * bits // 8
     if len(data) < needed:
         raise Rejected(Reason.BROKEN_PIXEL_DATA, f"{len(data)} of {needed} bytes")
     return np.frombuffer(data, f"<u{bits // 8}", rows * columns).reshape(rows, columns)
 
 
-def _decode_frame(decode: Any, data: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    try:
-        frame = pydicom.encaps.get_frame(data, 0, number_of_frames=1)
-        if decode is not _rle and not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
-            raise Rejected(Reason.BROKEN_PIXEL_DATA, "no end of image")  # decoders fill in grey
-        return decode(frame, rows, columns, bits)
-    except Rejected:
-        raise
-    except Exception as error:  # the codecs raise their own classes, a damaged stream any of them
-        raise Rejected(Reason.BROKEN_PIXEL_DATA, type(error).__name__) from error
-
-
 def _rle(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    return _raw(imagecodecs.dicomrle_decode(frame, f"<u{bits // 8}"), rows, columns, bits)
+    """PS3.5 annex G: a segment for each byte of the pixels, the most significant first."""
+    header = _RLE_HEADER.unpack_from(frame)
+    bounds = [*header[1 : 1 + bits // 8], len(frame)]
+    if header[0] != bits // 8 or bounds[0] != _RLE_HEADER.size or bounds != sorted(bounds):
+        raise Rejected(Reason.BROKEN_PIXEL_DATA, "RLE header")
+    values = np.empty((rows * columns, bits // 8), np.uint8)
+    for place in range(bits // 8):
+        segment = frame[bounds[place] : bounds[place + 1]]
+        # imagecodecs' decoder for DICOM crashes on wrong offsets, that for one segment does not. A
+        # segment of odd length is padded with a zero, which may read as one more pixel.
+        decoded = imagecodecs.packbits_decode(segment, out=rows * columns + 1)
+        if len(decoded) < rows * columns:
+            raise Rejected(Reason.BROKEN_PIXEL_DATA, "RLE segment too short")
+        values[:, bits // 8 - 1 - place] = np.frombuffer(decoded, np.uint8, rows * columns)
+    return values.view(f"<u{bits // 8}").reshape(rows, columns)
 
 
 def _jpeg(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    _check_size(_jpeg_size(frame), rows, columns)
+    check_jpeg(frame, rows, columns, bits, JPEG_FRAMES)
     return imagecodecs.jpeg8_decode(frame)
 
 
 def _jpeg_ls(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    _check_size(_jpeg_size(frame), rows, columns)
+    check_jpeg(frame, rows, columns, bits, JPEG_LS_FRAMES)
     return imagecodecs.jpegls_decode(frame)
 
 
 def _jpeg_2000(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    _check_size(_jpeg_2000_size(frame), rows, columns)
-    return imagecodecs.jpeg2k_decode(frame)
+    return imagecodecs.jpeg2k_decode(jpeg_2000_codestream(frame, rows, columns, bits))
 
 
-def _jpeg_size(frame: bytes) -> tuple[int, int]:
-    """(rows, columns) of the frame header (SOF) of a JPEG or JPEG-LS stream."""
-    position = 2
-    while position + 9 <= len(frame):
-        if frame[position] != 0xFF:
-            break
-        marker = frame[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker in (0xC0, 0xC1, 0xC2, 0xC3, 0xF7):
-            return struct.unpack_from(">HH", frame, position + 5)
-        position += 2 + struct.unpack_from(">H", frame, position + 2)[0]
-    raise Rejected(Reason.BROKEN_PIXEL_DATA, "no JPEG frame header")
-
-
-def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    """(rows, columns) of the SIZ segment of a JPEG 2000 codestream."""
-    start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start < 0 or len(frame) < start + 24:
-        raise Rejected(Reason.BROKEN_PIXEL_DATA, "no JPEG 2000 image size")
-    right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
-    return bottom - top, right - left
-
-
-def _check_size(found: tuple[int, int], rows: int, columns: int) -> None:
-    if found != (rows, columns):
-        raise Rejected(
-            Reason.SIZE_MISMATCH, f"header {rows}x{columns}, stream {found[0]}x{found[1]}"
-        )
+_JPEG_FAMILY = "1.2.840.10008.1.2.4."
+_DECODERS: dict[str, Decoder] = {
+    "1.2.840.10008.1.2": _raw,
+    "1.2.840.10008.1.2.1": _raw,
+    "1.2.840.10008.1.2.5": _rle,
+    **{f"{_JPEG_FAMILY}{number}": _jpeg for number in (50, 51, 57, 70)},
+    **{f"{_JPEG_FAMILY}{number}": _jpeg_ls for number in (80, 81)},
+    **{f"{_JPEG_FAMILY}{number}": _jpeg_2000 for number in (90, 91)},
+}
 
 
 def _unsigned(values: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -6,19 +6,18 @@
 
 import contextlib
 import dataclasses
-import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import pydicom
 
-from beam_pipelines import files
+from beam_pipelines import dicom_file, files
 from beam_pipelines.decoders import LARGEST_IMAGE, decode_pixels
 from beam_pipelines.dicom_header import Header, header_of_dataset, selection_fault
-from beam_pipelines.grey_levels import grey_levels
+from beam_pipelines.grey_levels import check_photometric, grey_levels
 from beam_pipelines.rejections import Reason, Rejected
 
 
@@ -39,50 +38,78 @@ class Mammogram:
     scale: tuple[float, float] = (1.0, 1.0)
 
 
-def read_mammogram(data: bytes, strict: bool = True) -> Mammogram:
+def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = False) -> Mammogram:
     """Decodes a DICOM file at its stored size.
 
     Raises `Rejected` for whatever makes the file unfit, the selection filter of `dicom_header`
-    included (`strict` as there).
+    included (`strict` and `allow_synthetic` as there).
     """
     with _quietly_rejecting():
-        dataset = pydicom.dcmread(io.BytesIO(data))
+        dataset, pixels = dicom_file.read_file(data)
         header = header_of_dataset(dataset)
-        fault = selection_fault(header, strict)
+        fault = selection_fault(header, strict, allow_synthetic)
         if fault:
             raise Rejected(*fault)
         spacing = _square_spacing(header)
-        return Mammogram(grey_levels(decode_pixels(dataset), dataset), header, spacing)
+        check_photometric(dataset)
+        return Mammogram(grey_levels(decode_pixels(dataset, pixels), dataset), header, spacing)
 
 
 def read_header(path: str) -> Header:
     """The header of a file, its pixels unread; `Rejected` when there is none."""
     with _quietly_rejecting(), files.open_binary(path) as file:
-        return header_of_dataset(pydicom.dcmread(file, stop_before_pixels=True))
+        return header_of_dataset(dicom_file.read_header(file))
 
 
 @contextlib.contextmanager
 def _quietly_rejecting() -> Iterator[None]:
-    """Whatever a file's content raises becomes `Rejected`, and nothing of it is printed.
-
-    pydicom warns with the odd value itself, which may name a person; odd values are judged where
-    they are used.
-    """
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    """Whatever a file's content raises becomes `Rejected`, and nothing of it is printed."""
+    with _SILENCE:
+        try:
             yield
-    except Rejected:
-        raise
-    except OSError as error:
-        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or type(error).__name__) from error
-    except Exception as error:  # damaged files raise nearly anything
-        raise Rejected(Reason.BROKEN_DICOM, type(error).__name__) from error
-    finally:
-        logger.setLevel(level)
+        except Rejected:
+            raise
+        except Exception as error:  # damaged files raise nearly anything
+            raise _rejected(error) from error
+
+
+def _rejected(error: Exception) -> Rejected:
+    """For the ledger; texts of errors quote the file."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return Rejected(Reason.UNREADABLE_FILE, error.strerror or type(error).__name__)
+    return Rejected(Reason.BROKEN_DICOM, type(error).__name__)
+
+
+class _Silence:
+    """Keeps pydicom's warnings and log lines back while any thread is inside.
+
+    They hold the odd value itself, which may name a person. The warnings' filters are those of
+    the whole process: the first thread sets them and the last one puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                logger = logging.getLogger("pydicom")
+                self._undo.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL)
+                self._undo.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._undo.close()
+
+
+_SILENCE = _Silence()
 
 
 def reduce(mammogram: Mammogram, reduction: int, spacing_mm: float) -> Mammogram:

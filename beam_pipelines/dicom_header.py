@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from pydicom.uid import UID_dictionary
+
 from beam_pipelines.rejections import Reason
 
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -18,7 +20,13 @@ TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 # PS3.16 CID 4014 and 4015, as SNOMED-RT (what OMI-DB holds) and as SNOMED-CT (what is written now).
-_VIEW_CODES = {"R-10242": "CC", "399162004": "CC", "R-10226": "MLO", "399368009": "MLO"}
+_VIEW_CODES = {
+    "R-10242": "CC", "399162004": "CC", "R-10226": "MLO", "399368009": "MLO",
+    "R-10224": "ML", "399260004": "ML", "R-10228": "LM", "399352003": "LM",
+    "R-10230": "LMO", "399099002": "LMO", "R-10244": "FB", "399196006": "FB",
+    "R-102D0": "SIO", "399188001": "SIO", "R-40AAA": "ISO", "441555000": "ISO",
+    "R-1024A": "XCCL", "399192008": "XCCL", "R-1024B": "XCCM", "399101009": "XCCM",
+}  # fmt: skip
 _MODIFIERS = {
     "R-102D6": Reason.MAGNIFICATION_VIEW,
     "399163009": Reason.MAGNIFICATION_VIEW,
@@ -27,8 +35,25 @@ _MODIFIERS = {
     "R-102D5": Reason.IMPLANT,
     "399209000": Reason.IMPLANT,
 }
-_CODE = re.compile(r"[A-Z0-9]{1,8}|[0-9.]{1,64}")
 _LARGEST_MAGNIFICATION = 1.2  # contact views have 1.0 to 1.1
+_SPACINGS_MM = (0.001, 10.0)  # digital detectors have 0.05 to 0.1; outside, it is no spacing
+# The ledger names what was found only where that is one of these: any other text may name a person.
+_NAMED = frozenset(
+    {
+        *_VIEW_CODES.values(), *_MODIFIERS, "", "XCC", "AT", "CV", "B", "U",
+        # PS3.3 C.7.3.1.1.1, images only
+        "CR", "CT", "DX", "ES", "IO", "MG", "MR", "NM", "OT", "PT", "PX", "RF", "RG", "SC", "US",
+        "XA", "XC", "BI", "DG", "GM", "SM", "TG", "RTIMAGE", "PR", "KO", "SR", "SEG", "REG",
+    }
+)  # fmt: skip
+_UNNAMED = "not a known term"
+# Manufacturer is free text, and it is recorded: only where it has the letters and the signs of a
+# firm's name, and no word of what identifies a person in the same header.
+_FIRM = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,&()/'+-]){0,63}")
+_PERSONAL = (
+    "00100010", "00100020", "00101000", "00101001", "00101005", "00101060", "00080050", "00080090",
+    "00081048", "00081050", "00081060", "00081070", "00321032",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +64,8 @@ class Header:
       view: CC, MLO, or another view as written. laterality: as written.
       spacing_mm: (row, column), ImagerPixelSpacing before PixelSpacing.
       modifiers: codes of ViewModifierCodeSequence.
-      synthetic: whether (0008,001C) Synthetic Data is YES.
+      manufacturer: empty where the text may name a person.
+      synthetic: whether (0008,001C) Synthetic Data says anything but NO.
     """
 
     sop_class: str = ""
@@ -114,24 +140,30 @@ def header_of_side_car(content: Mapping[str, Any]) -> Header:
     return _header(_SideCar(content))
 
 
-def selection_fault(header: Header, strict: bool = True) -> tuple[Reason, str] | None:
+def selection_fault(
+    header: Header, strict: bool = True, allow_synthetic: bool = False
+) -> tuple[Reason, str] | None:
     """Why an image is not a screening mammogram, with what was found; None when it is one.
 
     `strict` is the filter for OMI-DB: full-field digital, for presentation, CC or MLO of one
     side. Otherwise (loose films) Secondary Capture passes too, and view and side may be unknown.
+    What was found is a term of DICOM or a number, never a text that could name a person.
     """
+    if header.synthetic and not allow_synthetic:
+        return Reason.SYNTHETIC_IMAGE, ""
     fault = _class_fault(header, strict)
     if fault:
         return fault
     if strict and header.laterality not in ("L", "R"):
-        return Reason.WRONG_LATERALITY, _code(header.laterality)
+        return Reason.WRONG_LATERALITY, _named(header.laterality)
     if header.view not in ("CC", "MLO") and (strict or header.view):
-        return Reason.WRONG_VIEW, _code(header.view)
+        return Reason.WRONG_VIEW, _named(header.view)
     for code in header.modifiers:
         if code in _MODIFIERS:
             return _MODIFIERS[code], code
     if header.magnification > _LARGEST_MAGNIFICATION:
-        return Reason.MAGNIFICATION_VIEW, f"factor {header.magnification:g}"
+        plausible = header.magnification < 10
+        return Reason.MAGNIFICATION_VIEW, f"factor {header.magnification:g}" if plausible else ""
     if header.implant == "YES":
         return Reason.IMPLANT, "BreastImplantPresent"
     return None
@@ -143,33 +175,34 @@ def _class_fault(header: Header, strict: bool) -> tuple[Reason, str] | None:
     if header.sop_class == PROCESSING or header.intent == "FOR PROCESSING":
         return Reason.FOR_PROCESSING, ""
     if header.modality not in ("MG", "") or (not strict and not header.modality):
-        return Reason.NOT_MAMMOGRAPHY, _code(header.modality)
+        return Reason.NOT_MAMMOGRAPHY, _named(header.modality)
     accepted = (PRESENTATION,) if strict else (PRESENTATION, SECONDARY_CAPTURE)
     if header.sop_class not in accepted:
-        return Reason.WRONG_SOP_CLASS, _code(header.sop_class)
+        return Reason.WRONG_SOP_CLASS, _named(header.sop_class)
     if any("GENERATED_2D" in value for value in header.image_type):
         return Reason.SYNTHESISED_2D, ""
     if header.frames > 1:
-        return Reason.MULTI_FRAME, f"{header.frames} frames"
+        return Reason.MULTI_FRAME, f"{header.frames} frames" if header.frames < 10_000 else ""
     return None
 
 
-def _code(value: str) -> str:
-    """A value for the ledger: a code or a UID as it is, anything else unseen."""
-    return value if not value or _CODE.fullmatch(value) else "not a code"
+def _named(value: str) -> str:
+    """A value for the ledger where it is a term or a UID of the standard."""
+    return value if value in _NAMED or value in UID_dictionary else _UNNAMED
 
 
 def _header(source: _Attributes) -> Header:
     views = source.items("00540220")
     modifiers = [item for view in views for item in view.items("00540222")]
-    spacing = _numbers(source, "00181164") or _numbers(source, "00280030")
+    spacing = (_numbers(source, "00181164") or _numbers(source, "00280030"))[:2]
+    low, high = _SPACINGS_MM
     return Header(
         sop_class=_text(source, "00080016"),
         sop_uid=_text(source, "00080018"),
         study_uid=_text(source, "0020000D"),
         patient_id=_text(source, "00100020"),
         modality=_text(source, "00080060"),
-        manufacturer=_text(source, "00080070"),
+        manufacturer=_manufacturer(source),
         image_type=tuple(str(value).strip().upper() for value in source.values("00080008")),
         intent=_text(source, "00080068").upper(),
         laterality=(_text(source, "00200062") or _text(source, "00200060")).upper(),
@@ -180,8 +213,8 @@ def _header(source: _Attributes) -> Header:
         frames=int(_number(source, "00280008")) or 1,
         rows=int(_number(source, "00280010")),
         columns=int(_number(source, "00280011")),
-        spacing_mm=spacing[:2] if len(spacing) >= 2 and min(spacing[:2]) > 0 else (),
-        synthetic=_text(source, "0008001C").upper() == "YES",
+        spacing_mm=spacing if sum(low < number < high for number in spacing) == 2 else (),
+        synthetic=_text(source, "0008001C").upper() not in ("", "NO"),
     )
 
 
@@ -194,6 +227,16 @@ def _view(position: str, codes: list[str]) -> str:
         return name
     known = [_VIEW_CODES.get(code, code) for code in codes if code]
     return known[0] if known else ""
+
+
+def _manufacturer(source: _Attributes) -> str:
+    name = _text(source, "00080070")
+    personal = " ".join(str(value) for tag in _PERSONAL for value in source.values(tag))
+    return name if _FIRM.fullmatch(name) and not _words(name) & _words(personal) else ""
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{2,}", text.lower()))
 
 
 def _text(source: _Attributes, tag: str) -> str:

@@ -3,8 +3,10 @@
 Only local paths today; another file system needs a change in this file alone.
 """
 
+import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,10 +14,6 @@ from typing import BinaryIO
 
 # A mammogram is 10 to 30 MB raw; a tomosynthesis stack, which nobody reads here, over 1 GB.
 _LARGEST_FILE = 512 << 20
-
-
-class FileTooLarge(OSError):
-    """The file is larger than any mammogram."""
 
 
 def is_directory(path: str) -> bool:
@@ -54,18 +52,22 @@ def relative(path: str, root: str) -> str:
     return path if inside.startswith("..") or not os.path.isabs(path) else inside
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file; `OSError` when it cannot be read, or is beyond any mammogram."""
-    with open(path, "rb") as file:
+def read_bytes(path: str, largest: int = _LARGEST_FILE) -> bytes:
+    """The content of a file; `OSError` when it cannot be read or has more than `largest` bytes."""
+    with open_binary(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > _LARGEST_FILE:
-            raise FileTooLarge(f"{size} bytes")
+        if size > largest:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return file.read()
 
 
 def open_binary(path: str) -> BinaryIO:
-    """A file opened for reading."""
-    return open(path, "rb")
+    """A file opened for reading; `OSError` for what is no file, a pipe say: it would block."""
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 (the caller closes it)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return file
 
 
 def size(path: str) -> int:
@@ -107,6 +109,10 @@ def temporary_path(path: str) -> str:
     """A hidden name beside `path` that no other process or attempt uses."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # without it, opening a pipe waits for a writer
 
 
 def _names(path: str, want_directories: bool) -> list[str]:

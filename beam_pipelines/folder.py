@@ -7,20 +7,27 @@ import re
 from beam_pipelines import dicom, files
 from beam_pipelines.dicom_header import Header, selection_fault
 from beam_pipelines.rejections import FILES, IMAGES, Reason, Rejected, Rejection
-from beam_pipelines.sources import HEALTHY, SIDES, Image, UnitIndex, reject_image
+from beam_pipelines.sources import HEALTHY, SIDES, Image, UnitIndex, digest, reject_image
 from cgan_tf.errors import UserError
 
 _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
 # CBIS-DDSM writes the side and the view into PatientID: Mass-Test_P_00173_LEFT_CC.
 _SIDE_AND_VIEW = re.compile(r"[_\- ]*(LEFT|RIGHT|L|R)[_\- ]*(CC|MLO)(?:[_\- ]\d+)?$", re.IGNORECASE)
 
+_PUBLIC_PATIENT = re.compile(r"(?:(?:Mass|Calc)-(?:Training|Test)_)?P_\d{5}")
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A folder, searched in all its depth; its units are the files."""
+    """A folder, searched in all its depth; its units are the files.
+
+    `allow_synthetic`: whether images that are marked as synthetic data are used.
+    """
 
     root: str
     paths: tuple[str, ...]
+    allow_synthetic: bool = False
 
     def units(self) -> list[str]:
         """The files."""
@@ -34,20 +41,20 @@ class Folder:
             kind = Rejection(FILES, unit, Reason.NOT_DICOM, fault.detail)
             return UnitIndex((), (kind,), {FILES: 1})
         image = _image(unit, header)
-        fault = selection_fault(header, strict=False)
+        fault = selection_fault(header, strict=False, allow_synthetic=self.allow_synthetic)
         if fault:
             return UnitIndex((), tuple(reject_image(image, *fault)), {IMAGES: 1})
         return UnitIndex((image,), (), {IMAGES: 1})
 
 
-def open_folder(root: str) -> Folder:
+def open_folder(root: str, allow_synthetic: bool = False) -> Folder:
     """The folder; `UserError` when it is missing or holds no file."""
     if not files.is_directory(root):
         raise UserError(f"{root}: expected a directory of DICOM files, found none")
     paths = tuple(files.walk(root))
     if not paths:
         raise UserError(f"{root}: expected DICOM files, found no file")
-    return Folder(root, paths)
+    return Folder(root, paths, allow_synthetic)
 
 
 def _image(path: str, header: Header) -> Image:
@@ -56,18 +63,24 @@ def _image(path: str, header: Header) -> Image:
     return Image(
         path=path,
         client_id=_client(path, header.patient_id, match),
-        study_uid=header.study_uid,
-        sop_uid=header.sop_uid or os.path.basename(path),
+        study_uid=header.study_uid if _UID.fullmatch(header.study_uid) else "",
+        sop_uid=header.sop_uid if _UID.fullmatch(header.sop_uid) else os.path.basename(path),
         laterality=header.laterality if header.laterality in SIDES else side,
         view=header.view or view,
         use=HEALTHY,
         strict=False,
+        synthetic=header.synthetic,
     )
 
 
 def _client(path: str, patient_id: str, match: re.Match[str] | None) -> str:
-    """The patient's part of PatientID; the folder's name where there is none."""
-    patient = patient_id[: match.start()] if match else patient_id
-    if patient.strip().lower() in _NO_PATIENT:
+    """The patient, without what PatientID says of her; the folder's name where it says nothing.
+
+    CBIS-DDSM's own ids, which are public, stay as they are.
+    """
+    patient = (patient_id[: match.start()] if match else patient_id).strip()
+    if patient.lower() in _NO_PATIENT:
         return os.path.basename(os.path.dirname(path))
-    return patient.strip()
+    if _PUBLIC_PATIENT.fullmatch(patient):
+        return patient
+    return f"patient-{digest(patient).hex()[:16]}"

@@ -8,8 +8,26 @@ several times faster than its float64 arithmetic on every pixel.
 from typing import Any
 
 import numpy as np
+from pydicom.dataelem import RawDataElement
 
 from beam_pipelines.rejections import Reason, Rejected
+
+# PS3.3 C.7.6.3.1.2
+_PHOTOMETRIC_TERMS = frozenset(
+    (
+        "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422",
+        "YBR_ICT", "YBR_RCT", "XYB", "HSV", "ARGB", "CMYK",
+    )
+)  # fmt: skip
+_MOST_ENTRIES = 1 << 16  # of a VOI LUT
+
+
+def check_photometric(dataset: Any) -> None:
+    """Raises `Rejected` for a photometric interpretation that is not grey, with its name."""
+    found = str(dataset.get("PhotometricInterpretation") or "").strip()
+    if found not in ("MONOCHROME1", "MONOCHROME2"):
+        name = found if found in _PHOTOMETRIC_TERMS or not found else "not a known term"
+        raise Rejected(Reason.UNSUPPORTED_PHOTOMETRIC, name)
 
 
 def grey_levels(stored: np.ndarray, dataset: Any) -> np.ndarray:
@@ -32,17 +50,16 @@ def grey_levels(stored: np.ndarray, dataset: Any) -> np.ndarray:
 
 def grey_table(dataset: Any, bits: int) -> np.ndarray:
     """float32 [2^bits]: the grey level of every stored bit pattern."""
-    photometric = str(dataset.get("PhotometricInterpretation") or "")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        known = photometric.replace("_", "").isalnum() and len(photometric) <= 16
-        raise Rejected(Reason.UNSUPPORTED_PIXELS, photometric if known else "not a code")
+    check_photometric(dataset)
     if dataset.get("ModalityLUTSequence"):
         raise Rejected(Reason.UNSUPPORTED_PIXELS, "ModalityLUTSequence")
     values = np.arange(1 << bits, dtype=np.int64)
     if int(dataset.get("PixelRepresentation") or 0) == 1:
         values = np.where(values >> (bits - 1), values - (1 << bits), values)
     fraction = _voi_fraction(values, dataset, bits)
-    if photometric == "MONOCHROME1":
+    if not np.isfinite(fraction).all():  # a slope beyond all numbers
+        raise Rejected(Reason.BAD_GREY_LEVELS, "not finite")
+    if str(dataset.PhotometricInterpretation).strip() == "MONOCHROME1":
         fraction = 1.0 - fraction
     fraction[_padding(values, dataset)] = 0.0
     return (2.0 * fraction - 1.0).astype(np.float32)
@@ -73,7 +90,7 @@ def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
         raise Rejected(Reason.BAD_GREY_LEVELS, "LUTDescriptor")
     entries, first, depth = (int(number) for number in descriptor)
     entries = entries or 1 << 16
-    data = item.get("LUTData")
+    data = item.get("LUTData") if _is_short(item) else None
     if isinstance(data, bytes):
         data = np.frombuffer(data[: len(data) // 2 * 2], "<u2")
     lut = np.atleast_1d(np.asarray(() if data is None else data, np.float64))
@@ -85,12 +102,18 @@ def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
     return np.clip(lut[places] / ((1 << depth) - 1), 0.0, 1.0)
 
 
+def _is_short(item: Any) -> bool:
+    """Whether LUTData is no longer than a LUT can be, told before it becomes numbers."""
+    raw = item.get_item("LUTData") if "LUTData" in item else None
+    return not isinstance(raw, RawDataElement) or len(raw.value or b"") <= 2 * _MOST_ENTRIES
+
+
 def _window_fraction(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
     """PS3.3 C.11.2.1.2 and C.11.2.1.3, for an output range of [0, 1]."""
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         raise Rejected(Reason.BAD_GREY_LEVELS, "VOILUTFunction")
     if width <= 0 or (function == "LINEAR" and width < 1):
-        raise Rejected(Reason.BAD_GREY_LEVELS, f"WindowWidth {width:g}")
+        raise Rejected(Reason.BAD_GREY_LEVELS, "WindowWidth")
     if function == "SIGMOID":
         return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -500, 500)))
     if function == "LINEAR":

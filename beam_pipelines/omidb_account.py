@@ -20,11 +20,17 @@ from beam_pipelines.rejections import (
 )
 from beam_pipelines.sources import Image, Mark, UnitIndex
 
+_LARGEST_JSON = 16 << 20  # bytes; as objects it takes up to 40 times as much
+
 
 class Account:
-    """Collects what is read and rejected of one client."""
+    """Collects what is read and rejected of one client.
 
-    def __init__(self) -> None:
+    `allow_synthetic`: whether images that are marked as synthetic data are as good as others.
+    """
+
+    def __init__(self, allow_synthetic: bool = False) -> None:
+        self.allow_synthetic = allow_synthetic
         self.rejections: list[Rejection] = []
         self.read: collections.Counter[str] = collections.Counter()
 
@@ -55,7 +61,7 @@ class Account:
         """Counts a listed image; whether it is rejected as no screening mammogram of a known
         episode, its marks with it."""
         self.read.update({IMAGES: 1, MARKS: len(item.marks)})
-        fault = unfit(item)
+        fault = unfit(item, self.allow_synthetic)
         if fault:
             self.reject(item, *fault)
             for key in item.marks:
@@ -67,7 +73,7 @@ class Account:
         if not path:
             return None
         try:
-            content = _json_object(files.read_bytes(path))
+            content = _json_object(files.read_bytes(path, _LARGEST_JSON))
         except OSError:
             self.reject_file(path, Reason.UNREADABLE_FILE)
         except (ValueError, RecursionError):

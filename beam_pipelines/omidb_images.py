@@ -122,7 +122,7 @@ def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> t
     return episode_id, events_of(episodes[episode_id]) == {"SCREENING"}
 
 
-def unfit(item: Listed) -> tuple[Reason, str] | None:
+def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | None:
     """Why an image is no screening mammogram of a known episode; None when it is one."""
     if not item.sop_uid:
         return Reason.NO_SOP_UID, ""
@@ -130,7 +130,7 @@ def unfit(item: Listed) -> tuple[Reason, str] | None:
         return Reason.NO_IMAGE_FILE, ""
     if item.header is None:
         return Reason.NO_HEADER, ""
-    fault = selection_fault(item.header)
+    fault = selection_fault(item.header, allow_synthetic=allow_synthetic)
     if fault:
         return fault
     if not item.episode_id:

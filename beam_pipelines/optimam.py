@@ -30,11 +30,13 @@ class Optimam:
     Attributes:
       normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
       normal_follow_up: whether a normal needs a later episode without malignancy.
+      allow_synthetic: whether images that are marked as synthetic data are used.
     """
 
     tree: Tree
     normals_from_cases: bool = False
     normal_follow_up: bool = False
+    allow_synthetic: bool = False
 
     def units(self) -> list[str]:
         """The clients."""
@@ -42,7 +44,7 @@ class Optimam:
 
     def read_unit(self, unit: str) -> UnitIndex:
         """One client."""
-        account = Account()
+        account = Account(self.allow_synthetic)
         found = self.tree.files_of(unit)
         imagedb = account.document(found.imagedb)
         episodes = _episodes(account.document(found.nbss))
@@ -70,6 +72,7 @@ class Optimam:
             laterality=sys.intern(item.header.laterality),  # millions of images share the words
             view=sys.intern(item.header.view),
             use=HEALTHY,
+            synthetic=item.header.synthetic,
         )
         if item.marks:
             marks = tuple(account.marks(item, episodes[item.episode_id]))

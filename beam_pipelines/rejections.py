@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     SPOT_VIEW = "spot_view"
     IMPLANT = "implant"
     NON_SQUARE_PIXELS = "non_square_pixels"
+    SYNTHETIC_IMAGE = "synthetic_image"
     SIDE_CAR_DISAGREES = "side_car_disagrees"
     # Images: what they are good for
     CASE_WITHOUT_BOX = "case_without_box"
@@ -55,6 +56,7 @@ class Reason(enum.StrEnum):
     BROKEN_DICOM = "broken_dicom"
     NO_PIXEL_DATA = "no_pixel_data"
     UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric"
     UNSUPPORTED_PIXELS = "unsupported_pixels"
     BROKEN_PIXEL_DATA = "broken_pixel_data"
     SIZE_MISMATCH = "size_mismatch"

@@ -54,6 +54,7 @@ class Image:
       laterality, view: as the label was decided for; empty when unknown.
       strict: whether the DICOM header must pass the filter of OMI-DB or that of loose films.
       evidence: what "healthy" rests on.
+      synthetic: whether its side-car or its file is marked as synthetic data.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Image:
     marks: tuple[Mark, ...] = ()
     strict: bool = True
     evidence: str = ""
+    synthetic: bool = False
 
     def origin(self, mark_id: str = "") -> Origin:
         """Where the image, or a mark on it, belongs."""
@@ -108,9 +110,11 @@ def open_source(config: PatchesConfig) -> Source:
     from beam_pipelines import folder, omidb_tree, optimam
 
     if config.source == "folder":
-        return folder.open_folder(config.input_dir)
+        return folder.open_folder(config.input_dir, config.allow_synthetic)
     tree = omidb_tree.find_tree(config.input_dir)
-    return optimam.Optimam(tree, config.normals_from_cases, config.normal_follow_up)
+    return optimam.Optimam(
+        tree, config.normals_from_cases, config.normal_follow_up, config.allow_synthetic
+    )
 
 
 def read_index(source: Source) -> UnitIndex:

@@ -131,6 +131,11 @@ class PatchesConfig:
     normal_follow_up: bool = option(
         False, "Normals only from clients with a later non-malignant episode."
     )
+    allow_synthetic: bool = option(
+        False,
+        "Use images that are marked as synthetic data (0008,001C) too; their patches have the "
+        "feature synthetic=1.",
+    )
     resample_spacing_mm: float = option(
         0.0, "Resample every image to this pixel spacing before cutting; 0: native spacing."
     )

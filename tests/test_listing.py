@@ -256,10 +256,10 @@ def test_an_interrupted_listing_has_no_listing_json(tree, tmp_path, monkeypatch)
 def test_a_folder_is_listed_too(tmp_path, no_pixels):
     root = tmp_path / "films"
     attributes = [
-        {"PatientID": "P1", "ImageLaterality": "L", "ViewPosition": "CC"},
-        {"PatientID": "P2", "ImageLaterality": "R", "ViewPosition": "ML"},
-        {"PatientID": "P3", "ImageLaterality": None, "ViewPosition": None},
-        {"PatientID": "P3", "SOPInstanceUID": "1.0"},
+        {"PatientID": "P_00001", "ImageLaterality": "L", "ViewPosition": "CC"},
+        {"PatientID": "P_00002", "ImageLaterality": "R", "ViewPosition": "ML"},
+        {"PatientID": "P_00003", "ImageLaterality": None, "ViewPosition": None},
+        {"PatientID": "P_00003", "SOPInstanceUID": "1.0"},
     ]
     for number, values in enumerate(attributes):
         header = dataset(**{"SOPInstanceUID": f"1.{number}", "StudyInstanceUID": "1"} | values)
@@ -269,10 +269,10 @@ def test_a_folder_is_listed_too(tmp_path, no_pixels):
     found = _listed(root, tmp_path / "out", source="folder", all_in_split="test")
     columns = ("file", "client_id", "laterality", "view", "good_for", "reason", "detail")
     assert [tuple(row[name] for name in columns) for row in found["images.csv"]] == [
-        ("0.dcm", "P1", "L", "CC", "unlabelled", "", ""),
-        ("1.dcm", "P2", "R", "", "", "wrong_view", "ML"),
-        ("2.dcm", "P3", "", "", "unlabelled", "", ""),
-        ("3.dcm", "P3", "L", "CC", "", "duplicate_image", "0.dcm"),
+        ("0.dcm", "P_00001", "L", "CC", "unlabelled", "", ""),
+        ("1.dcm", "P_00002", "R", "", "", "wrong_view", "ML"),
+        ("2.dcm", "P_00003", "", "", "unlabelled", "", ""),
+        ("3.dcm", "P_00003", "L", "CC", "", "duplicate_image", "0.dcm"),
     ]
     assert found["marks.csv"] == []
     assert [(row["file"], row["reason"]) for row in found["files.csv"]] == [
