@@ -84,6 +84,7 @@ def smooth(binary: np.ndarray, sigma_px: float) -> np.ndarray:
     distance = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * (distance / sigma_px) ** 2)
     kernel /= kernel.sum()
-    padded = np.pad(binary.astype(np.float32), reach)  # the filter's own border has no zeros
-    filtered = cv2.sepFilter2D(padded, cv2.CV_32F, kernel, kernel)
-    return filtered[reach:-reach, reach:-reach].clip(0.0, 1.0)
+    filtered = cv2.sepFilter2D(
+        binary.astype(np.float32), cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT
+    )
+    return filtered.clip(0.0, 1.0, out=filtered)

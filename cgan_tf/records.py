@@ -16,6 +16,13 @@ from cgan_tf.errors import UserError
 from cgan_tf.example_proto import Example
 
 LEVELS = 65535
+# The noise of tissue repeats nothing that a search would find: differences to the row above, and
+# runs for the empty parts of lesions and masks. A third of the default's time at its size.
+PNG_SETTINGS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,10 +174,11 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
     span, lowest = IMAGES[name]
     if not np.isfinite(image).all():
         raise ValueError(f"{name}: expected finite values")
-    levels = np.rint((np.asarray(image, np.float64) - lowest) / span * LEVELS)
-    levels = np.clip(levels, 0, LEVELS).astype(np.uint16)
-    # Level 1 with the default filter: a third of level 6's time for 3% more bytes.
-    return cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    levels = np.subtract(image, lowest, dtype=np.float64)
+    levels /= span  # in place: fresh memory costs more than the arithmetic
+    levels *= LEVELS
+    np.rint(levels, out=levels).clip(0, LEVELS, out=levels)
+    return cv2.imencode(".png", levels.astype(np.uint16), PNG_SETTINGS)[1].tobytes()
 
 
 def decode_png(png: bytes, name: str, where: str) -> np.ndarray:
