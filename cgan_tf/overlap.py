@@ -113,7 +113,7 @@ def feature_sets(
                 f"synthetic_clusters: expected {len(synthetic)}, found {len(synthetic_clusters)}"
             )
         numbers = np.unique(both, return_inverse=True)[1]
-    # The kernel of the KID adds 1 to x.y/d, so features need a scale: that of the real ones.
+    # A Frechet distance has the features' unit, which says nothing: that of the real ones instead.
     scale = float(np.sqrt(np.mean(np.square(real, dtype=np.float64)))) or 1.0
     return (
         FeatureSet(np.asarray(real, np.float64) / scale, numbers[: len(real)]),
@@ -153,7 +153,7 @@ def _too_few(result: dict[str, Any]) -> str:
 def _measure(
     real: FeatureSet, other: FeatureSet, k: int, permutations: int, rng: np.random.Generator
 ) -> dict[str, float]:
-    distance, p_value = kid(real, other, rng, permutations)
+    distance, p_value = kid(_directions(real), _directions(other), rng, permutations)
     return {
         "mixing": mixing(real, other, k),
         "kid": distance,
@@ -162,6 +162,17 @@ def _measure(
         "classifier_auc": classifier_auc(real, other, int(rng.integers(2**31))),
         **precision_recall(real, other, k),
     }
+
+
+def _directions(each: FeatureSet) -> FeatureSet:
+    """Features of length sqrt(d), for the kernel of the KID; a patch without features keeps none.
+
+    Of Inception features the lengths hardly differ. Here a patch with one bright lesion can be
+    many times as long as others, and the kernel's cube would let it outweigh all of them.
+    """
+    width = each.features.shape[1]
+    lengths = np.linalg.norm(each.features, axis=1, keepdims=True) / np.sqrt(width)
+    return FeatureSet(each.features / np.where(lengths > 0, lengths, 1), each.patient)
 
 
 def _summary(found: list[tuple[dict[str, float], ...]]) -> dict[str, Any]:

@@ -55,6 +55,18 @@ def test_shifted_features_fall_short_of_the_ceiling(shifted):
     assert shifted["kid_p"]["ceiling"] > 0.1
 
 
+def test_one_bright_patch_does_not_decide_the_kernel_distance():
+    """A lesion whose features are a hundred times as strong, in either set: one patch of 240."""
+    rng = np.random.default_rng(0)
+    (real, clusters), (synthetic, sources) = _patches(rng, 60), _patches(rng, 60)
+    before = compare(real, synthetic, clusters, 1, sources + 1000, **FEW)["measures"]["kid"]
+    for strong in (real, synthetic):
+        strong[7] *= 100
+    after = compare(real, synthetic, clusters, 1, sources + 1000, **FEW)["measures"]["kid"]
+    for side in ("synthetic", "ceiling"):
+        assert after[side] == pytest.approx(before[side], abs=1e-9)
+
+
 def test_result_is_ready_for_json_and_repeatable(equal):
     assert json.loads(json.dumps(equal, allow_nan=False)) == equal
     assert (equal["real"], equal["synthetic"], equal["patients"]) == (240, 240, 60)
