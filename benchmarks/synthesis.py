@@ -75,11 +75,11 @@ def generate_alone(synthesis, count: int) -> None:
 
     from cgan_tf.export import generate
 
-    size, width = synthesis.card["size"], synthesis.card["z_width"]
-    batch = synthesis.config.batch_size
+    own, batch = synthesis.candidates, synthesis.config.batch_size
+    size, width = own.card["size"], own.card["z_width"]
     images, z = np.zeros((batch, size, size), np.float32), np.zeros((batch, width), np.float32)
     for _ in range(0, count, batch):
-        generate(synthesis.generator, synthesis.card, synthesis.task, images, z)
+        generate(own.generator, own.card, own.task, images, z)
 
 
 def write_generator(directory: Path, size: int, patches) -> None:
@@ -96,7 +96,8 @@ def write_generator(directory: Path, size: int, patches) -> None:
         network(tf.zeros([1, side, side, 1]), tf.zeros([1, scalar_count(size)]), phase=phase)
     kernel = network.full_head.kernel
     kernel.assign(np.random.default_rng(0).normal(0, 1, kernel.shape))
-    export_generator(types.SimpleNamespace(averaged=network, step=tf.constant(0)), config, directory)
+    model = types.SimpleNamespace(averaged=network, step=tf.constant(0))
+    export_generator(model, config, directory)
 
 
 if __name__ == "__main__":

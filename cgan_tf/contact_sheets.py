@@ -75,14 +75,7 @@ def write_sheet(
 ) -> dict[str, Any]:
     """Writes one sheet; returns its entry in the manifest."""
     index = patches.index(split, name)
-    key = [config.seed, SPLITS.index(split), PATCH_CLASSES.index(name)]
-    records = choose_patches(index, config.count, np.random.default_rng(key))
-    clients = len({record.client_id for record in records})
-    women = f"{clients} {'woman' if clients == 1 else 'women'}"
-    choice = f"{len(records):,} of {len(index):,} patches, drawn at random (seed {config.seed})"
-    kind = f", synthetic ({records[0].task})" if records[0].task else ""
-    title = f"{split}: {name.replace('_', ' ')}{kind}"
-    content = sheet_png(title, f"{choice}, from {women}", records)
+    content, records = draw_sheet(index, split, name, config.count, config.seed)
     file = f"{split}_{name}.png"
     write_bytes(directory / file, content)
     return {
@@ -90,9 +83,23 @@ def write_sheet(
         "split": split,
         "class": name,
         "patches": len(index),
-        "clients_shown": clients,
+        "clients_shown": len({record.client_id for record in records}),
         "patch_ids": [record.patch_id for record in records],
     }
+
+
+def draw_sheet(
+    index: PatchIndex, split: str, name: str, count: int, seed: int
+) -> tuple[bytes, list[PatchRecord]]:
+    """(a sheet of at most `count` patches as PNG, the patches on it)."""
+    key = [seed, SPLITS.index(split), PATCH_CLASSES.index(name)]
+    records = choose_patches(index, count, np.random.default_rng(key))
+    clients = len({record.client_id for record in records})
+    women = f"{clients} {'woman' if clients == 1 else 'women'}"
+    choice = f"{len(records):,} of {len(index):,} patches, drawn at random (seed {seed})"
+    kind = f", synthetic ({records[0].task})" if records[0].task else ""
+    title = f"{split}: {name.replace('_', ' ')}{kind}"
+    return sheet_png(title, f"{choice}, from {women}", records), records
 
 
 def choose_patches(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_tf import memorisation, overlap, progress
+from cgan_tf.candidates import RESULT_CLASS
 from cgan_tf.config import DiversityConfig, QualityConfig
 from cgan_tf.errors import UserError
 from cgan_tf.evaluation_sources import whole_sets
@@ -32,7 +33,6 @@ from cgan_tf.quality_sets import (
     real_pool,
 )
 from cgan_tf.repetition import repetition
-from cgan_tf.synthesis import RESULT_CLASS
 
 PICTURES = "pictures"
 LESION_SPACE = "lesion shape"  # needs no network

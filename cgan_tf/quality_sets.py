@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cgan_tf.candidates import RESULT_CLASS
 from cgan_tf.config import MALIGNANT_CLASSES
 from cgan_tf.errors import UserError
 from cgan_tf.evaluation_sources import find_sources
@@ -30,7 +31,6 @@ from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.quality_features import Points
 from cgan_tf.records import PatchRecord
-from cgan_tf.synthesis import RESULT_CLASS
 
 Box = tuple[float, ...]  # (x0, y0, x1, y1), or () for none
 Advance = Callable[[], Any]  # called after every patch, for a progress bar

@@ -1,0 +1,179 @@
+"""Candidates for a synthetic set: a patch, a generated lesion, its post-processing, a record.
+
+Candidate k takes a source patch and a z that depend on (seed, task, k) alone, so that an
+interrupted run goes on with the same bytes. While the generator works on a batch, threads
+post-process and encode the one before and read the one after.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import numpy as np
+
+from cgan_tf import tfrecords
+from cgan_tf.config import (
+    MALIGNANT_CALCIFICATION,
+    MALIGNANT_CLASSES,
+    MALIGNANT_MASS,
+    NORMAL,
+    SOURCE,
+    GeneratedLesionsConfig,
+    SynthesisConfig,
+)
+from cgan_tf.errors import UserError
+from cgan_tf.patch_sets import PatchIndex, PatchSet
+from cgan_tf.postprocess import Lesion, extract_lesion
+from cgan_tf.records import PatchRecord, encode_record
+
+# Class of the result by task: a cleaned patch is a normal one.
+RESULT_CLASS = {
+    "mass": MALIGNANT_MASS,
+    "calcification": MALIGNANT_CALCIFICATION,
+    "removal": NORMAL,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What became of one candidate.
+
+    Attributes:
+      number: k. area_px: pixels of its largest object.
+      rejected: empty, or the reason. frame: its record as a TFRecord frame, empty if rejected.
+    """
+
+    number: int
+    area_px: int
+    rejected: str
+    frame: bytes
+
+
+def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.ndarray:
+    """z of a candidate: float32 [width], "drawn uniformly from [-1,1]"."""
+    digest = hashlib.blake2b(f"{seed}|{task}|z|{candidate}".encode(), digest_size=16).digest()
+    generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+    return generator.uniform(-1, 1, width).astype(np.float32)
+
+
+def task_of(config: GeneratedLesionsConfig, card: dict[str, Any]) -> str:
+    """The generator's task, or the category that --task names of a conditional one's."""
+    known = card.get("categories", [card["task"]])
+    task = config.task or card["task"]
+    if task not in known:
+        raise UserError(
+            f"--task: expected {' or '.join(known)} for {config.generator}, "
+            f"found {config.task or 'nothing'}"
+        )
+    return task
+
+
+def source_classes(task: str) -> tuple[str, ...]:
+    """Classes of the patches fed to a generator: normal ones set aside, or those with lesions."""
+    return MALIGNANT_CLASSES if task == "removal" else (SOURCE,)
+
+
+def open_sources(
+    config: GeneratedLesionsConfig,
+    patches: PatchSet,
+    card: dict[str, Any],
+    split: str,
+    classes: tuple[str, ...],
+) -> PatchIndex:
+    """The patches fed to a generator; `UserError` when they are not of its size."""
+    sources = patches.index(split, *classes)
+    found = sources.pixels(0).shape[0]
+    if found != card["size"]:
+        raise UserError(
+            f"{patches.directory}: expected patches of {card['size']} px for "
+            f"{config.generator}, found {found}"
+        )
+    return sources
+
+
+class Candidates:
+    """The candidates of one run: its generator and its source patches."""
+
+    def __init__(self, config: SynthesisConfig, patches: PatchSet):
+        from cgan_tf.export import load_generator
+        from cgan_tf.gan_data import SampleOrder
+
+        self.config = config
+        self.generator, self.card = load_generator(config.generator)
+        self.task = task_of(config, self.card)
+        classes = config.source_classes or source_classes(self.task)
+        self.sources = open_sources(config, patches, self.card, config.source_split, classes)
+        self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
+
+    def batches(self, first: int, threads: Executor) -> Iterator[list[Future[Candidate]]]:
+        """Batches from candidate `first` on, without end; each is generated when it is asked for
+        and post-processed by `threads` while the next one is."""
+        size = self.config.batch_size
+        reads = self._start_reading(range(first, first + size), threads)
+        for start in itertools.count(first, size):
+            sources = [read.result() for read in reads]
+            channels = self._lesions(range(start, start + size), sources)
+            # Reading comes first in the queue, for the generator waits for it.
+            reads = self._start_reading(range(start + size, start + 2 * size), threads)
+            yield [
+                threads.submit(self._finished, start + i, sources[i], channels[i])
+                for i in range(size)
+            ]
+
+    def _start_reading(self, numbers: range, threads: Executor) -> list[Future[PatchRecord]]:
+        return [threads.submit(self.sources.record, self.order[n]) for n in numbers]
+
+    def _lesions(self, numbers: range, sources: list[PatchRecord]) -> np.ndarray:
+        """Lesion channels float32 [n, size, size] of candidates."""
+        from cgan_tf.export import generate
+
+        z = np.stack([self._scalars(n) for n in numbers])
+        images = np.stack([source.patch for source in sources])
+        return generate(self.generator, self.card, self.task, images, z)
+
+    def _scalars(self, number: int) -> np.ndarray:
+        return candidate_scalars(self.config.seed, self.task, number, self.card["z_width"])
+
+    def _finished(self, number: int, source: PatchRecord, channel: np.ndarray) -> Candidate:
+        lesion = extract_lesion(
+            channel,
+            removal=self.task == "removal",
+            min_area_fraction=self.config.min_area_fraction,
+            **self.config.postprocessing(self.card["size"]),
+        )
+        if lesion.rejected:
+            return Candidate(number, lesion.area_px, lesion.rejected, b"")
+        frame = tfrecords.frame(encode_record(self._result(source, lesion, number)))
+        return Candidate(number, lesion.area_px, "", frame)
+
+    def _result(self, source: PatchRecord, lesion: Lesion, number: int) -> PatchRecord:
+        """Step 7, "Add the lesion channel to the base normal patch", and say where it came from."""
+        assert lesion.lesion is not None
+        assert lesion.box is not None
+        removal = self.task == "removal"
+        return dataclasses.replace(
+            source,
+            patch_id=f"{source.patch_id}~{self.task}{number}",
+            patch=np.clip(source.patch + lesion.lesion, -1.0, 1.0),
+            patch_class=RESULT_CLASS[self.task],
+            has_mass=int(self.task == "mass"),
+            has_calcification=int(self.task == "calcification"),
+            box=() if removal else lesion.box,
+            mark_id="",
+            label_evidence="synthetic",
+            conspicuity="",
+            lesion_size_mm=0.0,
+            synthetic=1,
+            lesion=lesion.lesion,
+            mask=lesion.mask,
+            z=tuple(self._scalars(number)),
+            source_patch_id=source.patch_id,
+            task=self.task,
+            lesion_area_px=lesion.area_px,
+            threshold=self.config.threshold,
+            min_area_fraction=self.config.min_area_fraction,
+            generator_checksum=self.card["checksum"],
+        )
