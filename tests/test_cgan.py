@@ -310,7 +310,7 @@ class TestLosses:
                 lambda a, b: (np.linalg.norm(a - b) - 1) ** 2,
             ),
         ],
-        ids=str,
+        ids=["printed", "target", "not squared", "difference of logits"],
     )
     def test_penalty_of_a_linear_discriminator(self, faded, monkeypatch, changes, expected):
         gan, *_ = faded
