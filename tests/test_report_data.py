@@ -15,7 +15,7 @@ def gan_run(directory, flags, table):
 
 
 def test_losses_by_what_the_model_is_trained_for(tmp_path):
-    """A conditional run has a task flag too, which says nothing; a run without rows has no curve."""
+    """A conditional run has a task flag too, which says nothing; without rows there is no curve."""
     runs = (
         gan_run(tmp_path / "a", {"task": "mass"}, "step,phase,loss_d\n25,half,3.5\n50,full,2\n"),
         gan_run(tmp_path / "b", {"task": "mass", "conditional": True}, "step,loss_d\n25,1\n"),

@@ -1,4 +1,4 @@
-"""`--help` and a refused command answer at once: nothing heavy is imported before flags are parsed."""
+"""Help and refused commands answer at once: heavy imports wait until the flags are parsed."""
 
 import subprocess
 import sys
