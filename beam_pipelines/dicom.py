@@ -46,6 +46,8 @@ def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = Fal
     """
     with _quietly_rejecting():
         dataset, pixels = dicom_file.read_file(data)
+        if not pixels:  # the header of a file that was cut off may be incomplete
+            raise Rejected(Reason.NO_PIXEL_DATA)
         header = header_of_dataset(dataset)
         fault = selection_fault(header, strict, allow_synthetic)
         if fault:

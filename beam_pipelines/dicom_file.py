@@ -18,7 +18,7 @@ _PIXEL_DATA = b"\xe0\x7f\x10\x00"  # (7FE0,0010), little endian
 _UNDEFINED = 0xFFFFFFFF
 # A mammogram's header takes about 1,000 reads, a tomosynthesis of 100 frames 20,000.
 _MOST_READS = 100_000
-_LARGEST_READ = 4 << 20  # bytes of one element inside a sequence
+_LARGEST_READ = 2 << 20  # bytes of one element inside a sequence
 _LARGEST_VALUE = 1 << 20  # bytes of one element; VOI LUTs of 2^16 entries have 131,072
 _MOST_BYTES = 64 << 20  # of a header
 
@@ -31,6 +31,8 @@ def read_file(data: bytes) -> tuple[Any, memoryview]:
     """
     stream = io.BytesIO(data)
     dataset = read_header(stream)
+    if stream.tell() > len(data):
+        raise Rejected(Reason.BROKEN_DICOM, "an element is longer than the file")
     return dataset, _pixel_data(data, stream.tell())
 
 
