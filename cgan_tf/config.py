@@ -512,6 +512,10 @@ class ExperimentConfig(ClassifierTrainingConfig):
     )
     gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the report.")
     report_flagfile: str = option("", "Flag file of cgan_tf.report with the report's own flags.")
+    quality: bool = option(
+        True, "Measure the synthetic sets in the features of the first baseline, for the report."
+    )
+    quality_flagfile: str = option("", "Flag file of cgan_tf.quality with its own flags.")
     parallel: int = option(
         0, "Runs at a time, the GPUs dealt out among them; 0: one a GPU, one where there is none."
     )

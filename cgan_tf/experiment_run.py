@@ -15,21 +15,24 @@ from cgan_tf.config import (
     SPLITS,
     EvaluateConfig,
     ExperimentConfig,
+    QualityConfig,
     ReportConfig,
 )
 from cgan_tf.errors import UserError
 from cgan_tf.experiment_steps import (
     FAILED_FILE,
+    QUALITY,
     REPORT_FILE,
     Cell,
     PatchCounts,
     cell_steps,
     cells_of,
     classifier_config,
+    own_flags,
+    quality_steps,
     report_step,
 )
 from cgan_tf.failed_runs import FailedRun, write_failed_runs
-from cgan_tf.flag_config import config_from_file
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.run_directory import (
@@ -58,8 +61,7 @@ def run_experiment(config: ExperimentConfig) -> None:
         if counts is None:
             print(f"All {len(cells)} runs are finished; nothing to do. Report: {report.resolve()}")
             return
-        failed = _run_cells(config, cells, counts)
-        problems = [_summary(failed, len(cells), run.directory)] if failed else []
+        failed, problems = _run_cells(config, cells, counts)
         problems += _report(config, cells, failed)
         if problems:
             raise UserError(f"{'; '.join(problems)}; the same command tries again what failed")
@@ -76,8 +78,8 @@ def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts
     for cell in cells:
         check_config(classifier_config(config, cell, config.precision, 1))
     find_weights(config.weights)
-    if config.report_flagfile:
-        config_from_file(ReportConfig, config.report_flagfile)
+    own_flags(ReportConfig, config.report_flagfile)
+    own_flags(QualityConfig, config.quality_flagfile)
     for directory in config.gan_dirs:
         read_json(Path(directory) / RUN_FILE)
     # The largest share draws from every stream that any share draws from.
@@ -95,8 +97,8 @@ def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts
 
 def _run_cells(
     config: ExperimentConfig, cells: Sequence[Cell], counts: PatchCounts
-) -> list[FailedRun]:
-    """Trains and scores what is left, `--parallel` at a time; returns what failed."""
+) -> tuple[list[FailedRun], list[str]]:
+    """Trains and scores what is left, `--parallel` at a time; returns what failed, and in words."""
     root = Path(config.output_dir)
     (root / FAILED_FILE).unlink(missing_ok=True)
     lanes, setup = _lanes_and_setup(config)
@@ -108,9 +110,9 @@ def _run_cells(
         flush=True,
     )
     steps = {cell: cell_steps(config, cell, precision, threads, counts) for cell in cells}
-    runner = StepRunner(
-        root, [step for pair in steps.values() for step in pair], lanes, keep_going=True
-    )
+    every = [step for pair in steps.values() for step in pair]
+    every += quality_steps(config, cells[0], counts)
+    runner = StepRunner(root, every, lanes, keep_going=True)
     runner.run()
     failed = [
         FailedRun(cell.seed, cell.fraction, step.name.split()[-1], failure.reason, str(failure.log))
@@ -118,9 +120,13 @@ def _run_cells(
         for step in steps[cell]
         if (failure := runner.failed.get(step.name))
     ]
+    problems = []
     if failed:
         write_failed_runs(root / FAILED_FILE, failed)
-    return failed
+        problems.append(_summary(failed, len(cells), root))
+    if failure := runner.failed.get(QUALITY):
+        problems.append(f"quality failed: {failure.reason} (see {failure.log})")
+    return failed, problems
 
 
 def _lanes_and_setup(config: ExperimentConfig) -> tuple[list[dict[str, str]], dict[str, Any]]:

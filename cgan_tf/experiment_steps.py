@@ -1,19 +1,21 @@
 """The steps of a sweep: for every seed and synthetic share a training and an evaluation.
 
 OUT/seed-{S}/fraction-{PP}/classifier and OUT/seed-{S}/fraction-{PP}/evaluation, where PP is the
-initial synthetic share in per cent; 00 is the baseline of its seed. OUT/report.html compares them.
+initial synthetic share in per cent; 00 is the baseline of its seed. OUT/quality holds what is
+measured of the synthetic sets. OUT/report.html compares the runs.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cgan_tf.config import (
     ClassifierConfig,
     ClassifierTrainingConfig,
     EvaluateConfig,
     ExperimentConfig,
+    QualityConfig,
     ReportConfig,
 )
 from cgan_tf.errors import UserError
@@ -23,6 +25,9 @@ from cgan_tf.step_runner import Step
 
 REPORT_FILE = "report.html"
 FAILED_FILE = "failed.json"
+QUALITY = "quality"  # the step and its directory
+
+ProgramConfig = TypeVar("ProgramConfig")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +141,27 @@ def cell_steps(
     ]
 
 
+def quality_steps(config: ExperimentConfig, first: Cell, counts: PatchCounts) -> list[Step]:
+    """What is measured of the synthetic sets, in the features of the first baseline; one or none.
+
+    The report's overlap and its search for copies of training lesions are in it.
+    """
+    if not config.quality or not config.synthetic_dirs:
+        return []
+    root = Path(config.output_dir)
+    own = own_flags(QualityConfig, config.quality_flagfile)
+    quality = dataclasses.replace(
+        own,
+        real=config.patches_dir,
+        synthetic=config.synthetic_dirs,
+        classifier=str(first.evaluation(root)),
+        output_dir=str(root / QUALITY),
+    )
+    result = root / QUALITY / MANIFEST_FILE
+    after = (f"{first.name} evaluation",)
+    return [Step(QUALITY, "cgan_tf.quality", _flags(quality), result, after, seconds=counts.scored)]
+
+
 def report_step(config: ExperimentConfig, finished: Sequence[Cell], failed: bool) -> Step:
     """The report on the runs that have finished; those of a seed with a baseline come first.
 
@@ -146,21 +172,23 @@ def report_step(config: ExperimentConfig, finished: Sequence[Cell], failed: bool
     if not with_baseline:
         raise UserError("no report: no baseline has finished")
     ordered = sorted(finished, key=lambda cell: cell.seed not in with_baseline)
-    own = (
-        config_from_file(ReportConfig, config.report_flagfile)
-        if config.report_flagfile
-        else ReportConfig()
-    )
+    has_quality = (root / QUALITY / MANIFEST_FILE).exists()
     report = dataclasses.replace(
-        own,
+        own_flags(ReportConfig, config.report_flagfile),
         evaluations=tuple(str(cell.evaluation(root)) for cell in ordered),
         patches_dir=config.patches_dir,
         synthetic_dirs=config.synthetic_dirs,
         gan_dirs=config.gan_dirs,
+        quality_dir=str(root / QUALITY) if has_quality else "",
         failed_runs=str(root / FAILED_FILE) if failed else "",
         output=str(root / REPORT_FILE),
     )
     return Step("report", "cgan_tf.report", _flags(report), root / REPORT_FILE)
+
+
+def own_flags(config_class: type[ProgramConfig], flagfile: str) -> ProgramConfig:
+    """A program's flags from a file, its defaults without one."""
+    return config_from_file(config_class, flagfile) if flagfile else config_class()
 
 
 def _flags(config: Any) -> tuple[str, ...]:

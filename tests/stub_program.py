@@ -12,13 +12,14 @@ import sys
 
 from absl import flags
 
-from cgan_tf.config import ClassifierConfig, EvaluateConfig, ReportConfig
+from cgan_tf.config import ClassifierConfig, EvaluateConfig, QualityConfig, ReportConfig
 from cgan_tf.flag_config import config_from_flags, config_to_dict, define_flags
 from cgan_tf.run_directory import finish_run, open_run, read_manifest, write_json
 
 CONFIGS = {
     "cgan_tf.train_classifier": ClassifierConfig,
     "cgan_tf.evaluate": EvaluateConfig,
+    "cgan_tf.quality": QualityConfig,
     "cgan_tf.report": ReportConfig,
 }
 
@@ -28,7 +29,13 @@ def main(module: str, arguments: list[str]) -> None:
     lanes = {name: value for name, value in os.environ.items() if name.startswith(("TF_NUM", "CU"))}
     with open(os.environ["STUB_EVENTS"], "a", encoding="utf-8") as file:
         file.write(json.dumps([module, config_to_dict(config), lanes]) + "\n")
-    {ClassifierConfig: train, EvaluateConfig: evaluate, ReportConfig: report}[type(config)](config)
+    programs = {
+        ClassifierConfig: train,
+        EvaluateConfig: evaluate,
+        QualityConfig: quality,
+        ReportConfig: report,
+    }
+    programs[type(config)](config)
 
 
 def parse(config_class, arguments):
@@ -54,6 +61,14 @@ def evaluate(config: EvaluateConfig) -> None:
         auc = 0.5 + classifier["flags"]["synthetic_fraction"] / 4
         write_json(f"{config.output_dir}/metrics.json", {"auc": {"overall": {"auc": auc}}})
         finish_run(config.output_dir, "evaluate", {"classifier": classifier})
+
+
+def quality(config: QualityConfig) -> None:
+    with open_run(config.output_dir, "quality", config):
+        read_manifest(config.classifier, "evaluate")
+        if os.environ.get("STUB_FAIL") == "quality":
+            sys.exit("quality: no lesions")
+        finish_run(config.output_dir, "quality", {})
 
 
 def report(config: ReportConfig) -> None:

@@ -78,6 +78,7 @@ class TestASweep:
             for seed in (0, 1)
             for percent in ("00", "50")
         ]
+        assert read_json(out / "report.html")["quality_dir"] == str(out / "quality")
         manifest = read_json(out / "manifest.json")
         assert [(r["seed"], r["synthetic_fraction"], r["auc"]) for r in manifest["runs"]] == [
             (0, 0.0, 0.5), (0, 0.5, 0.625), (1, 0.0, 0.5), (1, 0.5, 0.625)
@@ -184,6 +185,19 @@ class TestAFailure:
         run_experiment(sweep)
         assert [program for program, _ in started(tmp_path)[done:]] == ["report"]
 
+    def test_of_quality_costs_its_section_alone(self, sweep, tmp_path, monkeypatch):
+        monkeypatch.setenv("STUB_FAIL", "quality")
+        with pytest.raises(UserError, match=r"^quality failed: quality: no lesions \(see .*; the"):
+            run_experiment(sweep)
+        report = read_json(tmp_path / "out" / "report.html")
+        assert (len(report["evaluations"]), report["quality_dir"]) == (4, "")
+        assert not (tmp_path / "out" / "failed.json").exists()
+        done = len(started(tmp_path))
+        monkeypatch.delenv("STUB_FAIL")
+        run_experiment(sweep)
+        assert [program for program, _ in started(tmp_path)[done:]] == ["quality", "report"]
+        assert read_json(tmp_path / "out" / "report.html")["quality_dir"]
+
 
 class TestMachine:
     def test_threads_are_divided_and_then_kept(self, sweep, tmp_path, monkeypatch):
@@ -250,6 +264,7 @@ class TestInputs:
             ({"scored_dirs": ("nowhere",)}, "nowhere/manifest.json"),
             ({"gan_dirs": ("nowhere",)}, "nowhere/run.json"),
             ({"report_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
+            ({"quality_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
             ({"weights": "nowhere.h5"}, "--weights=nowhere.h5: no such file"),
             ({"parallel": -1}, "--parallel: expected 0 or more, found -1"),
             ({"samples": 0}, "--samples: expected 1 or more, found 0"),

@@ -7,7 +7,14 @@ import pytest
 
 from cgan_tf.config import ClassifierTrainingConfig, ExperimentConfig
 from cgan_tf.errors import UserError
-from cgan_tf.experiment_steps import Cell, PatchCounts, cell_steps, cells_of, report_step
+from cgan_tf.experiment_steps import (
+    Cell,
+    PatchCounts,
+    cell_steps,
+    cells_of,
+    quality_steps,
+    report_step,
+)
 from tests.test_demo_steps import parsed
 
 CONFIG = ExperimentConfig(
@@ -109,6 +116,35 @@ def test_the_work_is_counted_in_forward_passes():
     training, evaluation = steps_of(Cell(0, 0))
     assert training.seconds == 3 * 500 + 4 * 40  # validated at 150, 300, 450 and 500
     assert evaluation.seconds == 90
+
+
+def quality_of(config):
+    return quality_steps(config, Cell(7, 0), PatchCounts(validation=40, scored=90))
+
+
+def test_the_sets_are_measured_in_the_features_of_the_first_baseline(tmp_path):
+    path = tmp_path / "quality.cfg"
+    path.write_text("--splits=2\n--real=elsewhere\n")
+    (step,) = quality_of(dataclasses.replace(CONFIG, quality_flagfile=str(path)))
+    evaluation = steps_of(Cell(7, 0))[1]
+    assert step.after == (evaluation.name,)
+    quality = parsed(step)
+    assert quality.classifier == parsed(evaluation).output_dir
+    assert (quality.real, quality.synthetic) == ("P", ("M", "a,b"))
+    assert (quality.splits, quality.output_dir) == (2, "OUT/quality")
+
+
+@pytest.mark.parametrize("changes", [{"quality": False}, {"synthetic_dirs": ()}])
+def test_nothing_is_measured_where_nothing_is_wanted_or_there(changes):
+    assert quality_of(dataclasses.replace(CONFIG, **changes)) == []
+
+
+def test_the_report_has_the_quality_that_was_measured(tmp_path):
+    manifest = tmp_path / "quality" / "manifest.json"
+    assert report_of((0, 0), output_dir=str(tmp_path)).quality_dir == ""
+    manifest.parent.mkdir()
+    manifest.touch()
+    assert report_of((0, 0), output_dir=str(tmp_path)).quality_dir == str(manifest.parent)
 
 
 def report_of(*cells, **settings):
