@@ -1,21 +1,23 @@
 """One image to all of its patches: the whole of the pixel work, without Beam."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from beam_pipelines import dicom, files
 from beam_pipelines.augment import Augmentation, box_in_patch, cut_patch, draw_augmentation
+from beam_pipelines.lesion_masks import read_mask
 from beam_pipelines.plan import Draw
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sampling import draw_stream, lesion_window, tissue_window
 from beam_pipelines.sources import LESION, Image, Mark, reject_image
 from beam_pipelines.tissue import breast_mask, integral_of, window_tissue
-from cgan_tf.config import PatchesConfig, scaled_length
+from cgan_tf.config import LESION_CLASSES, PatchesConfig, scaled_length
 from cgan_tf.records import PatchRecord
 
 _ATTEMPTS = 32  # windows tried for a lesion patch when --min_tissue_lesion asks for tissue
+_FAR_FROM_LESIONS = "far from every lesion of the image"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +42,22 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class _Lesion:
+    """A mark with its box in pixels of the decoded image, and its pixels there: int32 [N, 2]; None
+    where they are all those of the box."""
+
+    mark: Mark
+    pixels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A decoded image with its mask and its marks in its own pixels."""
+    """A decoded image with its breast mask and its lesions."""
 
     image: Image
     mammogram: dicom.Mammogram
     integral: np.ndarray
-    marks: tuple[Mark, ...]
+    lesions: tuple[_Lesion, ...]
 
 
 def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
@@ -66,8 +77,8 @@ def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Out
 
 def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
     mammogram = _read(image, config)
-    marks = tuple(_marks_inside(image, mammogram, rejections))
-    if image.use == LESION and not marks:
+    lesions = tuple(_lesions_inside(image, mammogram, rejections))
+    if image.use == LESION and not lesions:
         raise Rejected(Reason.NO_USABLE_MARK)
     smallest = round(config.size / config.scale_max)
     if min(mammogram.grey.shape) < smallest:
@@ -77,7 +88,7 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
         probe = np.random.Generator(np.random.Philox(key=0))
         if tissue_window(probe, integral, smallest, config.min_tissue) is None:
             raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
-    return _Prepared(image, mammogram, integral, marks)
+    return _Prepared(image, mammogram, integral, lesions)
 
 
 def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
@@ -92,52 +103,79 @@ def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
     return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm)
 
 
-def _marks_inside(image: Image, mammogram: dicom.Mammogram, rejections: list[Rejection]):
-    """The marks with their boxes clipped, in pixels of the reduced image."""
-    (height, width), (scale_x, scale_y) = mammogram.grey.shape, mammogram.scale
+def _lesions_inside(
+    image: Image, mammogram: dicom.Mammogram, rejections: list[Rejection]
+) -> Iterator[_Lesion]:
+    """The marks that lie on the image; the others are rejected."""
     for mark in sorted(image.marks, key=lambda mark: mark.mark_id):
-        x0, y0, x1, y1 = mark.box
-        box = (
-            min(max(x0 * scale_x, 0.0), width),
-            min(max(y0 * scale_y, 0.0), height),
-            min(max(x1 * scale_x, 0.0), width),
-            min(max(y1 * scale_y, 0.0), height),
-        )
-        if box[0] < box[2] and box[1] < box[3]:
-            yield dataclasses.replace(mark, box=box)
-        else:
-            rejections.append(Rejection(MARKS, mark.name_on(image), Reason.BOX_OUTSIDE_IMAGE))
+        try:
+            yield _lesion_inside(mark, mammogram)
+        except Rejected as fault:
+            rejections.append(Rejection(MARKS, mark.name_on(image), fault.reason, fault.detail))
+
+
+def _lesion_inside(mark: Mark, mammogram: dicom.Mammogram) -> _Lesion:
+    """A mark with its box clipped, and its pixels, on the reduced image."""
+    (height, width), (scale_x, scale_y) = mammogram.grey.shape, mammogram.scale
+    box, pixels = mark.box, None
+    if mark.mask:
+        stored = mammogram.header.rows, mammogram.header.columns
+        mask = read_mask(mark.mask, stored)
+        box = mask.box_on(stored)
+        places = (mask.places_on(stored) + 0.5) * (scale_x, scale_y)
+        pixels = np.minimum(places.astype(np.int32), (width - 1, height - 1))
+    x0, y0, x1, y1 = box
+    box = (
+        min(max(x0 * scale_x, 0.0), width),
+        min(max(y0 * scale_y, 0.0), height),
+        min(max(x1 * scale_x, 0.0), width),
+        min(max(y1 * scale_y, 0.0), height),
+    )
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise Rejected(Reason.BOX_OUTSIDE_IMAGE)
+    return _Lesion(dataclasses.replace(mark, box=box), pixels)
 
 
 def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
     generator = draw_stream(bytes.fromhex(draw.key))
     augmentation = draw_augmentation(generator, config, draw.split)
-    marks = [mark for mark in prepared.marks if mark.patch_class == draw.patch_class]
-    mark = marks[draw.index % len(marks)] if marks else None
-    if min(prepared.mammogram.grey.shape) < augmentation.side:
+    side = augmentation.side
+    lesions = [item for item in prepared.lesions if item.mark.patch_class == draw.patch_class]
+    lesion = lesions[draw.index % len(lesions)] if lesions else None
+    if min(prepared.mammogram.grey.shape) < side:
         return None
-    if mark:
-        place = _lesion_place(generator, prepared, mark, augmentation, config)
-    elif prepared.image.use == LESION:
-        return None  # every mark of this class was outside the image
+    if lesion:
+        place = _lesion_place(generator, prepared, lesion, augmentation, config)
+    elif draw.patch_class in LESION_CLASSES or not _all_lesions_known(prepared):
+        return None  # every mark of this class, or one of those to keep away from, was unusable
     else:
-        place = tissue_window(generator, prepared.integral, augmentation.side, config.min_tissue)
+        # "At least 256 px" of the patch: as many pixels of the image as the window has.
+        boxes = [item.mark.box for item in prepared.lesions]
+        place = tissue_window(generator, prepared.integral, side, config.min_tissue, boxes, side)
     if place is None:
         return None
+    mark = lesion.mark if lesion else None
     return Cut(draw, _record(prepared, draw, mark, augmentation, place, config))
+
+
+def _all_lesions_known(prepared: _Prepared) -> bool:
+    """Whether a normal window can be told to be far from every lesion."""
+    return len(prepared.lesions) == len(prepared.image.marks)
 
 
 def _lesion_place(
     generator: np.random.Generator,
     prepared: _Prepared,
-    mark: Mark,
+    lesion: _Lesion,
     augmentation: Augmentation,
     config: PatchesConfig,
 ) -> tuple[int, int] | None:
     shape, side = prepared.mammogram.grey.shape, augmentation.side
     offset = scaled_length(config.max_offset, config.size)
     for _ in range(_ATTEMPTS):
-        left, top = lesion_window(generator, mark.box, shape, side, config.size, offset)
+        left, top = lesion_window(
+            generator, lesion.mark.box, shape, side, config.size, offset, lesion.pixels
+        )
         tissue = window_tissue(prepared.integral, left, top, side)
         if tissue >= config.min_tissue_lesion - 1e-9:
             return left, top
@@ -170,7 +208,8 @@ def _record(
         flip=int(augmentation.flip),
         rotation=augmentation.rotation,
         scale=config.size / augmentation.side,
-        label_evidence=image.evidence,
+        label_evidence=_FAR_FROM_LESIONS if image.marks else image.evidence,
+        breast_density=image.breast_density,
         synthetic=int(image.synthetic or mammogram.header.synthetic),
     )
     return _with_lesion(record, mark, augmentation, config.size) if mark else record

@@ -57,6 +57,15 @@ def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = Fal
         return Mammogram(grey_levels(decode_pixels(dataset, pixels), dataset), header, spacing)
 
 
+def read_stored_values(data: bytes) -> np.ndarray:
+    """uint8 or uint16 [H, W]: the stored values of a grey image that need be no mammogram.
+
+    Raises `Rejected` for what is damaged or not read.
+    """
+    with _quietly_rejecting():
+        return decode_pixels(*dicom_file.read_file(data))
+
+
 def read_header(path: str) -> Header:
     """The header of a file, its pixels unread; `Rejected` when there is none."""
     with _quietly_rejecting(), files.open_binary(path) as file:

@@ -47,6 +47,7 @@ _NAMED = frozenset(
     }
 )  # fmt: skip
 _UNNAMED = "not a known term"
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 # Manufacturer is free text, and it is recorded: only where it has the letters and the signs of a
 # firm's name, and no word of what identifies a person in the same header.
 _FIRM = re.compile(r"[^\W\d_](?:[^\W\d_]|[ .,&()/'+-]){0,63}")
@@ -138,6 +139,11 @@ def header_of_dataset(dataset: Any) -> Header:
 def header_of_side_car(content: Mapping[str, Any]) -> Header:
     """The header of a JSON side-car."""
     return _header(_SideCar(content))
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID, so that it can be recorded: any other may name a person."""
+    return bool(_UID.fullmatch(text))
 
 
 def selection_fault(

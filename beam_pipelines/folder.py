@@ -5,9 +5,10 @@ import os
 import re
 
 from beam_pipelines import dicom, files
-from beam_pipelines.dicom_header import Header, selection_fault
+from beam_pipelines.dicom_header import Header, is_uid, selection_fault
 from beam_pipelines.rejections import FILES, IMAGES, Reason, Rejected, Rejection
-from beam_pipelines.sources import HEALTHY, SIDES, Image, UnitIndex, digest, reject_image
+from beam_pipelines.sources import SIDES, UNKNOWN, Image, UnitIndex, digest, reject_image
+from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 
 _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "none", "0"}
@@ -15,7 +16,6 @@ _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "
 _SIDE_AND_VIEW = re.compile(r"[_\- ]*(LEFT|RIGHT|L|R)[_\- ]*(CC|MLO)(?:[_\- ]\d+)?$", re.IGNORECASE)
 
 _PUBLIC_PATIENT = re.compile(r"(?:(?:Mass|Calc)-(?:Training|Test)_)?P_\d{5}")
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Folder:
     root: str
     paths: tuple[str, ...]
     allow_synthetic: bool = False
+    labelled = False
 
     def units(self) -> list[str]:
         """The files."""
@@ -47,6 +48,11 @@ class Folder:
         return UnitIndex((image,), (), {IMAGES: 1})
 
 
+def open_source(config: PatchesConfig) -> Folder:
+    """The folder `--input_dir`."""
+    return open_folder(config.input_dir, config.allow_synthetic)
+
+
 def open_folder(root: str, allow_synthetic: bool = False) -> Folder:
     """The folder; `UserError` when it is missing or holds no file."""
     if not files.is_directory(root):
@@ -63,11 +69,11 @@ def _image(path: str, header: Header) -> Image:
     return Image(
         path=path,
         client_id=_client(path, header.patient_id, match),
-        study_uid=header.study_uid if _UID.fullmatch(header.study_uid) else "",
-        sop_uid=header.sop_uid if _UID.fullmatch(header.sop_uid) else os.path.basename(path),
+        study_uid=header.study_uid if is_uid(header.study_uid) else "",
+        sop_uid=header.sop_uid if is_uid(header.sop_uid) else os.path.basename(path),
         laterality=header.laterality if header.laterality in SIDES else side,
         view=header.view or view,
-        use=HEALTHY,
+        use=UNKNOWN,
         strict=False,
         synthetic=header.synthetic,
     )

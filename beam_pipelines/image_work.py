@@ -53,4 +53,4 @@ def work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
 
 def _image_from(values: dict[str, Any]) -> Image:
     marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
-    return Image(**{**values, "marks": marks})
+    return Image(**{**values, "marks": marks, "splits": tuple(values["splits"])})

@@ -53,7 +53,12 @@ def list_index(config: PatchesConfig, program: str) -> None:
         (directory / LISTING_FILE).unlink(missing_ok=True)  # of an earlier listing
         for name in TABLES:
             files.write_atomically_from(str(directory / name), table(name, index, config))
-        content = {"ledger": account_of_index(index), "splits": usable_by_split(index, config)}
+        content = {
+            "normals_from_lesion_images": any(image.normals_beside for image in index.images),
+            "counts": index.counts,
+            "ledger": account_of_index(index),
+            "splits": usable_by_split(index, config),
+        }
         header = {"format": 1, "program": program, "version": __version__}
         write_json(directory / LISTING_FILE, header | content | {"flags": config_to_dict(config)})
         print(_summary(content, directory))
@@ -65,7 +70,7 @@ def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[s
     images: collections.Counter[tuple[str, str]] = collections.Counter()
     marks: collections.Counter[tuple[str, str]] = collections.Counter()
     for image in index.images:
-        split = split_of(image.client_id, config)
+        split = split_of(image.client_id, config, image.splits)
         for name in good_for(image, config):
             clients[split, name].add(image.client_id)
             images[split, name] += 1

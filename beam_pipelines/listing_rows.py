@@ -8,7 +8,7 @@ from typing import Any
 from beam_pipelines import files
 from beam_pipelines.accounting import shown_detail
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Rejection
-from beam_pipelines.sources import LESION, Image, Mark, UnitIndex, split_of
+from beam_pipelines.sources import HEALTHY, UNKNOWN, Image, Mark, UnitIndex, split_of
 from cgan_tf.config import NORMAL, UNLABELLED, PatchesConfig
 
 IMAGE_COLUMNS = (
@@ -59,9 +59,10 @@ def file_rows(index: UnitIndex, config: PatchesConfig) -> Iterator[Row]:
 
 def good_for(image: Image, config: PatchesConfig) -> list[str]:
     """The classes of the patches that an image can give; `source` counts as normal."""
-    if image.use == LESION:
-        return sorted({mark.patch_class for mark in image.marks})
-    return [NORMAL if config.source != "folder" or config.assume_normal else UNLABELLED]
+    if image.use == UNKNOWN:
+        return [NORMAL if config.assume_normal else UNLABELLED]
+    normal = image.use == HEALTHY or image.normals_beside
+    return sorted({mark.patch_class for mark in image.marks} | ({NORMAL} if normal else set()))
 
 
 def _of_kind(index: UnitIndex, kind: str) -> list[Rejection]:
@@ -82,7 +83,7 @@ def _place(path: str, origin: Origin, config: PatchesConfig) -> Row:
     return {
         "file": files.relative(path, config.input_dir),
         **dataclasses.asdict(origin),
-        "split": split_of(origin.client_id, config),
+        "split": split_of(origin.client_id, config, origin.splits),
     }
 
 
@@ -100,7 +101,7 @@ def _reason(item: Rejection, path: str, config: PatchesConfig) -> Row:
 
 
 def _description(mark: Mark) -> Row:
-    edges = zip(("x0", "y0", "x1", "y1"), mark.box, strict=True)
+    edges = zip(("x0", "y0", "x1", "y1"), mark.box, strict=bool(mark.box))
     return {
         "patch_class": mark.patch_class,
         "has_mass": mark.has_mass,

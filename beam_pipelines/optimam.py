@@ -15,9 +15,10 @@ from beam_pipelines.omidb_labels import (
     mapping,
     parse_date,
 )
-from beam_pipelines.omidb_tree import Tree
+from beam_pipelines.omidb_tree import Tree, find_tree
 from beam_pipelines.rejections import Reason
 from beam_pipelines.sources import HEALTHY, LESION, Image, UnitIndex
+from cgan_tf.config import PatchesConfig
 
 _NORMAL = ("N", "NA", "NAB")
 _NOT_MALIGNANT = (*_NORMAL, "B")
@@ -31,12 +32,16 @@ class Optimam:
       normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
       normal_follow_up: whether a normal needs a later episode without malignancy.
       allow_synthetic: whether images that are marked as synthetic data are used.
+      normals_beside: whether normals are cut far from the boxes of lesion images too, where every
+        mark of the image can be used.
     """
 
     tree: Tree
     normals_from_cases: bool = False
     normal_follow_up: bool = False
     allow_synthetic: bool = False
+    normals_beside: bool = False
+    labelled = True
 
     def units(self) -> list[str]:
         """The clients."""
@@ -77,7 +82,8 @@ class Optimam:
         if item.marks:
             marks = tuple(account.marks(item, episodes[item.episode_id]))
             if marks:
-                return dataclasses.replace(image, use=LESION, marks=marks)
+                beside = self.normals_beside and len(marks) == len(item.marks)
+                return dataclasses.replace(image, use=LESION, marks=marks, normals_beside=beside)
             account.reject(item, Reason.NO_USABLE_MARK)
             return None
         reason = self._not_healthy(image.laterality, item.episode_id, episodes, cases)
@@ -107,6 +113,17 @@ class Optimam:
         if self.normal_follow_up and not _followed_up(episode_id, episodes):
             return Reason.NO_FOLLOW_UP, ""
         return None
+
+
+def open_source(config: PatchesConfig) -> Optimam:
+    """The copy of OMI-DB in `--input_dir`."""
+    return Optimam(
+        find_tree(config.input_dir),
+        config.normals_from_cases,
+        config.normal_follow_up,
+        config.allow_synthetic,
+        bool(config.normals_from_lesion_images),
+    )
 
 
 def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:

@@ -49,7 +49,7 @@ def make_patches(config: PatchesConfig) -> None:
         spill_directory = str(run.directory / spills.DIRECTORY)
         try:
             index = read_index(source)
-            quotas = quotas_of(index.images, config)
+            quotas = quotas_of(index.images, config, source.labelled)
             hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
             _shortfall(hopeful, quotas, config)
         except UserError:
@@ -176,7 +176,14 @@ def _finish(
     account = account_of(index, chosen, rejections)
     shown = shown_rejections(rejections, config.input_dir)
     files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
-    content = {"seed": config.seed, **content, "origins": origins_of(chosen), "ledger": account}
+    content = {
+        "seed": config.seed,
+        "normals_from_lesion_images": any(image.normals_beside for image in index.images),
+        "counts": index.counts,
+        **content,
+        "origins": origins_of(chosen),
+        "ledger": account,
+    }
     finish_run(directory, PROGRAM, content)
     files.remove_directory(str(directory / spills.DIRECTORY))
     print(summary(content, directory))

@@ -59,15 +59,15 @@ class Quota:
         return f"{self.split or 'any'}/{self.patch_class}"
 
 
-def quotas_of(images: Sequence[Image], config: PatchesConfig) -> list[Quota]:
-    """The quotas of a run; those whose count is 0 are left out."""
-    if config.source == "folder":
+def quotas_of(images: Sequence[Image], config: PatchesConfig, labelled: bool = True) -> list[Quota]:
+    """The quotas of a run on a source that is `labelled`; those whose count is 0 are left out."""
+    if not labelled:
         name = NORMAL if config.assume_normal else UNLABELLED
         quotas = [Quota("", name, config.folder_patches, tuple(images))]
     else:
         by_split: dict[str, list[Image]] = {split: [] for split in SPLITS}
         for image in images:
-            by_split[split_of(image.client_id, config)].append(image)
+            by_split[split_of(image.client_id, config, image.splits)].append(image)
         quotas = [
             Quota(split, name, count, _eligible(by_split[split], split, name, config))
             for split in SPLITS
@@ -115,7 +115,7 @@ def _random_draws(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, 
 
 
 def _draw(quota: Quota, image: Image, index: int, config: PatchesConfig) -> Draw:
-    split = quota.split or split_of(image.client_id, config)
+    split = quota.split or split_of(image.client_id, config, image.splits)
     key = draw_key(config.seed, split, image.sop_uid, quota.patch_class, index)
     return Draw(quota.group, split, quota.patch_class, index, key.hex())
 
@@ -135,13 +135,13 @@ def _eligible(
             for image in images
             if image.use == LESION and any(m.patch_class == patch_class for m in image.marks)
         )
-    healthy = [image for image in images if image.use == HEALTHY]
+    healthy = [image for image in images if image.use == HEALTHY or image.normals_beside]
     reserved = _reserved(healthy, split, config)
     return tuple(im for im in healthy if (im.sop_uid in reserved) == (patch_class == SOURCE))
 
 
 def _reserved(healthy: list[Image], split: str, config: PatchesConfig) -> set[str]:
-    """The healthy images set aside for class source: whole images, so that no source window
+    """Images with normal tissue set aside for class source: whole images, so that no source window
     overlaps a normal patch; at least one, and at least one is left, where there are two."""
     if split != "train" or not config.train_source or not healthy:
         return set()

@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from cgan_tf.config import SPLITS
+
 IMAGES, MARKS, FILES = "images", "marks", "files"
 KINDS = (IMAGES, MARKS, FILES)
 
@@ -21,6 +23,7 @@ class Reason(enum.StrEnum):
     UNEXPECTED_FILE = "unexpected_file"
     SIDE_CAR_WITHOUT_IMAGE = "side_car_without_image"
     NOT_DICOM = "not_dicom"
+    CROPPED_IMAGE = "cropped_image"
     # Images: where they belong
     CLIENT_WITHOUT_IMAGEDB = "client_without_imagedb"
     NO_SOP_UID = "no_sop_uid"
@@ -72,6 +75,11 @@ class Reason(enum.StrEnum):
     EMPTY_BOX = "empty_box"
     BOX_OUTSIDE_IMAGE = "box_outside_image"
     DOUBTFUL_BOX = "doubtful_box"
+    DUPLICATE_MARK = "duplicate_mark"
+    NO_MASK_FILE = "no_mask_file"
+    MASK_SIZE_MISMATCH = "mask_size_mismatch"
+    MASK_NOT_BINARY = "mask_not_binary"
+    EMPTY_MASK = "empty_mask"
     NO_LESION_TYPE = "no_lesion_type"
     NEITHER_MASS_NOR_CALCIFICATION = "neither_mass_nor_calcification"
     BENIGN_CALCIFICATION_IN_MALIGNANT_LESION = "benign_calcification_in_malignant_lesion"
@@ -94,6 +102,7 @@ class Origin:
 
     Attributes:
       laterality, view: L or R, CC or MLO. mark_id: of a mark.
+      splits: those that the client may be in.
     """
 
     client_id: str
@@ -102,6 +111,7 @@ class Origin:
     laterality: str = ""
     view: str = ""
     mark_id: str = ""
+    splits: tuple[str, ...] = SPLITS
 
 
 @dataclasses.dataclass(frozen=True, order=True, slots=True)

@@ -4,8 +4,12 @@ A draw is keyed by (seed, split, SOP instance uid, class, index), so that it doe
 order of the work, the number of workers, or what became of other images.
 """
 
+import math
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
+from beam_pipelines.augment import Box
 from beam_pipelines.sources import digest
 from beam_pipelines.tissue import valid_windows, window_tissue
 
@@ -24,11 +28,12 @@ def draw_stream(key: bytes) -> np.random.Generator:
 
 def lesion_window(
     generator: np.random.Generator,
-    box: tuple[float, float, float, float],
+    box: tuple[float, ...],
     shape: tuple[int, int],
     side: int,
     size: int,
     max_offset: int,
+    pixels: np.ndarray | None = None,
 ) -> tuple[int, int]:
     """(left, top) of a window around a random pixel of a lesion.
 
@@ -40,14 +45,19 @@ def lesion_window(
       side: of the window in image pixels. size: of the patch.
       max_offset: in patch pixels; the offset is a whole number below it either way, so that the
         chosen pixel stays in the window.
+      pixels: int [N, 2], (x, y) of the lesion's pixels; without them, all those of the box are.
 
     Returns:
       The window moved inside the image where it would leave it; the chosen pixel is in it.
     """
+    x_place, x_shift, y_place, y_shift = generator.random(4)
+    if pixels is None:
+        pixel_xy = box[0] + (box[2] - box[0]) * x_place, box[1] + (box[3] - box[1]) * y_place
+    else:
+        pixel_xy = tuple(pixels[int(x_place * len(pixels))])
     edges = []
-    for low, high, length in ((box[0], box[2], shape[1]), (box[1], box[3], shape[0])):
-        place, shift = generator.random(2)
-        pixel = min(int(low + (high - low) * place), length - 1)
+    for place, shift, length in zip(pixel_xy, (x_shift, y_shift), shape[::-1], strict=True):
+        pixel = min(int(place), length - 1)
         offset = int((2 * max_offset - 1) * shift) - (max_offset - 1)
         edge = round(pixel + offset * side / size - side / 2)
         edge = min(max(edge, pixel - side + 1), pixel)
@@ -58,9 +68,15 @@ def lesion_window(
 
 
 def tissue_window(
-    generator: np.random.Generator, integral: np.ndarray, side: int, min_tissue: float
+    generator: np.random.Generator,
+    integral: np.ndarray,
+    side: int,
+    min_tissue: float,
+    lesions: Sequence[Box] = (),
+    distance: int = 0,
 ) -> tuple[int, int] | None:
-    """(left, top) uniform among the windows with at least `min_tissue` breast tissue.
+    """(left, top) uniform among the windows with at least `min_tissue` breast tissue whose edges
+    are at least `distance` pixels from the boxes of all `lesions`.
 
     A first batch of uniform proposals nearly always holds a valid one, which is then uniform over
     the valid windows; otherwise all of them are listed. None when there is none.
@@ -71,11 +87,30 @@ def tissue_window(
     proposals = generator.random((_PROPOSALS, 2))
     xs = (proposals[:, 0] * columns).astype(np.int64)
     ys = (proposals[:, 1] * rows).astype(np.int64)
-    good = np.flatnonzero(window_tissue(integral, xs, ys, side) >= min_tissue - 1e-9)
+    fit = window_tissue(integral, xs, ys, side) >= min_tissue - 1e-9
+    for (first_x, end_x), (first_y, end_y) in _too_near(lesions, side, distance):
+        fit &= (xs < first_x) | (xs >= end_x) | (ys < first_y) | (ys >= end_y)
+    good = np.flatnonzero(fit)
     if len(good):
         return int(xs[good[0]]), int(ys[good[0]])
-    places = np.flatnonzero(valid_windows(integral, side, min_tissue))
+    valid = valid_windows(integral, side, min_tissue)
+    for x_range, y_range in _too_near(lesions, side, distance):
+        valid[slice(*y_range), slice(*x_range)] = False
+    places = np.flatnonzero(valid)
     if not len(places):
         return None
     place = int(places[int(generator.random() * len(places))])
     return place % columns, place // columns
+
+
+def _too_near(
+    lesions: Sequence[Box], side: int, distance: int
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """For each lesion: (first, end) of the left edges and of the top edges of windows that are
+    less than `distance` from it both ways."""
+    for x0, y0, x1, y1 in lesions:
+        x_range, y_range = (
+            (max(0, math.floor(low - side - distance) + 1), max(0, math.ceil(high + distance)))
+            for low, high in ((x0, x1), (y0, y1))
+        )
+        yield x_range, y_range

@@ -1,20 +1,29 @@
 """What every data set is turned into before a pixel is read: images, marks, rejections.
 
 A source lists its units (clients, or files), and reads one unit at a time into a `UnitIndex`, so
-that units can be read in any order and by any worker.
+that units can be read in any order and by any worker. A data set is one entry of `SOURCES`: the
+function that opens it. docs/data.md shows how to write one.
 """
 
 import collections
 import dataclasses
 import hashlib
+import importlib
 from collections.abc import Iterable
 from typing import Protocol
 
 from beam_pipelines.rejections import IMAGES, MARKS, Origin, Reason, Rejection
-from cgan_tf.config import PatchesConfig
+from cgan_tf.config import SPLITS, PatchesConfig
+from cgan_tf.errors import UserError
 from cgan_tf.progress import progress_bar
 
-LESION, HEALTHY = "lesion", "healthy"
+# The names that --source takes, and the functions of a `PatchesConfig` that open them.
+SOURCES = {
+    "optimam": "beam_pipelines.optimam:open_source",
+    "cbis_ddsm": "beam_pipelines.cbis_ddsm:open_source",
+    "folder": "beam_pipelines.folder:open_source",
+}
+LESION, HEALTHY, UNKNOWN = "lesion", "healthy", "unknown"
 SIDES, VIEWS = ("L", "R"), ("CC", "MLO")
 
 
@@ -24,20 +33,24 @@ class Mark:
 
     Attributes:
       mark_id: unique within its image.
-      box: (x0, y0, x1, y1) in pixels of the stored image, x0 < x1, y0 < y1.
+      box: (x0, y0, x1, y1) in pixels of the stored image, x0 < x1, y0 < y1; empty where only
+        `mask` says where the lesion is.
       patch_class: one of `config.LESION_CLASSES`.
       evidence: what the label rests on, e.g. "SURGERY H5 of lesion 1".
-      repairs: what was mended of the box, separated by spaces.
+      repairs: what was mended of the box or the mask, separated by spaces.
+      mask: a DICOM file with one value on the lesion and a lower one elsewhere, read when patches
+        are cut, see `lesion_masks`; or empty.
     """
 
     mark_id: str
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     patch_class: str
     has_mass: int
     has_calcification: int
     evidence: str
     conspicuity: str = ""
     repairs: str = ""
+    mask: str = ""
 
     def name_on(self, image: "Image") -> str:
         """The mark's name in the ledger."""
@@ -50,11 +63,15 @@ class Image:
 
     Attributes:
       path: the DICOM file.
-      use: `LESION` (has usable marks) or `HEALTHY`.
+      use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (nobody says what it shows).
       laterality, view: as the label was decided for; empty when unknown.
       strict: whether the DICOM header must pass the filter of OMI-DB or that of loose films.
       evidence: what "healthy" rests on.
       synthetic: whether its side-car or its file is marked as synthetic data.
+      breast_density: as the data set has it, or empty.
+      splits: those that the data set lets the client be in; see `split_of`.
+      normals_beside: whether normal windows may be cut far from its marks: all of its lesions are
+        among them.
     """
 
     path: str
@@ -68,11 +85,22 @@ class Image:
     strict: bool = True
     evidence: str = ""
     synthetic: bool = False
+    breast_density: str = ""
+    splits: tuple[str, ...] = SPLITS
+    normals_beside: bool = False
 
     def origin(self, mark_id: str = "") -> Origin:
         """Where the image, or a mark on it, belongs."""
         view = self.view if self.view in VIEWS else ""
-        return Origin(self.client_id, self.study_uid, self.sop_uid, self.laterality, view, mark_id)
+        return Origin(
+            self.client_id,
+            self.study_uid,
+            self.sop_uid,
+            self.laterality,
+            view,
+            mark_id,
+            self.splits,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,11 +110,13 @@ class UnitIndex:
     Attributes:
       images: those that may give patches.
       rejections: everything else. read: how many files, images and marks were met.
+      counts: what else the manifest should tell, such as clients that were moved.
     """
 
     images: tuple[Image, ...]
     rejections: tuple[Rejection, ...]
     read: dict[str, int]
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -96,7 +126,14 @@ class UnitIndex:
 
 
 class Source(Protocol):
-    """A data set on disk."""
+    """A data set on disk.
+
+    Attributes:
+      labelled: whether its images say what they show. Patches of those that do are counted by
+        split and class, of others all together (`--folder_patches`).
+    """
+
+    labelled: bool
 
     def units(self) -> list[str]:
         """Names of the units; `UserError` when the input is missing or empty."""
@@ -106,15 +143,20 @@ class Source(Protocol):
 
 
 def open_source(config: PatchesConfig) -> Source:
-    """The source that `--source` names."""
-    from beam_pipelines import folder, omidb_tree, optimam
+    """The source that `--source` names: one of `SOURCES`, or any `module:function`.
 
-    if config.source == "folder":
-        return folder.open_folder(config.input_dir, config.allow_synthetic)
-    tree = omidb_tree.find_tree(config.input_dir)
-    return optimam.Optimam(
-        tree, config.normals_from_cases, config.normal_follow_up, config.allow_synthetic
-    )
+    Raises `UserError` for a name that leads to no function, and what the function raises.
+    """
+    module, _, function = SOURCES.get(config.source, config.source).partition(":")
+    if not module or not function:
+        raise UserError(
+            f"--source={config.source}: expected {', '.join(SOURCES)}, or module:function"
+        )
+    try:
+        opener = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"--source={config.source}: cannot be imported: {error}") from error
+    return opener(config)
 
 
 def read_index(source: Source) -> UnitIndex:
@@ -134,8 +176,10 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
     images: dict[str, Image] = {}
     rejections: list[Rejection] = []
     read: collections.Counter[str] = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     for index in indexes:
         read.update(index.read)
+        counts.update(index.counts)
         rejections += index.rejections
         for image in index.images:
             rival = images.setdefault(image.sop_uid, image)
@@ -145,7 +189,7 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
                 rejections += reject_image(other, Reason.DUPLICATE_IMAGE, first.path)
     ordered = tuple(images[uid] for uid in sorted(images))
     rejections.sort(key=lambda item: (item.kind, item.name, item.reason, item.detail))
-    return UnitIndex(ordered, tuple(rejections), dict(read))
+    return UnitIndex(ordered, tuple(rejections), dict(read), dict(sorted(counts.items())))
 
 
 def reject_image(image: Image, reason: Reason, detail: str = "") -> list[Rejection]:
@@ -162,16 +206,23 @@ def reject_image(image: Image, reason: Reason, detail: str = "") -> list[Rejecti
     ]
 
 
-def split_of(client_id: str, config: PatchesConfig) -> str:
-    """The split of a client: a function of the seed and the client alone."""
-    if config.all_in_split:
-        return config.all_in_split
-    place = unit_hash(config.seed, "split", client_id)
-    if place < config.train_fraction:
-        return "train"
-    if place < config.train_fraction + config.validation_fraction:
-        return "validation"
-    return "test"
+def split_of(client_id: str, config: PatchesConfig, allowed: tuple[str, ...] = SPLITS) -> str:
+    """The split of a client: a function of the seed and the client, among those allowed.
+
+    The fractions of the allowed splits keep their proportions: with 0.6 and 0.2, a client that may
+    be in train or validation is in validation with probability 1/4. Empty when none is allowed.
+    """
+    if config.all_in_split or not allowed:
+        return config.all_in_split if allowed else ""
+    train, validation = config.train_fraction, config.validation_fraction
+    shares = dict(zip(SPLITS, (train, validation, 1.0 - train - validation), strict=True))
+    place = unit_hash(config.seed, "split", client_id) * sum(shares[name] for name in allowed)
+    edge = 0.0
+    for name in allowed[:-1]:
+        edge += shares[name]
+        if place < edge:
+            return name
+    return allowed[-1]
 
 
 def digest(*parts: object) -> bytes:

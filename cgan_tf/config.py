@@ -70,9 +70,8 @@ class PatchesConfig:
 
     source: str = option(
         "optimam",
-        "Layout of the input: optimam (OMI-DB) or folder (any folder of mammogram DICOM files "
-        "without annotations).",
-        ("optimam", "folder"),
+        "The data set: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), folder (any folder of mammogram "
+        "DICOM files without annotations), or one's own as module:function, see docs/data.md.",
     )
     input_dir: str = option("", "Root of the data set (required).")
     output_dir: str = option("", "Directory for shards and manifest.json (required).")
@@ -130,6 +129,11 @@ class PatchesConfig:
     )
     normal_follow_up: bool = option(
         False, "Normals only from clients with a later non-malignant episode."
+    )
+    normals_from_lesion_images: bool | None = option(
+        None,
+        "Also cut normal patches from images with lesions, at least 256 px (at 256) from each. "
+        "Without it: on for --source=cbis_ddsm, which has no other normals, else off.",
     )
     allow_synthetic: bool = option(
         False,

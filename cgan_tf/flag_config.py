@@ -36,7 +36,7 @@ flags.disclaim_key_flags()  # the flags are the program's own, so that its --hel
 def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for every field of a config dataclass."""
     for name, kind, default, help_text, choices in _fields(config_class):
-        if kind is bool:
+        if kind in (bool, bool | None):
             flags.DEFINE_boolean(name, default, help_text, flag_values=flag_values)
         elif kind is int:
             flags.DEFINE_integer(name, default, help_text, flag_values=flag_values)
@@ -83,11 +83,13 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
 
 
 def flags_text(config: Any) -> str:
-    """The config as a flag file: one `--name=value` a line, every field."""
+    """The config as a flag file: one `--name=value` a line, every field that has a value."""
     lines = []
     for name, kind, *_ in _fields(type(config)):
         value = getattr(config, name)
-        if kind is bool:
+        if value is None:
+            continue  # as if it were not given
+        if kind in (bool, bool | None):
             lines.append(f"--{name}={str(value).lower()}")
         elif name == "beam":
             lines += [f"--{name}={item}" for item in value]

@@ -45,7 +45,7 @@ def other_values(config_class):
     changed = {}
     for field in dataclasses.fields(config_class):
         default, choices = field.default, field.metadata["choices"]
-        if isinstance(default, bool):
+        if default is None or isinstance(default, bool):
             changed[field.name] = not default
         elif isinstance(default, int):
             changed[field.name] = default + 3
@@ -64,6 +64,22 @@ def test_there_is_a_config_for_every_program():
     names = {c.__name__ for c in CONFIG_CLASSES}
     assert {"PhantomConfig", "PatchesConfig", "GanConfig", "SynthesisConfig"} <= names
     assert {"ClassifierConfig", "EvaluateConfig", "ReportConfig", "DemoConfig"} <= names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ([], None),
+        (["--normals_from_lesion_images"], True),
+        (["--nonormals_from_lesion_images"], False),
+        (["--normals_from_lesion_images=false"], False),
+    ],
+)
+def test_a_switch_that_need_not_be_set(arguments, value, tmp_path):
+    parsed = parse(config.PatchesConfig, *arguments)
+    assert parsed.normals_from_lesion_images is value
+    (tmp_path / "run.cfg").write_text(flags_text(parsed))
+    assert parse(config.PatchesConfig, f"--flagfile={tmp_path}/run.cfg") == parsed
 
 
 @pytest.mark.parametrize("config_class", CONFIG_CLASSES, ids=lambda c: c.__name__)

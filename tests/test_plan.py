@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from beam_pipelines.plan import Quota, draws_of, quotas_of
-from beam_pipelines.sources import HEALTHY, LESION, Image, Mark, split_of
+from beam_pipelines.sources import HEALTHY, LESION, UNKNOWN, Image, Mark, split_of
 from cgan_tf.config import SPLITS, PatchesConfig
 
 CONFIG = PatchesConfig(size=64)
@@ -41,6 +41,28 @@ def test_splits_have_their_share_and_depend_on_the_client_alone():
 def test_all_in_one_split():
     config = dataclasses.replace(CONFIG, all_in_split="test")
     assert {split_of(str(number), config) for number in range(100)} == {"test"}
+
+
+def test_a_prescribed_split_is_kept_and_the_others_share_in_proportion():
+    clients = [f"P_{number:05d}" for number in range(5000)]
+    assert {split_of(client, CONFIG, ("test",)) for client in clients} == {"test"}
+    splits = collections.Counter(
+        split_of(client, CONFIG, ("train", "validation")) for client in clients
+    )
+    assert set(splits) == {"train", "validation"}
+    assert splits["validation"] / 5000 == pytest.approx(0.25, abs=0.03)  # 0.2 of 0.6 + 0.2
+    config = dataclasses.replace(CONFIG, all_in_split="train")
+    assert split_of("P_00001", config, ("test",)) == "train"
+    assert split_of("", CONFIG, ()) == ""  # of nobody
+
+
+def test_lesion_images_give_normals_where_the_source_says_so():
+    beside = dataclasses.replace(_image(1, "a", LESION, ("benign_mass",)), normals_beside=True)
+    images = [beside, _image(2, "b", LESION, ("benign_mass",)), _image(3, "c")]
+    config = dataclasses.replace(CONFIG, all_in_split="train", train_source=0)
+    quotas = {quota.group: quota.images for quota in quotas_of(images, config)}
+    assert quotas["train/normal"] == (beside, images[2])
+    assert quotas["train/benign_mass"] == (beside, images[1])
 
 
 def test_draws_are_spread_evenly():
@@ -109,11 +131,11 @@ def test_source_images_are_set_aside(number):
 
 
 def test_a_folder_counts_all_splits_together():
-    config = dataclasses.replace(CONFIG, source="folder", folder_patches=30)
-    images = [_image(n, f"film{n}") for n in range(20)]
-    (quota,) = quotas_of(images, config)
+    config = dataclasses.replace(CONFIG, folder_patches=30)
+    images = [_image(n, f"film{n}", UNKNOWN) for n in range(20)]
+    (quota,) = quotas_of(images, config, labelled=False)
     assert (quota.group, quota.count) == ("any/unlabelled", 30)
     draws = [draw for _, draw in _first(quota, 30, config)]
     assert {draw.split for draw in draws} == set(SPLITS)
     labelled = dataclasses.replace(config, assume_normal=True)
-    assert quotas_of(images, labelled)[0].group == "any/normal"
+    assert quotas_of(images, labelled, labelled=False)[0].group == "any/normal"

@@ -1,5 +1,7 @@
 """Random windows: where they may be, how they are spread, what they depend on."""
 
+import collections
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,58 @@ def test_the_chosen_pixel_is_uniform_in_the_box():
     assert len(columns) == 10
     assert columns.min() > 400
     assert {top + 32 for _, top in places} == {500, 501}
+
+
+def test_the_chosen_pixel_is_uniform_on_the_mask():
+    """Of an L-shaped lesion, whose box is mostly empty."""
+    pixels = np.array([(300, y) for y in range(500, 520)] + [(x, 519) for x in range(301, 320)])
+    box = (300.0, 500.0, 320.0, 520.0)
+    generator = np.random.default_rng(0)
+    counts = collections.Counter(
+        lesion_window(generator, box, (2000, 2000), 64, 64, 1, pixels) for _ in range(8000)
+    )
+    assert {(left + 32, top + 32) for left, top in counts} == set(map(tuple, pixels))
+    chi2 = sum((count - 8000 / 39) ** 2 / (8000 / 39) for count in counts.values())
+    assert chi2 < 38 + 5 * np.sqrt(2 * 38)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.01])  # by proposals; by listing all windows
+def test_normal_windows_keep_their_distance_from_lesions(share):
+    """Uniform over exactly the windows that a search of every pixel allows."""
+    mask = np.ones((90, 80), np.uint8)
+    side, distance = 12, 15
+    lesions = np.zeros(mask.shape, bool)
+    lesions[40:44, 30:33] = lesions[70:90, 78:] = True
+    boxes = [(30.0, 40.0, 33.0, 44.0), (78.0, 70.0, 80.0, 90.0)]
+    if share < 1:
+        mask[:] = 0
+        mask[:14, :16] = 1
+    integral = integral_of(mask)
+    allowed = valid_windows(integral, side, 0.9).copy()
+    for top, left in zip(*np.nonzero(allowed), strict=True):
+        around = lesions[
+            max(0, top - distance) : top + side + distance,
+            max(0, left - distance) : left + side + distance,
+        ]
+        allowed[top, left] = not around.any()
+    generator = np.random.default_rng(0)
+    counts = np.zeros(allowed.shape, int)
+    draws = 40 * int(allowed.sum())
+    for _ in range(draws):
+        left, top = tissue_window(generator, integral, side, 0.9, boxes, distance)
+        counts[top, left] += 1
+    assert (counts[~allowed] == 0).all()
+    chi2 = ((counts[allowed] - 40) ** 2 / 40).sum()
+    freedom = allowed.sum() - 1
+    assert abs(chi2 - freedom) < 5 * np.sqrt(2 * freedom)
+
+
+def test_no_window_where_a_lesion_is_near_everywhere():
+    integral = integral_of(np.ones((50, 50), np.uint8))
+    lesion = [(20.0, 20.0, 30.0, 30.0)]
+    assert tissue_window(np.random.default_rng(0), integral, 12, 0.9, lesion, 12) is None
+    place = tissue_window(np.random.default_rng(0), integral, 12, 0.9, lesion, 8)
+    assert place is not None
 
 
 @pytest.mark.parametrize("share", [0.4, 0.002])  # by proposals; by listing all windows
