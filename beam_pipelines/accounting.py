@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from beam_pipelines import files
@@ -84,7 +83,7 @@ def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
     return origins
 
 
-def summary(content: dict[str, Any], directory: Path) -> str:
+def summary(content: dict[str, Any], directory: str) -> str:
     """What a person wants to know at the end, in a few lines."""
     lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
     for split, classes in content["origins"].items():

@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -17,15 +18,17 @@ logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns
 
 import apache_beam as beam  # noqa: E402
 import cv2  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+from apache_beam.io.filesystems import FileSystems  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
 
-from beam_pipelines import files  # noqa: E402
+from beam_pipelines import files, metrics, retries  # noqa: E402
 from cgan_tf.errors import UserError  # noqa: E402
 
 _CHUNK_BYTES = 1 << 16
-_BUCKETS = 16
+_BUCKETS = 64
 _ERROR = "error of the work"
 _DEFAULTS = ("--runner=FnApiRunner",)
+_OF_THIS_MACHINE = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
 
 Item = dict[str, Any]
 
@@ -36,10 +39,11 @@ class _Strict(argparse.ArgumentParser):
 
 
 def beam_options(flags: Sequence[str]) -> PipelineOptions:
-    """Beam's options from `--beam` flags; an option that Beam does not have is a `UserError`.
+    """Beam's options from `--beam` flags, for the files in stores too.
 
-    Beam itself drops what it does not know with a warning. Without a runner it is FnApiRunner:
-    Beam's own default looks for a binary to download.
+    An option that Beam does not have is a `UserError` (Beam itself drops it with a warning), and so
+    is one that its runner misses. Without a runner it is FnApiRunner: Beam's own default looks for
+    a binary to download.
     """
     parser = _Strict(add_help=False, allow_abbrev=False)
     for options in _with_subclasses(PipelineOptions):
@@ -48,8 +52,32 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     found, unknown = parser.parse_known_args(list(flags))
     if unknown:
         raise UserError(f"--beam={unknown[0]}: Beam has no such option")
-    chosen = [] if found.runner else list(_DEFAULTS)
-    return PipelineOptions([*chosen, *flags])
+    chosen = PipelineOptions([*([] if found.runner else _DEFAULTS), *flags])
+    try:
+        beam.Pipeline(options=chosen)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"--beam: {' '.join(str(error).split())}") from error
+    FileSystems.set_options(chosen)
+    return chosen
+
+
+def on_this_machine(options: PipelineOptions) -> bool:
+    """Whether the workers are processes or threads of the program itself."""
+    return _runner(options).lower().rpartition(".")[2] in _OF_THIS_MACHINE
+
+
+def check_paths(options: PipelineOptions, **paths: str) -> None:
+    """Raises `UserError` for paths, by flag, that the workers would not find."""
+    for name, path in paths.items():
+        if on_this_machine(options) or files.is_remote(path):
+            continue
+        if "dataflow" in _runner(options).lower():
+            raise UserError(f"--{name}={path}: Dataflow's workers read and write gs:// only")
+        if not os.path.isabs(path):
+            raise UserError(
+                f"--{name}={path}: expected an absolute path with {_runner(options)}, "
+                "whose workers may start in another directory"
+            )
 
 
 def run_work(
@@ -58,26 +86,57 @@ def run_work(
     directory: str,
     name: str,
     options: PipelineOptions,
+    collected: metrics.Collected | None = None,
 ) -> list[Item]:
+    """`work_results` as a list."""
+    return list(work_results(function, items, directory, name, options, collected))
+
+
+def work_results(
+    function: Callable[[Item], Item],
+    items: Iterable[Item],
+    directory: str,
+    name: str,
+    options: PipelineOptions,
+    collected: metrics.Collected | None = None,
+) -> Iterator[Item]:
     """Applies a picklable function to every item; the results come in no particular order.
 
     Items and results are kept as `name`-* in `directory`. What the function raises as `OSError`
-    or `UserError` (a full disk, say) comes out as one `UserError`.
+    or `UserError` (a full disk, say) comes out as one `UserError`. The metrics of the work are
+    added to `collected`.
     """
     path = os.path.join(directory, f"{name}-items.jsonl")
-    places = _write_items(path, items)
+    counted = _Counted(items)
+    places = _write_items(path, counted)
     if not places:
-        return []
-    results = os.path.join(directory, f"{name}-results")
-    _run(function, places, results, options)
-    found = []
+        return
+    # Where there is no lock, another process may do the same work: each has its own results.
+    results = os.path.join(directory, f"{name}-results-{uuid.uuid4().hex}")
+    _run(function, places, results, options, {} if collected is None else collected)
     for file in files.file_names(results):
-        if not file.startswith("."):
-            found += json.loads(files.read_bytes(os.path.join(results, file)))
-    errors = [result[_ERROR] for result in found if _ERROR in result]
-    if errors:
-        raise UserError(errors[0])
-    return found
+        if file.startswith("."):
+            continue
+        for result in json.loads(files.read_bytes(os.path.join(results, file))):
+            if _ERROR in result:
+                raise UserError(result[_ERROR])
+            counted.number -= 1
+            yield result
+    if counted.number:
+        raise UserError(f"{results}: {counted.number} results are missing; run it again to go on")
+
+
+class _Counted:
+    """Items, counted as they are taken."""
+
+    def __init__(self, items: Iterable[Item]):
+        self.number = 0
+        self._items = items
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
+            self.number += 1
+            yield item
 
 
 def _run(
@@ -85,26 +144,40 @@ def _run(
     places: list[tuple[str, int, int]],
     results: str,
     options: PipelineOptions,
+    collected: metrics.Collected,
 ) -> None:
-    files.remove_directory(results)  # of an earlier, interrupted run
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with beam.Pipeline(options=options) as pipeline:
-                _ = (
-                    pipeline
-                    | "Places" >> beam.Create(places)
-                    | "SpreadPlaces" >> beam.Reshuffle()
-                    | "ReadItems" >> beam.FlatMap(_read_items)
-                    | "SpreadItems" >> beam.Reshuffle()
-                    | "Work" >> beam.ParDo(_Work(function))
-                    | "Collect" >> beam.GroupByKey()
-                    | "WriteResults" >> beam.MapTuple(_WriteResults(results))
-                )
-    except RuntimeError as error:
+            pipeline = beam.Pipeline(options=options)
+            with pipeline:
+                build_work(pipeline, function, places, results)
+            metrics.add_results(pipeline.result, collected)
+    except Exception as error:  # each runner has its own
         if "KeyboardInterrupt" in str(error):  # Beam wraps what stops its work
             raise KeyboardInterrupt from error
-        raise
+        if on_this_machine(options):
+            raise
+        raise UserError(f"{_runner(options)}: {_last_line(error)}") from error
+
+
+def build_work(
+    pipeline: beam.Pipeline,
+    function: Callable[[Item], Item],
+    places: list[tuple[str, int, int]],
+    results: str,
+) -> None:
+    """The stages of the work: only places and small results go through the runner's shuffle."""
+    _ = (
+        pipeline
+        | "Places" >> beam.Create(places)
+        | "SpreadPlaces" >> beam.Reshuffle()
+        | "ReadItems" >> beam.FlatMap(_read_items)
+        | "SpreadItems" >> beam.Reshuffle()
+        | "Work" >> beam.ParDo(_Work(function))
+        | "Collect" >> beam.GroupByKey()
+        | "WriteResults" >> beam.MapTuple(_WriteResults(results))
+    )
 
 
 class _Work(beam.DoFn):
@@ -119,6 +192,7 @@ class _Work(beam.DoFn):
             result = self.function(json.loads(line))
         except (OSError, UserError) as error:
             result = {_ERROR: str(error)}
+        metrics.count("retries", retries.take_count())
         yield len(line) % _BUCKETS, json.dumps(result)
 
 
@@ -158,6 +232,16 @@ def _chunks(
 
 def _read_items(place: tuple[str, int, int]) -> list[str]:
     return files.read_range(*place).decode().splitlines()
+
+
+def _runner(options: PipelineOptions) -> str:
+    return options.view_as(StandardOptions).runner or ""
+
+
+def _last_line(error: Exception) -> str:
+    """The end of a runner's message, where the cause is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _with_subclasses(options: type) -> list[type]:

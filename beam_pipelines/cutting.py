@@ -1,6 +1,7 @@
 """One image to all of its patches: the whole of the pixel work, without Beam."""
 
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -35,10 +36,12 @@ class Outcome:
     Attributes:
       cuts: in the order of the draws; a draw that found no window is left out.
       rejections: of the image, or of some of its marks.
+      decode_seconds: from bytes to grey levels; 0 when that failed.
     """
 
     cuts: tuple[Cut, ...]
     rejections: tuple[Rejection, ...] = ()
+    decode_seconds: float = dataclasses.field(default=0.0, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +61,7 @@ class _Prepared:
     mammogram: dicom.Mammogram
     integral: np.ndarray
     lesions: tuple[_Lesion, ...]
+    decode_seconds: float
 
 
 def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
@@ -72,11 +76,12 @@ def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Out
             (), (*rejections, *(item for item in everything if item.name not in rejected_marks))
         )
     cuts = (_cut(prepared, draw, config) for draw in draws)
-    return Outcome(tuple(cut for cut in cuts if cut is not None), tuple(rejections))
+    found = tuple(cut for cut in cuts if cut is not None)
+    return Outcome(found, tuple(rejections), prepared.decode_seconds)
 
 
 def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
-    mammogram = _read(image, config)
+    mammogram, decode_seconds = _read(image, config)
     lesions = tuple(_lesions_inside(image, mammogram, rejections))
     if image.use == LESION and not lesions:
         raise Rejected(Reason.NO_USABLE_MARK)
@@ -88,19 +93,22 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
         probe = np.random.Generator(np.random.Philox(key=0))
         if tissue_window(probe, integral, smallest, config.min_tissue) is None:
             raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
-    return _Prepared(image, mammogram, integral, lesions)
+    return _Prepared(image, mammogram, integral, lesions, decode_seconds)
 
 
-def _read(image: Image, config: PatchesConfig) -> dicom.Mammogram:
+def _read(image: Image, config: PatchesConfig) -> tuple[dicom.Mammogram, float]:
+    """The image, and the seconds from bytes to grey levels."""
     try:
         data = files.read_bytes(image.path)
     except OSError as error:
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
+    start = time.perf_counter()
     mammogram = dicom.read_mammogram(data, image.strict, config.allow_synthetic)
+    seconds = time.perf_counter() - start
     found = mammogram.header
     if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
         raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
-    return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm)
+    return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm), seconds
 
 
 def _lesions_inside(

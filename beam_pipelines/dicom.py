@@ -19,6 +19,7 @@ from beam_pipelines.decoders import LARGEST_IMAGE, decode_pixels
 from beam_pipelines.dicom_header import Header, header_of_dataset, selection_fault
 from beam_pipelines.grey_levels import check_photometric, grey_levels
 from beam_pipelines.rejections import Reason, Rejected
+from cgan_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def _quietly_rejecting() -> Iterator[None]:
     with _SILENCE:
         try:
             yield
-        except Rejected:
+        except (Rejected, UserError):
             raise
         except Exception as error:  # damaged files raise nearly anything
             raise _rejected(error) from error

@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from beam_pipelines import files, spills
-from beam_pipelines.cutting import cut_image
+from beam_pipelines import files, metrics, spills
+from beam_pipelines.cutting import Outcome, cut_image
 from beam_pipelines.plan import Draw
 from beam_pipelines.sources import Image, Mark, digest
 from cgan_tf.config import PatchesConfig
@@ -22,11 +23,27 @@ class CutToSpill:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Returns the name of the spill file with its rows and rejections."""
         name = item["name"]
-        if not files.exists(os.path.join(self.directory, name)):
-            image = _image_from(item["image"])
-            draws = [Draw(*values) for values in item["draws"]]
-            spills.write_spill(self.directory, name, cut_image(image, draws, self.config))
-        return spills.read_trailer(self.directory, name)
+        if files.exists(os.path.join(self.directory, name)):
+            metrics.count("images_found_cut")
+            return spills.read_trailer(self.directory, name)
+        start = time.perf_counter()
+        draws = [Draw(*values) for values in item["draws"]]
+        outcome = cut_image(image_from(item["image"]), draws, self.config)
+        trailer = spills.write_spill(self.directory, name, outcome)
+        _measure(outcome, time.perf_counter() - start)
+        return trailer
+
+
+def _measure(outcome: Outcome, seconds: float) -> None:
+    metrics.count("images_cut")
+    metrics.count("patches_cut", len(outcome.cuts))
+    metrics.observe("image_ms", 1000 * seconds)
+    if outcome.decode_seconds:
+        metrics.observe("decode_ms", 1000 * outcome.decode_seconds)
+    for cut in outcome.cuts:
+        metrics.observe("tissue_thousandths", 1000 * cut.record.tissue_fraction)
+    for item in outcome.rejections:
+        metrics.count(f"rejected_{item.kind}_{item.reason.value}")
 
 
 def by_image(batch: Iterable[tuple[Image, Draw]]) -> list[tuple[Image, list[Draw]]]:
@@ -51,6 +68,7 @@ def work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
     }
 
 
-def _image_from(values: dict[str, Any]) -> Image:
+def image_from(values: dict[str, Any]) -> Image:
+    """The image of a work item."""
     marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
     return Image(**{**values, "marks": marks, "splits": tuple(values["splits"])})

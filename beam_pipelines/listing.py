@@ -9,11 +9,12 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from beam_pipelines import files
+from apache_beam.options.pipeline_options import PipelineOptions
+
 from beam_pipelines.accounting import account_of_index
+from beam_pipelines.index_work import DIRECTORY, index_of
 from beam_pipelines.listing_rows import (
     FILE_COLUMNS,
     IMAGE_COLUMNS,
@@ -23,12 +24,13 @@ from beam_pipelines.listing_rows import (
     image_rows,
     mark_rows,
 )
-from beam_pipelines.sources import UnitIndex, open_source, read_index, split_of
+from beam_pipelines.output import open_directory
+from beam_pipelines.sources import UnitIndex, open_source, split_of
 from cgan_tf import __version__
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_to_dict
-from cgan_tf.run_directory import RUN_FILE, open_directory, write_json
+from cgan_tf.run_directory import RUN_FILE
 
 LISTING_FILE = "listing.json"
 TABLES = {
@@ -40,19 +42,21 @@ LISTING_FILES = (*TABLES, LISTING_FILE)
 _CHUNK = 1000  # rows written at a time
 
 
-def list_index(config: PatchesConfig, program: str) -> None:
+def list_index(config: PatchesConfig, program: str, options: PipelineOptions) -> None:
     """Writes the listing of `program`; `listing.json` comes last and vouches for the tables.
 
     Raises `UserError` for a missing or empty input, and for a directory that holds a run.
     """
     source = open_source(config)
-    with open_directory(config.output_dir, program, LISTING_FILES) as directory:
-        if (directory / RUN_FILE).exists():
-            raise UserError(f"{directory}: holds a run; --list_only needs a directory without one")
-        index = read_index(source)
-        (directory / LISTING_FILE).unlink(missing_ok=True)  # of an earlier listing
+    with open_directory(config.output_dir, program, LISTING_FILES) as output:
+        if output.exists(RUN_FILE):
+            raise UserError(
+                f"{output.directory}: holds a run; --list_only needs a directory without one"
+            )
+        index = index_of(source, config, output.path(DIRECTORY), options)
+        output.remove(LISTING_FILE)  # of an earlier listing
         for name in TABLES:
-            files.write_atomically_from(str(directory / name), table(name, index, config))
+            output.write(name, table(name, index, config))
         content = {
             "normals_from_lesion_images": any(image.normals_beside for image in index.images),
             "counts": index.counts,
@@ -60,8 +64,8 @@ def list_index(config: PatchesConfig, program: str) -> None:
             "splits": usable_by_split(index, config),
         }
         header = {"format": 1, "program": program, "version": __version__}
-        write_json(directory / LISTING_FILE, header | content | {"flags": config_to_dict(config)})
-        print(_summary(content, directory))
+        output.write_json(LISTING_FILE, header | content | {"flags": config_to_dict(config)})
+        print(_summary(content, output.directory))
 
 
 def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
@@ -95,7 +99,7 @@ def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]
         yield text.getvalue().encode(errors="backslashreplace")  # names of files need not be text
 
 
-def _summary(content: dict[str, Any], directory: Path) -> str:
+def _summary(content: dict[str, Any], directory: str) -> str:
     lines = [f"{'':<12}{'good for':<26}{'clients':>9}{'images':>9}{'marks':>9}"]
     for split, classes in content["splits"].items():
         for name, row in classes.items():

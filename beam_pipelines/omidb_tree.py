@@ -49,13 +49,14 @@ class Tree:
     def files_of(self, client: str) -> ClientFiles:
         """The files of a client."""
         data = os.path.join(self.data, client)
-        documents = {name.lower(): os.path.join(data, name) for name in files.file_names(data)}
+        inside = files.listing(data)
+        documents = {name.lower(): os.path.join(data, name) for name in inside.file_names(data)}
         imagedb = documents.pop(f"imagedb_{client.lower()}.json", "")
         nbss = documents.pop(f"nbss_{client.lower()}.json", "")
         others = sorted(documents.values())
-        side_cars = _by_study(data, (".dcm.json", ".json"), others)
+        side_cars = _by_study(inside, (".dcm.json", ".json"), others)
         folder = os.path.join(self.images or self.data, client)
-        images = _by_study(folder, (".dcm",), others) if self.images else {}
+        images = _by_study(files.listing(folder), (".dcm",), others) if self.images else {}
         return ClientFiles(imagedb, nbss, side_cars, images, tuple(others), folder)
 
 
@@ -63,36 +64,28 @@ def find_tree(root: str) -> Tree:
     """The tree under `root`; `UserError` when there is no DATA directory with clients."""
     if not files.is_directory(root):
         raise UserError(f"{root}: expected a directory with DATA and IMAGES, found none")
-    for base in (root, _child(root, _LEVEL)):
+    for base in (root, files.directory_named(root, _LEVEL)):
         data = _descend(base, "data")
         if data:
             tree = Tree(data, _descend(base, "images"))
-            if not tree.clients():
+            if not any(files.has_directories(part) for part in (tree.data, tree.images) if part):
                 raise UserError(f"{data}: expected a directory for each client, found none")
             return tree
     raise UserError(f"{root}: expected OMI-DB's directories DATA and IMAGES, found neither")
 
 
 def _descend(base: str, name: str) -> str:
-    path = _child(base, name) if base else ""
-    return (_child(path, _LEVEL) or path) if path else ""
-
-
-def _child(path: str, lower: str) -> str:
-    """The sub-directory of that name in either case; empty when there is none."""
-    for name in files.directories(path):
-        if name.lower() == lower:
-            return os.path.join(path, name)
-    return ""
+    path = files.directory_named(base, name) if base else ""
+    return (files.directory_named(path, _LEVEL) or path) if path else ""
 
 
 def _by_study(
-    client: str, endings: tuple[str, ...], others: list[str]
+    client: files.Listing, endings: tuple[str, ...], others: list[str]
 ) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
-    for study in files.directories(client):
-        folder = os.path.join(client, study)
-        for name in files.file_names(folder):
+    for study in client.directories(client.root):
+        folder = os.path.join(client.root, study)
+        for name in client.file_names(folder):
             path = os.path.join(folder, name)
             ending = next((e for e in endings if name.lower().endswith(e)), "")
             key = study, name[: -len(ending)] if ending else ""
@@ -102,7 +95,7 @@ def _by_study(
                 found[key] = path
         others += [
             path
-            for sub in files.directories(folder)
+            for sub in client.directories(folder)
             for path in files.walk(os.path.join(folder, sub))
         ]
     return found

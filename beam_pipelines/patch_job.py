@@ -2,28 +2,31 @@
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from beam_pipelines import files, spills
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines import files, index_work, metrics, spills
 from beam_pipelines.accounting import account_of, origins_of, shown_rejections, summary
-from beam_pipelines.beam_work import beam_options, run_work
+from beam_pipelines.beam_work import Item, beam_options, check_paths, work_results
 from beam_pipelines.image_work import CutToSpill, by_image, spill_name, work_item
 from beam_pipelines.listing import LISTING_FILES, list_index
+from beam_pipelines.output import Output, open_run
 from beam_pipelines.plan import Draw, Quota, draws_of, next_draws, quotas_of
 from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
 from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
-from beam_pipelines.sources import Image, UnitIndex, open_source, read_index
+from beam_pipelines.sources import Image, Source, UnitIndex, open_source
 from beam_pipelines.spills import Row
+from cgan_tf import tfds_files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 from cgan_tf.progress import progress_bar
-from cgan_tf.run_directory import RUN_FILE, finish_run, open_run
-from cgan_tf.tfds_files import write_tfds_files
+from cgan_tf.run_directory import RUN_FILE
 
 PROGRAM = "make_patches"
 REJECTIONS_FILE = "rejections.csv"
@@ -38,39 +41,95 @@ def make_patches(config: PatchesConfig) -> None:
     data cannot give (unless `allow_shortfall`).
     """
     options = beam_options(config.beam)
+    check_paths(options, input_dir=config.input_dir, output_dir=config.output_dir)
+    files.check_path(config.input_dir)
     if config.list_only:
-        list_index(config, PROGRAM)
+        list_index(config, PROGRAM, options)
         return
     source = open_source(config)
     with open_run(config.output_dir, PROGRAM, config, beside=LISTING_FILES) as run:
         if run.finished:
             print(f"make_patches: {run.directory} is finished, nothing to do")
             return
-        spill_directory = str(run.directory / spills.DIRECTORY)
+        job = _Job(config, options, run.path(spills.DIRECTORY))
         try:
-            index = read_index(source)
+            index = job.index(source, run)
             quotas = quotas_of(index.images, config, source.labelled)
             hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
             _shortfall(hopeful, quotas, config)
         except UserError:
-            if not files.is_directory(spill_directory):  # nothing was done: no run to go on with
-                (run.directory / RUN_FILE).unlink()
+            if not files.is_directory(job.directory):  # nothing was done: no run to go on with
+                run.remove(RUN_FILE)
             raise
-        rows, rejections = _cut_until_enough(quotas, config, spill_directory, options)
+        rows, rejections = _cut_until_enough(quotas, job)
         chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
         found = collections.Counter(row.group for row in chosen)
         shortfall = _shortfall(found, quotas, config)
-        splits = _write_shards(chosen, config, spill_directory, options)
-        write_tfds_files(run.directory, splits, config.size, synthetic=False)
+        splits = job.write_shards(chosen)
+        run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
+        run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
+        run.write_json(metrics.FILE, job.measured)
         content = {"splits": splits, "shortfall": shortfall}
-        _finish(run.directory, config, index, chosen, rejections, content)
+        _finish(run, config, index, chosen, rejections, content)
 
 
-def _cut_until_enough(
-    quotas: Sequence[Quota], config: PatchesConfig, directory: str, options: Any
-) -> tuple[list[Row], set[Rejection]]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    """The work of a run that Beam does.
+
+    Attributes:
+      directory: of the spill files.
+      measured: by step, see `metrics.add_results`, with the seconds that the steps took.
+    """
+
+    config: PatchesConfig
+    options: PipelineOptions
+    directory: str
+    measured: dict[str, metrics.Collected] = dataclasses.field(default_factory=dict)
+
+    def index(self, source: Source, run: Output) -> UnitIndex:
+        """The images, marks and rejections of the input."""
+        with self._measuring("index") as collected:
+            directory = run.path(index_work.DIRECTORY)
+            return index_work.index_of(source, self.config, directory, self.options, collected)
+
+    def cut(self, batch: list[tuple[Image, Draw]], number: int) -> tuple[list[Row], set[Rejection]]:
+        """The rows and the rejections of round `number`."""
+        work = by_image(batch)
+        names = {spill_name(image, draws) for image, draws in work}
+        items = (work_item(image, draws) for image, draws in work)
+        rows: list[Row] = []
+        rejections: set[Rejection] = set()
+        with self._measuring("cut") as collected, _spill_bar(self.directory, names):
+            function = CutToSpill(self.config, self.directory)
+            for result in self._run(function, items, f"round{number}", collected):
+                rows += (Row(*values) for values in result["rows"])
+                rejections.update(map(spills.rejection_from, result["rejections"]))
+        return rows, rejections
+
+    def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
+        """The `splits` of the manifest."""
+        items = shard_plan(chosen, self.config.shard_megabytes * 1_000_000)
+        function = WriteShard(self.config.output_dir, self.directory)
+        with self._measuring("shards") as collected:
+            return splits_of(list(self._run(function, items, "shards", collected)))
+
+    def _run(
+        self, function: Any, items: Iterable[Item], name: str, collected: metrics.Collected
+    ) -> Iterator[Item]:
+        return work_results(function, items, self.directory, name, self.options, collected)
+
+    @contextlib.contextmanager
+    def _measuring(self, step: str) -> Iterator[metrics.Collected]:
+        collected = self.measured.setdefault(step, {})
+        start = time.monotonic()
+        yield collected
+        collected["seconds"] = round(collected.get("seconds", 0) + time.monotonic() - start, 3)
+
+
+def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], set[Rejection]]:
     """Rounds of cutting until every quota has its rows; nearly always one round."""
-    orders = {quota.group: draws_of(quota, config) for quota in quotas}
+    orders = {quota.group: draws_of(quota, job.config) for quota in quotas}
     rows: list[Row] = []
     rejections: set[Rejection] = set()
     fruitless: collections.Counter[str] = collections.Counter()
@@ -84,33 +143,12 @@ def _cut_until_enough(
                 batch += next_draws(quota, orders[quota.group], missing, dead, number)
         if not batch:
             return rows, rejections
-        new_rows, new_rejections = _cut_round(batch, config, directory, number, options)
+        new_rows, new_rejections = job.cut(batch, number)
         rows += new_rows
         rejections |= new_rejections
         gained = collections.Counter(row.group for row in new_rows)
         fruitless.update(quota.group for quota in quotas if not gained[quota.group])
     raise AssertionError
-
-
-def _cut_round(
-    batch: list[tuple[Image, Draw]],
-    config: PatchesConfig,
-    directory: str,
-    number: int,
-    options: Any,
-) -> tuple[list[Row], set[Rejection]]:
-    work = by_image(batch)
-    names = {spill_name(image, draws) for image, draws in work}
-    items = (work_item(image, draws) for image, draws in work)
-    with _spill_bar(directory, names):
-        results = run_work(
-            CutToSpill(config, directory), items, directory, f"round{number}", options
-        )
-    rows = [Row(*values) for result in results for values in result["rows"]]
-    rejections = {
-        spills.rejection_from(values) for result in results for values in result["rejections"]
-    }
-    return rows, rejections
 
 
 @contextlib.contextmanager
@@ -136,14 +174,6 @@ def _spill_bar(directory: str, names: set[str]) -> Iterator[None]:
             thread.join()
 
 
-def _write_shards(
-    chosen: list[Row], config: PatchesConfig, directory: str, options: Any
-) -> dict[str, Any]:
-    items = shard_plan(chosen, config.shard_megabytes * 1_000_000)
-    work = WriteShard(config.output_dir, directory)
-    return splits_of(run_work(work, items, directory, "shards", options))
-
-
 def _shortfall(
     found: Mapping[str, int], quotas: Sequence[Quota], config: PatchesConfig
 ) -> list[dict[str, Any]]:
@@ -164,7 +194,7 @@ def _shortfall(
 
 
 def _finish(
-    directory: Path,
+    run: Output,
     config: PatchesConfig,
     index: UnitIndex,
     chosen: list[Row],
@@ -175,7 +205,7 @@ def _finish(
     rejections = [*index.rejections, *cut_rejections]
     account = account_of(index, chosen, rejections)
     shown = shown_rejections(rejections, config.input_dir)
-    files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
+    run.write(REJECTIONS_FILE, (rejections_csv(shown),))
     content = {
         "seed": config.seed,
         "normals_from_lesion_images": any(image.normals_beside for image in index.images),
@@ -184,6 +214,6 @@ def _finish(
         "origins": origins_of(chosen),
         "ledger": account,
     }
-    finish_run(directory, PROGRAM, content)
-    files.remove_directory(str(directory / spills.DIRECTORY))
-    print(summary(content, directory))
+    run.finish(content)
+    files.remove_directory(run.path(spills.DIRECTORY))
+    print(summary(content, run.directory))

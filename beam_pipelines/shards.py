@@ -6,14 +6,15 @@ runner cut the patches.
 
 import collections
 import dataclasses
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from beam_pipelines import files
+from beam_pipelines import files, metrics
 from beam_pipelines.plan import Quota
-from beam_pipelines.spills import Row, read_payload
-from cgan_tf.patch_sets import describe_shard, shard_count, shard_path
+from beam_pipelines.spills import Row, read_payloads
+from cgan_tf.patch_sets import shard_count, shard_path
 from cgan_tf.tfrecords import frame
 
 
@@ -63,10 +64,31 @@ class WriteShard:
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Returns the shard's entry of the manifest, with its split and class."""
         rows = [Row(*values) for values in item["rows"]]
-        path = os.path.join(self.directory, item["file"])
-        files.write_atomically_from(path, (frame(read_payload(self.spills, row)) for row in rows))
-        entry = describe_shard(self.directory, item["file"], len(rows))
+        frames = _Summed(map(frame, read_payloads(self.spills, rows)))
+        files.write_atomically_from(os.path.join(self.directory, item["file"]), frames)
+        entry = {
+            "file": item["file"],
+            "records": len(rows),
+            "bytes": frames.bytes,
+            "sha256": frames.digest.hexdigest(),
+        }
+        metrics.observe("shard_bytes", frames.bytes)
         return {"split": item["split"], "class": item["class"], "shard": entry}
+
+
+class _Summed:
+    """Parts of a file, with their bytes and their SHA-256 once they are taken."""
+
+    def __init__(self, parts: Iterable[bytes]):
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            self.bytes += len(part)
+            self.digest.update(part)
+            yield part
 
 
 def splits_of(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from beam_pipelines import files
@@ -43,8 +43,8 @@ class Row:
     length: int
 
 
-def write_spill(directory: str, name: str, outcome: Outcome) -> None:
-    """Encodes and writes the patches of one image."""
+def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
+    """Encodes and writes the patches of one image; returns what `read_trailer` will give."""
     payloads, rows, offset = [], [], 0
     for cut in outcome.cuts:
         payload = encode_record(cut.record)
@@ -75,6 +75,7 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> None:
     trailer = json.dumps(content).encode()
     whole = b"".join((*payloads, trailer, _LENGTH.pack(len(trailer))))
     files.write_atomically(os.path.join(directory, name), whole)
+    return json.loads(trailer)
 
 
 def read_trailer(directory: str, name: str) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def rejection_from(values: Sequence[str]) -> Rejection:
     return Rejection(kind, name, Reason(reason), detail)
 
 
-def read_payload(directory: str, row: Row) -> bytes:
-    """The encoded patch of a row."""
-    return files.read_range(os.path.join(directory, row.name), row.offset, row.length)
+def read_payloads(directory: str, rows: Iterable[Row]) -> Iterator[bytes]:
+    """The encoded patches of rows, in their order."""
+    places = ((os.path.join(directory, row.name), row.offset, row.length) for row in rows)
+    return files.read_ranges(places)

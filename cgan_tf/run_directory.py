@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,17 @@ def open_directory(
         except OSError as error:
             raise UserError(f"{directory}: another process is working in it") from error
         if not (directory / RUN_FILE).exists():
-            _refuse_strangers(directory, program, beside)
+            names = (path.name for path in directory.iterdir())
+            refuse_strangers(directory, names, program, beside)
         _remove_leftovers(directory)
         yield directory
 
 
-def _refuse_strangers(directory: Path, program: str, beside: Collection[str]) -> None:
+def refuse_strangers(
+    directory: str | Path, names: Iterable[str], program: str, beside: Collection[str]
+) -> None:
+    """Raises `UserError` for names in a directory without a run that are not in `beside`."""
     # Hidden files are ours: the lock, or what a killed process had under a temporary name.
-    names = (path.name for path in directory.iterdir())
     strangers = sorted(name for name in names if name not in beside and not _is_ours(name))
     if strangers:
         raise UserError(
@@ -89,12 +92,21 @@ def _refuse_strangers(directory: Path, program: str, beside: Collection[str]) ->
 
 
 def _check_or_start(directory: Path, program: str, config: Any) -> None:
-    flags = config_to_dict(config)
     run_file = directory / RUN_FILE
-    if not run_file.exists():
-        write_json(run_file, {"program": program, "version": __version__, "flags": flags})
-        return
-    saved = read_json(run_file)
+    if run_file.exists():
+        check_run(directory, read_json(run_file), program, config)
+    else:
+        write_json(run_file, run_content(program, config))
+
+
+def run_content(program: str, config: Any) -> dict[str, Any]:
+    """What `run.json` holds."""
+    return {"program": program, "version": __version__, "flags": config_to_dict(config)}
+
+
+def check_run(directory: str | Path, saved: dict[str, Any], program: str, config: Any) -> None:
+    """Raises `UserError` unless the content of `run.json` is of this program with these flags."""
+    flags = config_to_dict(config)
     if saved.get("program") != program:
         raise UserError(f"{directory}: holds a run of {saved.get('program')}, not of {program}")
     # A flag that is younger than the run had its default: off, or what the program did anyway.
@@ -124,8 +136,15 @@ def _is_ours(name: str) -> bool:
 def finish_run(directory: str | Path, program: str, content: dict[str, Any]) -> None:
     """Writes `manifest.json`, the mark of a finished run, with the flags beside the content."""
     flags = read_json(Path(directory) / RUN_FILE)["flags"]
+    write_json(Path(directory) / MANIFEST_FILE, manifest_content(program, content, flags))
+
+
+def manifest_content(
+    program: str, content: dict[str, Any], flags: dict[str, Any]
+) -> dict[str, Any]:
+    """What `manifest.json` holds."""
     header = {"format": 1, "program": program, "version": __version__}
-    write_json(Path(directory) / MANIFEST_FILE, {**header, **content, "flags": flags})
+    return {**header, **content, "flags": flags}
 
 
 def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict[str, Any]:
@@ -150,8 +169,16 @@ def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict
 def read_json(path: str | Path) -> dict[str, Any]:
     """A JSON object from a file; `UserError` when it is missing or broken."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json_object(Path(path).read_bytes(), path)
+    except OSError as error:
+        raise UserError(f"{path}: expected a JSON object: {error}") from error
+
+
+def json_object(data: bytes, path: str | Path) -> dict[str, Any]:
+    """The JSON object that a file holds; `UserError` when it is broken."""
+    try:
+        content = json.loads(data)
+    except ValueError as error:
         raise UserError(f"{path}: expected a JSON object: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")
@@ -160,7 +187,12 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes JSON under a temporary name and renames it."""
-    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Content as the JSON that is written."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

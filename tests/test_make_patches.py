@@ -58,11 +58,12 @@ def _config(tree, output, **changes):
 
 
 def _files(directory):
-    """Every file but the run's own records of flags, by name."""
+    """Every file but the run's own records of flags and times, by name."""
+    own = ("run.json", "manifest.json", "metrics.json", ".lock")
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(Path(directory).rglob("*"))
-        if path.is_file() and path.name not in ("run.json", "manifest.json", ".lock")
+        if path.is_file() and path.name not in own
     }
 
 

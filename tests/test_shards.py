@@ -10,7 +10,7 @@ from beam_pipelines.cutting import Cut, Outcome
 from beam_pipelines.plan import Draw, Quota
 from beam_pipelines.rejections import Reason, Rejection, ledger, rejections_csv
 from beam_pipelines.shards import WriteShard, chosen_rows, shard_plan, splits_of
-from beam_pipelines.spills import Row, read_payload, read_trailer, write_spill
+from beam_pipelines.spills import Row, read_payloads, read_trailer, write_spill
 from cgan_tf import tfrecords
 from cgan_tf.config import PatchesConfig
 from cgan_tf.records import PatchRecord, decode_record
@@ -33,8 +33,8 @@ def _spilled(directory, count):
 
 def test_spills_give_back_what_was_cut(tmp_path):
     rows = _spilled(tmp_path, 5)
-    for index, row in enumerate(rows):
-        record = decode_record(read_payload(str(tmp_path), row), "spill")
+    for index, payload in enumerate(read_payloads(str(tmp_path), rows)):
+        record = decode_record(payload, "spill")
         assert record.patch_id == f"1.2/normal/{index}"
     assert [path.name for path in tmp_path.iterdir()] == ["x.spill"]
 
