@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_pipelines.files import temporary_path
@@ -31,7 +31,7 @@ def check(path: str) -> None:
     and for characters that it takes for a pattern."""
     try:
         deep = not FileSystems.get_filesystem(path).has_dirs()
-    except ValueError as error:
+    except (ValueError, BeamIOError) as error:
         raise UserError(
             f"{path}: expected a local path or one of a store that Beam knows; "
             "gs:// wants the extra gcp, see docs/scaling.md"
