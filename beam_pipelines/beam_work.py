@@ -55,8 +55,8 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     chosen = PipelineOptions([*([] if found.runner else _DEFAULTS), *flags])
     try:
         beam.Pipeline(options=chosen)
-    except (ValueError, ImportError) as error:
-        raise UserError(f"--beam: {' '.join(str(error).split())}") from error
+    except Exception as error:  # of a runner that is not there, of options, of a cloud's client
+        raise UserError(f"--beam: {' '.join(str(error).split())[:1000]}") from error
     FileSystems.set_options(chosen)
     return chosen
 

@@ -63,7 +63,7 @@ def index_from(values: dict[str, Any]) -> UnitIndex:
     """The inverse of `dataclasses.asdict` after JSON."""
     images = tuple(_shared(image_from(image)) for image in values["images"])
     rejections = tuple(map(_rejection_from, values["rejections"]))
-    return UnitIndex(images, rejections, values["read"])
+    return UnitIndex(images, rejections, values["read"], values["counts"])
 
 
 def _shared(image: Image) -> Image:
@@ -73,5 +73,7 @@ def _shared(image: Image) -> Image:
 
 
 def _rejection_from(values: dict[str, Any]) -> Rejection:
-    origin = values["origin"] and Origin(**values["origin"])
+    origin = values["origin"]
+    if origin:
+        origin = Origin(**{**origin, "splits": tuple(origin["splits"])})
     return Rejection(**{**values, "reason": Reason(values["reason"]), "origin": origin})

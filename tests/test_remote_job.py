@@ -93,7 +93,7 @@ def test_a_store_gets_the_bytes_of_a_directory(tree, tmp_path, capsys):
 def test_worker_processes_find_the_store(tree, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import tests.fake_store\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
-    beam = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
+    beam = ("--direct_num_workers=1", "--direct_running_mode=multi_processing")
     make_patches(_config(beam=beam))
     assert _stored() == _local(tree, tmp_path)
 
