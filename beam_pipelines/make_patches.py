@@ -2,6 +2,7 @@
 
     python -m beam_pipelines.make_patches --source=optimam --input_dir=OMI-DB --output_dir=PATCHES
     python -m beam_pipelines.make_patches --list_only --input_dir=OMI-DB --output_dir=PATCHES
+    python -m beam_pipelines.make_patches --source=cbis_ddsm --input_dir=CBIS-DDSM ...
     python -m beam_pipelines.make_patches --source=folder --assume_normal --input_dir=DIR ...
 
 Beam's own options go through `--beam`, e.g.

@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import hashlib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from beam_pipelines.rejections import IMAGES, MARKS, Origin, Reason, Rejection
@@ -156,7 +156,12 @@ def open_source(config: PatchesConfig) -> Source:
         opener = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise UserError(f"--source={config.source}: cannot be imported: {error}") from error
-    return opener(config)
+    source: Source = opener(config)
+    if not config.normals_dir:
+        return source
+    from beam_pipelines.normals_folder import with_normals
+
+    return with_normals(source, config)
 
 
 def read_index(source: Source) -> UnitIndex:
@@ -172,7 +177,10 @@ def read_index(source: Source) -> UnitIndex:
 
 
 def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
-    """All units as one index, images in order of their SOP instance uid; duplicates rejected."""
+    """All units as one index, images in order of their SOP instance uid; duplicates rejected.
+
+    A client is in one split: where her images allow different ones, in one that all of them allow.
+    """
     images: dict[str, Image] = {}
     rejections: list[Rejection] = []
     read: collections.Counter[str] = collections.Counter()
@@ -187,9 +195,23 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
                 first, other = sorted((rival, image), key=lambda item: item.path)
                 images[image.sop_uid] = first
                 rejections += reject_image(other, Reason.DUPLICATE_IMAGE, first.path)
-    ordered = tuple(images[uid] for uid in sorted(images))
+    ordered = tuple(_in_one_split([images[uid] for uid in sorted(images)]))
     rejections.sort(key=lambda item: (item.kind, item.name, item.reason, item.detail))
     return UnitIndex(ordered, tuple(rejections), dict(read), dict(sorted(counts.items())))
+
+
+def _in_one_split(images: list[Image]) -> Iterator[Image]:
+    """The images, those of a client with the same splits; `UserError` when they have none."""
+    limits: dict[str, tuple[str, ...]] = {}
+    for image in images:
+        if image.splits != SPLITS:
+            known = limits.get(image.client_id, SPLITS)
+            limits[image.client_id] = tuple(name for name in known if name in image.splits)
+    for image in images:
+        splits = limits.get(image.client_id, SPLITS)
+        if not splits:
+            raise UserError(f"{image.client_id}: no split is allowed for all of her images")
+        yield image if image.splits == splits else dataclasses.replace(image, splits=splits)
 
 
 def reject_image(image: Image, reason: Reason, detail: str = "") -> list[Rejection]:

@@ -135,6 +135,11 @@ class PatchesConfig:
         "Also cut normal patches from images with lesions, at least 256 px (at 256) from each. "
         "Without it: on for --source=cbis_ddsm, which has no other normals, else off.",
     )
+    normals_dir: str = option(
+        "",
+        "A folder of mammograms of healthy breasts, of the same kind as those of --source: its "
+        "images give normal patches, too. Nobody checks that they are healthy.",
+    )
     allow_synthetic: bool = option(
         False,
         "Use images that are marked as synthetic data (0008,001C) too; their patches have the "

@@ -395,3 +395,34 @@ def test_a_listing_shows_splits_and_what_films_are_good_for(tmp_path):
     assert listing["counts"]["images_moved_to_test"] == 1
     for row in listing["ledger"].values():
         assert row["read"] == row["usable"] + sum(row["rejected"].values())
+
+
+@pytest.mark.parametrize("task", ["mass", "calcification", "removal"])
+def test_every_role_of_the_gan_has_its_patches(made, task):
+    from cgan_tf.gan_data import CLASSES, streams, training_batches
+    from tests.small_gan import small_config
+
+    config = small_config(task=task, patches_dir=str(made[CLASSIC].directory), batch_size=4)
+    found = {role: len(index) for role, index in streams(config, made[CLASSIC], task).items()}
+    assert found == {
+        role: sum(COUNTS[f"train_{name}"] for name in names)
+        for role, names in CLASSES[task].items()
+    }
+    batch = next(iter(training_batches(config, made[CLASSIC], 0)))
+    assert {tuple(part.shape) for part in batch.values()} == {(4, 32, 32, 1)}
+
+
+def test_train_gan_runs_on_them(made, tmp_path):
+    from cgan_tf.gan_training import train_gan
+    from cgan_tf.run_directory import read_manifest
+    from tests.small_gan import small_config
+
+    config = small_config(
+        patches_dir=str(made[CLASSIC].directory),
+        workdir=str(tmp_path / "run"),
+        grow=False,
+        full_steps=1,
+    )
+    train_gan(config)
+    assert read_manifest(tmp_path / "run", "train_gan")
+    assert (tmp_path / "run" / "generator").is_dir()
