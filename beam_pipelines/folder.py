@@ -15,7 +15,8 @@ _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "
 # CBIS-DDSM writes the side and the view into PatientID: Mass-Test_P_00173_LEFT_CC.
 _SIDE_AND_VIEW = re.compile(r"[_\- ]*(LEFT|RIGHT|L|R)[_\- ]*(CC|MLO)(?:[_\- ]\d+)?$", re.IGNORECASE)
 
-_PUBLIC_PATIENT = re.compile(r"(?:(?:Mass|Calc)-(?:Training|Test)_)?P_\d{5}")
+# The same woman may be in several of its parts.
+_PUBLIC_PATIENT = re.compile(r"(?:(?:Mass|Calc)-(?:Training|Test)_)?(P_\d{5})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +83,12 @@ def _image(path: str, header: Header) -> Image:
 def _client(path: str, patient_id: str, match: re.Match[str] | None) -> str:
     """The patient, without what PatientID says of her; the folder's name where it says nothing.
 
-    CBIS-DDSM's own ids, which are public, stay as they are.
+    CBIS-DDSM's own ids are public: P_00173 of Mass-Test_P_00173_LEFT_CC.
     """
     patient = (patient_id[: match.start()] if match else patient_id).strip()
     if patient.lower() in _NO_PATIENT:
         return os.path.basename(os.path.dirname(path))
-    if _PUBLIC_PATIENT.fullmatch(patient):
-        return patient
+    public = _PUBLIC_PATIENT.fullmatch(patient)
+    if public:
+        return public[1]
     return f"patient-{digest(patient).hex()[:16]}"

@@ -7,6 +7,7 @@ from beam_pipelines.sources import HEALTHY, Source, UnitIndex
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
 
+_EVIDENCE = "said to be healthy by --normals_dir"
 _FIRST, _BESIDE = "data set:", "normals:"  # what the names of units begin with
 
 
@@ -30,8 +31,7 @@ class WithNormals:
             return self.source.read_unit(unit.removeprefix(_FIRST))
         index = self.folder.read_unit(unit.removeprefix(_BESIDE))
         healthy = (
-            dataclasses.replace(image, use=HEALTHY, evidence="--normals_dir")
-            for image in index.images
+            dataclasses.replace(image, use=HEALTHY, evidence=_EVIDENCE) for image in index.images
         )
         return dataclasses.replace(index, images=tuple(healthy))
 

@@ -189,7 +189,7 @@ def test_a_folder_of_healthy_films_gives_normals_beside_a_data_set(tmp_path):
     for number in range(3):
         film = dataset(breast(seed=number), SOPInstanceUID=f"1.9.{number}", PatientID=f"w{number}")
         write(tmp_path / "healthy" / f"{number}.dcm", film)
-    same = dataset(breast(seed=7), SOPInstanceUID="1.9.7", PatientID="P_00001_RIGHT_CC")
+    same = dataset(breast(seed=7), SOPInstanceUID="1.9.7", PatientID="Calc-Test_P_00001_R_CC")
     write(tmp_path / "healthy" / "7.dcm", same)
     (tmp_path / "healthy" / "notes.txt").write_text("x")
     config = _config(
@@ -205,7 +205,7 @@ def test_a_folder_of_healthy_films_gives_normals_beside_a_data_set(tmp_path):
     index = merge(source.read_unit(unit) for unit in source.units())
     assert index.read == {"images": 5, "marks": 1, "files": 4 + 2 + 1}
     healthy = [image for image in index.images if image.use == HEALTHY]
-    assert {image.evidence for image in healthy} == {"--normals_dir"}
+    assert {image.evidence for image in healthy} == {"said to be healthy by --normals_dir"}
     assert [item.reason.value for item in index.rejections] == ["cropped_image", "not_dicom"]
     quotas = {quota.group: quota.images for quota in quotas_of(index.images, config)}
     normal = [image for group, images in quotas.items() if "normal" in group for image in images]
