@@ -41,8 +41,12 @@ def make_patches(config: PatchesConfig) -> None:
     data cannot give (unless `allow_shortfall`).
     """
     options = beam_options(config.beam)
-    check_paths(options, input_dir=config.input_dir, output_dir=config.output_dir)
-    files.check_path(config.input_dir)
+    inputs = {"input_dir": config.input_dir}
+    if config.normals_dir:
+        inputs["normals_dir"] = config.normals_dir
+    check_paths(options, **inputs, output_dir=config.output_dir)
+    for path in inputs.values():
+        files.check_path(path)
     if config.list_only:
         list_index(config, PROGRAM, options)
         return

@@ -2,13 +2,17 @@
 
 import collections
 import csv
+import dataclasses
 import json
 
 import cv2
 import numpy as np
 import pytest
 
+from beam_pipelines.cutting import cut_image
+from beam_pipelines.index_work import index_from
 from beam_pipelines.patch_job import make_patches
+from beam_pipelines.plan import Draw
 from beam_pipelines.sources import merge, open_source
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
@@ -371,6 +375,50 @@ def test_damaged_masks_are_counted_when_patches_are_cut(tmp_path):
     normal = _records(PatchSet(tmp_path / "out"), "normal")
     assert normal
     assert not {"P_000130"} & {record.client_id for record in normal if record.view == "CC"}
+
+
+@pytest.mark.parametrize("reduction", [1, 2])
+@pytest.mark.parametrize("stretch", [1.0, 0.87])
+def test_windows_follow_a_mask_of_another_size_and_a_reduction(tmp_path, reduction, stretch):
+    """An L of single pixels: the window must meet it, where it is on the reduced film."""
+    rows, columns = (round(length * stretch) for length in film("1-130").shape)
+    mask = np.zeros((rows, columns), np.uint8)
+    mask[200:300, 60] = mask[300, 60:90] = 255
+    tree = CbisTree(tmp_path)
+    tree.lesion("mass", "train", "1-130", "P_00001", mask=mask)
+    (image,) = _index(tree).images
+    config = _config(tmp_path, size=8, reduction=reduction, max_offset=1, scale_min=1, scale_max=1)
+    draws = [
+        Draw("train/malignant_mass", "train", "malignant_mass", index, f"{index:032x}")
+        for index in range(30)
+    ]
+    outcome = cut_image(image, draws, config)
+    assert not outcome.rejections
+    ys, xs = np.nonzero(mask)
+    scale = np.array(film("1-130").shape) / mask.shape / reduction
+    lesion = np.stack([(ys + 0.5) * scale[0], (xs + 0.5) * scale[1]], axis=1).astype(int)
+    lesion = np.minimum(lesion, np.array(film("1-130").shape) // reduction - 1)
+    met = set()
+    for cut in outcome.cuts:
+        left, top, side = map(int, cut.record.window)
+        inside = (lesion >= (top, left)).all(axis=1) & (lesion < (top + side, left + side)).all(
+            axis=1
+        )
+        assert inside.any()
+        met.update(lesion[inside, 0].tolist())
+    assert len(outcome.cuts) == 30
+    assert max(met) - min(met) > 60 * scale[0]  # all along it
+
+
+def test_an_index_survives_the_way_to_a_worker_and_back(tmp_path):
+    tree = CbisTree(tmp_path)
+    tree.lesion("mass", "train", "1-130", "P_00001")
+    tree.lesion("calc", "test", "1-131", "P_00001", pathology="?")
+    index = _index(tree)
+    assert index_from(json.loads(json.dumps(dataclasses.asdict(index)))) == index
+    origins = [item.origin for item in index.rejections]
+    again = index_from(json.loads(json.dumps(dataclasses.asdict(index))))
+    assert [item.origin for item in again.rejections] == origins
 
 
 def test_a_listing_shows_splits_and_what_films_are_good_for(tmp_path):
