@@ -2,15 +2,15 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from beam_pipelines import dicom, files
 from beam_pipelines.augment import Augmentation, box_in_patch, cut_patch, draw_augmentation
-from beam_pipelines.lesion_masks import read_mask
+from beam_pipelines.lesions import Lesion, lesions_inside
 from beam_pipelines.plan import Draw
-from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
+from beam_pipelines.rejections import Reason, Rejected, Rejection
 from beam_pipelines.sampling import draw_stream, lesion_window, tissue_window
 from beam_pipelines.sources import LESION, Image, Mark, reject_image
 from beam_pipelines.tissue import breast_mask, integral_of, window_tissue
@@ -45,22 +45,13 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Lesion:
-    """A mark with its box in pixels of the decoded image, and its pixels there: int32 [N, 2]; None
-    where they are all those of the box."""
-
-    mark: Mark
-    pixels: np.ndarray | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
     """A decoded image with its breast mask and its lesions."""
 
     image: Image
     mammogram: dicom.Mammogram
     integral: np.ndarray
-    lesions: tuple[_Lesion, ...]
+    lesions: tuple[Lesion, ...]
     decode_seconds: float
 
 
@@ -82,7 +73,7 @@ def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Out
 
 def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
     mammogram, decode_seconds = _read(image, config)
-    lesions = tuple(_lesions_inside(image, mammogram, rejections))
+    lesions = tuple(lesions_inside(image, mammogram, rejections))
     if image.use == LESION and not lesions:
         raise Rejected(Reason.NO_USABLE_MARK)
     smallest = round(config.size / config.scale_max)
@@ -109,39 +100,6 @@ def _read(image: Image, config: PatchesConfig) -> tuple[dicom.Mammogram, float]:
     if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
         raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
     return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm), seconds
-
-
-def _lesions_inside(
-    image: Image, mammogram: dicom.Mammogram, rejections: list[Rejection]
-) -> Iterator[_Lesion]:
-    """The marks that lie on the image; the others are rejected."""
-    for mark in sorted(image.marks, key=lambda mark: mark.mark_id):
-        try:
-            yield _lesion_inside(mark, mammogram)
-        except Rejected as fault:
-            rejections.append(Rejection(MARKS, mark.name_on(image), fault.reason, fault.detail))
-
-
-def _lesion_inside(mark: Mark, mammogram: dicom.Mammogram) -> _Lesion:
-    """A mark with its box clipped, and its pixels, on the reduced image."""
-    (height, width), (scale_x, scale_y) = mammogram.grey.shape, mammogram.scale
-    box, pixels = mark.box, None
-    if mark.mask:
-        stored = mammogram.header.rows, mammogram.header.columns
-        mask = read_mask(mark.mask, stored)
-        box = mask.box_on(stored)
-        places = (mask.places_on(stored) + 0.5) * (scale_x, scale_y)
-        pixels = np.minimum(places.astype(np.int32), (width - 1, height - 1))
-    x0, y0, x1, y1 = box
-    box = (
-        min(max(x0 * scale_x, 0.0), width),
-        min(max(y0 * scale_y, 0.0), height),
-        min(max(x1 * scale_x, 0.0), width),
-        min(max(y1 * scale_y, 0.0), height),
-    )
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise Rejected(Reason.BOX_OUTSIDE_IMAGE)
-    return _Lesion(dataclasses.replace(mark, box=box), pixels)
 
 
 def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
@@ -174,7 +132,7 @@ def _all_lesions_known(prepared: _Prepared) -> bool:
 def _lesion_place(
     generator: np.random.Generator,
     prepared: _Prepared,
-    lesion: _Lesion,
+    lesion: Lesion,
     augmentation: Augmentation,
     config: PatchesConfig,
 ) -> tuple[int, int] | None:
