@@ -153,7 +153,8 @@ def _regime_record(fraction: float, regime: Regime | None, failed: int) -> dict[
 
 
 def _run_table(results: Results) -> Table:
-    """Every run, failed ones in their places."""
+    """Every run, failed ones in their places; beside the paper's figures where no table of the
+    proportions has them, since nine columns are wider than a page."""
     cells = {
         (evaluation.seed, evaluation.fraction): _run_cells(
             evaluation, results.comparisons.get((evaluation.fraction, evaluation.seed))
@@ -171,8 +172,17 @@ def _run_table(results: Results) -> Table:
         "p, DeLong", "Paper's p", "Holm", "p, by patient", "Holm",
     )  # fmt: skip
     rows = [cells[key] for key in sorted(cells)]
-    name = "table_1_by_seed" if results.several_seeds else "table_1"
-    return Table(name, headings, rows, _run_records(results))
+    records = _run_records(results)
+    if not results.several_seeds:
+        return Table("table_1", headings, rows, records)
+    headings, *rows = (
+        tuple(cell for place, cell in enumerate(row) if place not in _PAPER_COLUMNS)
+        for row in (headings, *rows)
+    )
+    return Table("table_1_by_seed", headings, rows, records)
+
+
+_PAPER_COLUMNS = (2, 5)  # of the table of every run
 
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:

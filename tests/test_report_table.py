@@ -40,10 +40,21 @@ def test_every_seed_is_compared_with_its_own_baseline():
         baseline, *mixed = evaluations[6 * seed : 6 * seed + 6]
         tests = [delong_test(e.labels, e.logits, baseline.logits, baseline.clients) for e in mixed]
         rows = found["table_1_by_seed"].rows[6 * seed : 6 * seed + 6]
-        assert rows[0][3:] == ("–", "–", "–", "–", "–", "–")
-        assert [row[7] for row in rows[1:]] == [format_p(test) for test in tests]
+        assert rows[0][2:] == ("–", "–", "–", "–", "–")
+        assert [row[5] for row in rows[1:]] == [format_p(test) for test in tests]
         adjusted = holm([test.p_value for test in tests])  # five comparisons, of this seed alone
-        assert [row[8] for row in rows[1:]] == [format_probability(p) for p in adjusted]
+        assert [row[6] for row in rows[1:]] == [format_probability(p) for p in adjusted]
+
+
+def test_the_papers_figures_are_shown_once():
+    found = tables(table_1(compare(sweep(seeds=2))))
+    assert [h for h in found["table_1"].headings if "Paper" in h] == ["Paper's AUC", "Paper's p"]
+    by_seed = found["table_1_by_seed"]
+    assert by_seed.headings == (
+        "Training regime", "AUC (95% interval)", "Difference (95% interval)", "p, DeLong", "Holm",
+        "p, by patient", "Holm",
+    )  # fmt: skip
+    assert {len(row) for row in by_seed.rows} == {7}
 
 
 def test_proportions_are_pooled_over_their_seeds():
@@ -85,9 +96,9 @@ def test_a_proportion_that_failed_with_every_seed_keeps_its_row():
 def test_a_seed_without_a_baseline_is_undefined_in_words():
     evaluations = [e for e in sweep(seeds=2) if (e.seed, e.fraction) != (1, 0.0)]
     rows = tables(table_1(compare(evaluations)))["table_1_by_seed"].rows
-    of_seed_1 = [row for row in rows if row[0].endswith("seed 1") or "seed 1" in row[7]]
+    of_seed_1 = [row for row in rows if row[0].endswith("seed 1") or "seed 1" in row[5]]
     assert of_seed_1
-    assert all("undefined: seed 1 has no baseline" in row[7] for row in of_seed_1)
+    assert all("undefined: seed 1 has no baseline" in row[5] for row in of_seed_1)
 
 
 def test_files_hold_plain_numbers():
