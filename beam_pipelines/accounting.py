@@ -83,6 +83,14 @@ def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
     return origins
 
 
+def remarks(content: dict[str, Any]) -> list[str]:
+    """What is unusual about the data, a line each."""
+    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in content["counts"].items()]
+    if content["normals_from_lesion_images"]:
+        lines.append("normals are also cut from images with lesions, far from each of them")
+    return lines
+
+
 def summary(content: dict[str, Any], directory: str) -> str:
     """What a person wants to know at the end, in a few lines."""
     lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
@@ -98,6 +106,7 @@ def summary(content: dict[str, Any], directory: str) -> str:
                 f"{kind}: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
                 f"+ {rejected} rejected"
             )
+    lines += remarks(content)
     for row in content["shortfall"]:
         lines.append(f"short: {row['set']} has {row['found']} of {row['wanted']}")
     lines.append(f"make_patches: {directory} (manifest.json, rejections.csv)")

@@ -5,6 +5,7 @@ Every film has lesions with masks; there are no normal mammograms. `cbis_cases` 
 
 import collections
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from beam_pipelines import dicom
@@ -232,13 +233,14 @@ def _usable_mark(row: Abnormality, size: tuple[int, int], mask: Sized | None) ->
 
 def _mark(row: Abnormality, mask: str) -> Mark:
     label = _PATHOLOGIES.get(row.pathology, "")
+    assessment = f", assessment {row.assessment}" if re.fullmatch("[0-6]", row.assessment) else ""
     return Mark(
         mark_id=row.mark_id,
         box=(),
         patch_class=f"{label}_{'mass' if row.kind == 'mass' else 'calcification'}",
         has_mass=int(row.kind == "mass"),
         has_calcification=int(row.kind == "calc"),
-        evidence=f"{row.pathology}, assessment {row.assessment}",
+        evidence=row.pathology + assessment,
         conspicuity=f"subtlety {row.subtlety}" if row.subtlety in ("1", "2", "3", "4", "5") else "",
         mask=mask,
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.accounting import account_of_index
+from beam_pipelines.accounting import account_of_index, remarks
 from beam_pipelines.index_work import DIRECTORY, index_of
 from beam_pipelines.listing_rows import (
     FILE_COLUMNS,
@@ -111,5 +111,6 @@ def _summary(content: dict[str, Any], directory: str) -> str:
             lines.append(
                 f"{kind}: {row['read']} read = {row['usable']} usable + {rejected} rejected"
             )
+    lines += remarks(content)
     lines.append(f"make_patches --list_only: {directory} ({', '.join(LISTING_FILES)})")
     return "\n".join(lines)

@@ -85,6 +85,15 @@ def test_every_abnormality_of_a_film_is_a_mark(tmp_path):
     assert image.normals_beside
 
 
+def test_values_that_are_no_codes_are_not_recorded(tmp_path):
+    tree = CbisTree(tmp_path)
+    cells = {"assessment": "Mrs Smith", "subtlety": "9", "breast_density": "Mrs Smith"}
+    tree.lesion("mass", "train", "1-130", "P_00001", **cells)
+    (image,) = _index(tree).images
+    assert (image.breast_density, image.marks[0].conspicuity) == ("", "")
+    assert image.marks[0].evidence == "MALIGNANT"
+
+
 def test_the_official_split_is_kept_and_no_woman_is_in_two(tmp_path):
     """P_00003 is in a training file of masses and in a test file of calcifications."""
     tree = CbisTree(tmp_path)
@@ -421,7 +430,7 @@ def test_an_index_survives_the_way_to_a_worker_and_back(tmp_path):
     assert [item.origin for item in again.rejections] == origins
 
 
-def test_a_listing_shows_splits_and_what_films_are_good_for(tmp_path):
+def test_a_listing_shows_splits_and_what_films_are_good_for(tmp_path, capsys):
     tree = CbisTree(tmp_path / "tree")
     tree.lesion("mass", "test", "1-130", "P_00001")
     tree.lesion("calc", "train", "1-131", "P_00001", **BENIGN)
@@ -439,6 +448,9 @@ def test_a_listing_shows_splits_and_what_films_are_good_for(tmp_path):
     assert (marks["mass_1"]["x0"], marks["mass_1"]["patch_class"]) == ("", "malignant_mass")
     assert (marks["line 5"]["reason"], marks["line 5"]["split"]) == ("broken_mark", "")
     listing = json.loads((tmp_path / "out" / "listing.json").read_text())
+    out = capsys.readouterr().out.splitlines()
+    assert "clients in train and test files: 1" in out
+    assert "normals are also cut from images with lesions, far from each of them" in out
     assert listing["normals_from_lesion_images"] is True
     assert listing["counts"]["images_moved_to_test"] == 1
     for row in listing["ledger"].values():
