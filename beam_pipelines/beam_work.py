@@ -26,11 +26,14 @@ from cgan_tf.errors import UserError  # noqa: E402
 
 _CHUNK_BYTES = 1 << 16
 _BUCKETS = 64
-_ERROR = "error of the work"
+ERROR = "error of the work"  # in a result: what ends the run, in one line
 _DEFAULTS = ("--runner=FnApiRunner",)
 _OF_THIS_MACHINE = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
 
 Item = dict[str, Any]
+# A function, or steps of their own: from items as JSON to what `bucketed` makes of results, a
+# failure that ends the run being a result with the key `ERROR`.
+Work = Callable[[Item], Item] | beam.PTransform
 
 
 class _Strict(argparse.ArgumentParser):
@@ -81,7 +84,7 @@ def check_paths(options: PipelineOptions, **paths: str) -> None:
 
 
 def run_work(
-    function: Callable[[Item], Item],
+    function: Work,
     items: Iterable[Item],
     directory: str,
     name: str,
@@ -93,7 +96,7 @@ def run_work(
 
 
 def work_results(
-    function: Callable[[Item], Item],
+    function: Work,
     items: Iterable[Item],
     directory: str,
     name: str,
@@ -118,8 +121,8 @@ def work_results(
         if file.startswith("."):
             continue
         for result in json.loads(files.read_bytes(os.path.join(results, file))):
-            if _ERROR in result:
-                raise UserError(result[_ERROR])
+            if ERROR in result:
+                raise UserError(result[ERROR])
             counted.number -= 1
             yield result
     if counted.number:
@@ -140,7 +143,7 @@ class _Counted:
 
 
 def _run(
-    function: Callable[[Item], Item],
+    function: Work,
     places: list[tuple[str, int, int]],
     results: str,
     options: PipelineOptions,
@@ -163,7 +166,7 @@ def _run(
 
 def build_work(
     pipeline: beam.Pipeline,
-    function: Callable[[Item], Item],
+    work: Work,
     places: list[tuple[str, int, int]],
     results: str,
 ) -> None:
@@ -174,7 +177,7 @@ def build_work(
         | "SpreadPlaces" >> beam.Reshuffle()
         | "ReadItems" >> beam.FlatMap(_read_items)
         | "SpreadItems" >> beam.Reshuffle()
-        | "Work" >> beam.ParDo(_Work(function))
+        | "Work" >> (work if isinstance(work, beam.PTransform) else beam.ParDo(_Work(work)))
         | "Collect" >> beam.GroupByKey()
         | "WriteResults" >> beam.MapTuple(_WriteResults(results))
     )
@@ -191,9 +194,15 @@ class _Work(beam.DoFn):
         try:
             result = self.function(json.loads(line))
         except (OSError, UserError) as error:
-            result = {_ERROR: str(error)}
+            result = {ERROR: str(error)}
         metrics.count("retries", retries.take_count())
-        yield len(line) % _BUCKETS, json.dumps(result)
+        yield bucketed(result)
+
+
+def bucketed(result: Item) -> tuple[int, str]:
+    """A result as work of several steps gives it to be kept."""
+    text = json.dumps(result)
+    return len(text) % _BUCKETS, text
 
 
 class _WriteResults:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from beam_pipelines import dicom, files
+from beam_pipelines import dicom
 from beam_pipelines.augment import Augmentation, box_in_patch, cut_patch, draw_augmentation
+from beam_pipelines.image_reading import decode, read_file, reject_whole
 from beam_pipelines.lesions import Lesion, lesions_inside
 from beam_pipelines.plan import Draw
 from beam_pipelines.rejections import Reason, Rejected, Rejection
 from beam_pipelines.sampling import draw_stream, lesion_window, tissue_window
-from beam_pipelines.sources import LESION, Image, Mark, reject_image
+from beam_pipelines.sources import LESION, Image, Mark
 from beam_pipelines.tissue import breast_mask, integral_of, window_tissue
 from cgan_tf.config import LESION_CLASSES, PatchesConfig, scaled_length
 from cgan_tf.records import PatchRecord
@@ -61,11 +62,7 @@ def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Out
     try:
         prepared = _prepare(image, config, rejections)
     except Rejected as fault:
-        rejected_marks = {item.name for item in rejections}
-        everything = reject_image(image, fault.reason, fault.detail)
-        return Outcome(
-            (), (*rejections, *(item for item in everything if item.name not in rejected_marks))
-        )
+        return Outcome((), reject_whole(image, fault, rejections))
     cuts = (_cut(prepared, draw, config) for draw in draws)
     found = tuple(cut for cut in cuts if cut is not None)
     return Outcome(found, tuple(rejections), prepared.decode_seconds)
@@ -89,16 +86,10 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
 
 def _read(image: Image, config: PatchesConfig) -> tuple[dicom.Mammogram, float]:
     """The image, and the seconds from bytes to grey levels."""
-    try:
-        data = files.read_bytes(image.path)
-    except OSError as error:
-        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
+    data = read_file(image)
     start = time.perf_counter()
-    mammogram = dicom.read_mammogram(data, image.strict, config.allow_synthetic)
+    mammogram = decode(image, data, config.allow_synthetic).mammogram()
     seconds = time.perf_counter() - start
-    found = mammogram.header
-    if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
-        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
     return dicom.reduce(mammogram, config.reduction, config.resample_spacing_mm), seconds
 
 

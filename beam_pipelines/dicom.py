@@ -10,6 +10,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,13 +40,38 @@ class Mammogram:
     scale: tuple[float, float] = (1.0, 1.0)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """One image as it is stored.
+
+    Attributes:
+      dataset: pydicom data set without pixels. values: unsigned bit patterns [H, W].
+      spacing_mm: of the pixels; 0 when unknown.
+    """
+
+    dataset: Any
+    header: Header
+    values: np.ndarray
+    spacing_mm: float
+
+    def mammogram(self) -> Mammogram:
+        """The image in grey levels; `Rejected` where the attributes make no sense."""
+        with quietly_rejecting():
+            return Mammogram(grey_levels(self.values, self.dataset), self.header, self.spacing_mm)
+
+
 def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = False) -> Mammogram:
     """Decodes a DICOM file at its stored size.
 
     Raises `Rejected` for whatever makes the file unfit, the selection filter of `dicom_header`
     included (`strict` and `allow_synthetic` as there).
     """
-    with _quietly_rejecting():
+    return read_stored(data, strict, allow_synthetic).mammogram()
+
+
+def read_stored(data: bytes, strict: bool = True, allow_synthetic: bool = False) -> Stored:
+    """A DICOM file's data set and stored values. Raises as `read_mammogram`."""
+    with quietly_rejecting():
         dataset, pixels = dicom_file.read_file(data)
         if not pixels:  # the header of a file that was cut off may be incomplete
             raise Rejected(Reason.NO_PIXEL_DATA)
@@ -55,7 +81,7 @@ def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = Fal
             raise Rejected(*fault)
         spacing = _square_spacing(header)
         check_photometric(dataset)
-        return Mammogram(grey_levels(decode_pixels(dataset, pixels), dataset), header, spacing)
+        return Stored(dataset, header, decode_pixels(dataset, pixels), spacing)
 
 
 def read_stored_values(data: bytes) -> np.ndarray:
@@ -63,18 +89,18 @@ def read_stored_values(data: bytes) -> np.ndarray:
 
     Raises `Rejected` for what is damaged or not read.
     """
-    with _quietly_rejecting():
+    with quietly_rejecting():
         return decode_pixels(*dicom_file.read_file(data))
 
 
 def read_header(path: str) -> Header:
     """The header of a file, its pixels unread; `Rejected` when there is none."""
-    with _quietly_rejecting(), files.open_binary(path) as file:
+    with quietly_rejecting(), files.open_binary(path) as file:
         return header_of_dataset(dicom_file.read_header(file))
 
 
 @contextlib.contextmanager
-def _quietly_rejecting() -> Iterator[None]:
+def quietly_rejecting() -> Iterator[None]:
     """Whatever a file's content raises becomes `Rejected`, and nothing of it is printed."""
     with _SILENCE:
         try:

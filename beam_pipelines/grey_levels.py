@@ -5,6 +5,7 @@ else window), polarity. pydicom's `apply_voi_lut` is the reference; a table inde
 several times faster than its float64 arithmetic on every pixel.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,40 @@ def grey_levels(stored: np.ndarray, dataset: Any) -> np.ndarray:
     [-1, 1]; MONOCHROME1 is inverted; padding becomes -1. Raises `Rejected` for what the
     attributes declare wrongly or what is not read here (a modality LUT sequence, colour).
     """
+    layout = pixel_layout(stored, dataset)
+    return np.take(grey_table(dataset, layout.bits), layout.patterns(stored))
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelLayout:
+    """Where the stored value is in the bits of a pixel; the others may hold an overlay.
+
+    Attributes:
+      bits: BitsStored. shift: bits below the value.
+    """
+
+    bits: int
+    shift: int
+
+    def patterns(self, stored: np.ndarray) -> np.ndarray:
+        """The stored values alone, as unsigned bit patterns."""
+        found = stored >> self.shift if self.shift else stored
+        return found & np.asarray((1 << self.bits) - 1, found.dtype)
+
+    def replaced(self, stored: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+        """`stored` with other stored values; the bits around them stay as they are."""
+        values = np.asarray(((1 << self.bits) - 1) << self.shift, stored.dtype)
+        return (stored & ~values) | (patterns.astype(stored.dtype) << self.shift)
+
+
+def pixel_layout(stored: np.ndarray, dataset: Any) -> PixelLayout:
+    """The layout that the attributes declare; `Rejected` where it does not fit the pixels."""
     bits = int(dataset.get("BitsStored") or 0)
     high = int(dataset.get("HighBit") if dataset.get("HighBit") is not None else bits - 1)
     allocated = 8 * stored.dtype.itemsize
     if not 1 <= bits <= 16 or not bits - 1 <= high < max(allocated, bits):
         raise Rejected(Reason.UNSUPPORTED_PIXELS, f"{bits} bits stored, high bit {high}")
-    table = grey_table(dataset, bits)
-    patterns = stored >> (high + 1 - bits) if high + 1 > bits else stored
-    # The bits above BitsStored may hold an overlay.
-    return np.take(table, patterns & np.asarray((1 << bits) - 1, patterns.dtype))
+    return PixelLayout(bits, high + 1 - bits)
 
 
 def grey_table(dataset: Any, bits: int) -> np.ndarray:
@@ -53,16 +79,22 @@ def grey_table(dataset: Any, bits: int) -> np.ndarray:
     check_photometric(dataset)
     if dataset.get("ModalityLUTSequence"):
         raise Rejected(Reason.UNSUPPORTED_PIXELS, "ModalityLUTSequence")
-    values = np.arange(1 << bits, dtype=np.int64)
-    if int(dataset.get("PixelRepresentation") or 0) == 1:
-        values = np.where(values >> (bits - 1), values - (1 << bits), values)
+    values = stored_numbers(dataset, bits)
     fraction = _voi_fraction(values, dataset, bits)
     if not np.isfinite(fraction).all():  # a slope beyond all numbers
         raise Rejected(Reason.BAD_GREY_LEVELS, "not finite")
     if str(dataset.PhotometricInterpretation).strip() == "MONOCHROME1":
         fraction = 1.0 - fraction
-    fraction[_padding(values, dataset)] = 0.0
+    fraction[padding(values, dataset)] = 0.0
     return (2.0 * fraction - 1.0).astype(np.float32)
+
+
+def stored_numbers(dataset: Any, bits: int) -> np.ndarray:
+    """int64 [2^bits]: the number that every stored bit pattern means."""
+    numbers = np.arange(1 << bits, dtype=np.int64)
+    if int(dataset.get("PixelRepresentation") or 0) == 1:
+        numbers = np.where(numbers >> (bits - 1), numbers - (1 << bits), numbers)
+    return numbers
 
 
 def _voi_fraction(values: np.ndarray, dataset: Any, bits: int) -> np.ndarray:
@@ -123,13 +155,13 @@ def _window_fraction(values: np.ndarray, center: float, width: float, function: 
     return np.clip((values - center) / width + 0.5, 0.0, 1.0)
 
 
-def _padding(values: np.ndarray, dataset: Any) -> np.ndarray:
+def padding(values: np.ndarray, dataset: Any) -> np.ndarray:
     """Which stored values are padding (PS3.3 C.7.5.1.1.2)."""
-    padding = _first(dataset.get("PixelPaddingValue"))
-    if padding is None:
+    value = _first(dataset.get("PixelPaddingValue"))
+    if value is None:
         return np.zeros(values.shape, bool)
     limit = _first(dataset.get("PixelPaddingRangeLimit"))
-    low, high = sorted((_float(padding), _float(padding if limit is None else limit)))
+    low, high = sorted((_float(value), _float(value if limit is None else limit)))
     return (values >= low) & (values <= high)
 
 

@@ -13,6 +13,7 @@ import os
 from beam_pipelines import files
 from cgan_tf.errors import UserError
 
+SYNTHETIC_FILE = "SYNTHETIC.json"  # marks a tree that insert_lesions has written
 _LEVEL = "ffdm"
 
 
@@ -60,10 +61,16 @@ class Tree:
         return ClientFiles(imagedb, nbss, side_cars, images, tuple(others), folder)
 
 
-def find_tree(root: str) -> Tree:
-    """The tree under `root`; `UserError` when there is no DATA directory with clients."""
+def find_tree(root: str, allow_synthetic: bool = False) -> Tree:
+    """The tree under `root`.
+
+    Raises `UserError` when there is no DATA directory with clients, or when the tree is marked as
+    synthetic and not allowed.
+    """
     if not files.is_directory(root):
         raise UserError(f"{root}: expected a directory with DATA and IMAGES, found none")
+    if not allow_synthetic and files.exists(os.path.join(root, SYNTHETIC_FILE)):
+        raise UserError(f"{root}: synthetic data ({SYNTHETIC_FILE}); --allow_synthetic reads it")
     for base in (root, files.directory_named(root, _LEVEL)):
         data = _descend(base, "data")
         if data:

@@ -118,7 +118,7 @@ class Optimam:
 def open_source(config: PatchesConfig) -> Optimam:
     """The copy of OMI-DB in `--input_dir`."""
     return Optimam(
-        find_tree(config.input_dir),
+        find_tree(config.input_dir, config.allow_synthetic),
         config.normals_from_cases,
         config.normal_follow_up,
         config.allow_synthetic,

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import itertools
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines import files, index_work, metrics, spills
 from beam_pipelines.accounting import account_of, origins_of, shown_rejections, summary
 from beam_pipelines.beam_work import Item, beam_options, check_paths, work_results
+from beam_pipelines.files_bar import files_bar
 from beam_pipelines.image_work import CutToSpill, by_image, spill_name, work_item
 from beam_pipelines.listing import LISTING_FILES, list_index
 from beam_pipelines.output import Output, open_run
@@ -25,7 +25,6 @@ from beam_pipelines.spills import Row
 from cgan_tf import tfds_files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
-from cgan_tf.progress import progress_bar
 from cgan_tf.run_directory import RUN_FILE
 
 PROGRAM = "make_patches"
@@ -104,7 +103,10 @@ class _Job:
         items = (work_item(image, draws) for image, draws in work)
         rows: list[Row] = []
         rejections: set[Rejection] = set()
-        with self._measuring("cut") as collected, _spill_bar(self.directory, names):
+        with (
+            self._measuring("cut") as collected,
+            files_bar(self.directory, names, "Cutting patches"),
+        ):
             function = CutToSpill(self.config, self.directory)
             for result in self._run(function, items, f"round{number}", collected):
                 rows += (Row(*values) for values in result["rows"])
@@ -153,29 +155,6 @@ def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], se
         gained = collections.Counter(row.group for row in new_rows)
         fruitless.update(quota.group for quota in quotas if not gained[quota.group])
     raise AssertionError
-
-
-@contextlib.contextmanager
-def _spill_bar(directory: str, names: set[str]) -> Iterator[None]:
-    """A bar that counts spill files, which any number of workers write."""
-    stop = threading.Event()
-    with progress_bar(len(names), "Cutting patches", "images") as bar:
-
-        def count() -> None:
-            pause = 0.5
-            while not stop.wait(pause):
-                start = time.monotonic()
-                bar.update(len(names.intersection(files.file_names(directory))) - bar.n)
-                pause = max(0.5, 10 * (time.monotonic() - start))
-
-        thread = threading.Thread(target=count, daemon=True)
-        thread.start()
-        try:
-            yield
-            bar.update(len(names) - bar.n)
-        finally:
-            stop.set()
-            thread.join()
 
 
 def _shortfall(

@@ -69,6 +69,7 @@ class Reason(enum.StrEnum):
     UNKNOWN_SPACING = "unknown_spacing"
     IMPLAUSIBLE_TISSUE_MASK = "implausible_tissue_mask"
     NO_VALID_WINDOW = "no_valid_window"
+    NO_LESION_ACCEPTED = "no_lesion_accepted"
     # Marks
     BROKEN_MARK = "broken_mark"
     MISSING_CORNERS = "missing_corners"
@@ -84,6 +85,7 @@ class Reason(enum.StrEnum):
     NEITHER_MASS_NOR_CALCIFICATION = "neither_mass_nor_calcification"
     BENIGN_CALCIFICATION_IN_MALIGNANT_LESION = "benign_calcification_in_malignant_lesion"
     NO_PATHOLOGY = "no_pathology"
+    LESION_TOO_LARGE = "lesion_too_large"
     IMAGE_REJECTED = "image_rejected"
 
 

@@ -25,6 +25,7 @@ from cgan_tf.config import (
     SynthesisConfig,
 )
 from cgan_tf.errors import UserError
+from cgan_tf.generator_card import task_of
 from cgan_tf.patch_sets import PatchIndex, PatchSet
 from cgan_tf.postprocess import Lesion, extract_lesion
 from cgan_tf.records import PatchRecord, encode_record
@@ -57,18 +58,6 @@ def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.nd
     digest = hashlib.blake2b(f"{seed}|{task}|z|{candidate}".encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
     return generator.uniform(-1, 1, width).astype(np.float32)
-
-
-def task_of(config: GeneratedLesionsConfig, card: dict[str, Any]) -> str:
-    """The generator's task, or the category that --task names of a conditional one's."""
-    known = card.get("categories", [card["task"]])
-    task = config.task or card["task"]
-    if task not in known:
-        raise UserError(
-            f"--task: expected {' or '.join(known)} for {config.generator}, "
-            f"found {config.task or 'nothing'}"
-        )
-    return task
 
 
 def source_classes(task: str) -> tuple[str, ...]:

@@ -333,11 +333,10 @@ class OnnxConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class GeneratedLesionsConfig:
-    """What a generator is given and how its lesions are cut out: for synthesize and diversity."""
+class LesionsConfig:
+    """Which generator, and how its lesions are cut out of the lesion channel."""
 
     generator: str = option("", "Generator directory written by train_gan (required).")
-    patches_dir: str = option("", "Output directory of make_patches (required).")
     task: str = option(
         "",
         "Category to ask a conditional generator for; empty: the one task of the generator.",
@@ -356,6 +355,77 @@ class GeneratedLesionsConfig:
             "dilation_px": scaled_length(self.dilation, size),
             "sigma_px": self.smoothing * size / PAPER_SIZE,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratedLesionsConfig(LesionsConfig):
+    """What a generator is given besides: for synthesize and diversity."""
+
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+
+
+@dataclasses.dataclass(frozen=True)
+class InsertionConfig(LesionsConfig):
+    """`beam_pipelines.insert_lesions`: lesions into, or out of, whole mammograms."""
+
+    source: str = option(
+        "optimam",
+        "The data set, as in make_patches: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), folder (any "
+        "folder of mammogram DICOM files; it names no lesions, so none can be removed), or one's "
+        "own as module:function.",
+    )
+    input_dir: str = option("", "Root of the data set (required).")
+    output_dir: str = option("", "Directory for images, boxes, masks and manifest.json (required).")
+    seed: int = option(0, "Keys the choice of the images, the places and the random scalars.")
+    images: int = option(
+        0, "Images to make, drawn at random from the fitting ones; 0: every fitting one."
+    )
+    lesions_per_image: int = option(1, "Lesions to insert into an image, at most.")
+    places: str = option(
+        "random",
+        "Where lesions are inserted; random: patches anywhere, none overlapping; row: 'contiguous "
+        "boxes in a mammogram ... patches in a row'.",
+        ("random", "row"),
+    )
+    min_tissue: float = option(0.9, "Of a patch that gets a lesion: 'at least 90% breast tissue'.")
+    min_area_fraction: float = option(
+        0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
+    )
+    draws: int = option(
+        20, "Draws of the random scalars for a place before it is given up; not in the paper."
+    )
+    resample_spacing_mm: float = option(
+        -1.0,
+        "Pixel spacing that the generator is shown; its lesion is resampled back. 0: native; "
+        "-1: as its training patches were.",
+    )
+    reduction: int = option(
+        0,
+        "Side in pixels of the blocks whose averages the generator is shown, for files without a "
+        "spacing; 0: as its training patches were.",
+    )
+    keep_patient: bool = option(
+        False,
+        "Keep the patient's attributes, the study and private elements; off: they are blanked, "
+        "and the study gets a UID of its own.",
+    )
+    normals_from_cases: bool = option(False, "Also insert into the contralateral breast of cases.")
+    normal_follow_up: bool = option(
+        False, "Insert only into images with a later non-malignant episode."
+    )
+    allow_synthetic: bool = option(
+        False, "Use images that are marked as synthetic data (0008,001C) too."
+    )
+    previews: int = option(24, "Images shown before and after as PNG, at most.")
+    intra_op_threads: int = option(
+        1, "TensorFlow threads within an operation of a worker; 0: all cores."
+    )
+    inter_op_threads: int = option(
+        1, "TensorFlow threads across operations of a worker; 0: all cores."
+    )
+    beam: tuple[str, ...] = option(
+        (), "A Beam pipeline option, e.g. --beam=--direct_num_workers=2; may be repeated."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

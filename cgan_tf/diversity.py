@@ -92,9 +92,10 @@ class Trials:
 
 def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
     """Loads the generator and draws patches and scalars."""
-    from cgan_tf.candidates import candidate_scalars, open_sources, source_classes, task_of
+    from cgan_tf.candidates import candidate_scalars, open_sources, source_classes
     from cgan_tf.export import load_generator
     from cgan_tf.gan_data import SampleOrder
+    from cgan_tf.generator_card import task_of
 
     function, card = load_generator(config.generator)
     task = task_of(config, card)

@@ -1,6 +1,5 @@
 """The generator as a SavedModel that needs TensorFlow alone, with a card that says what it is."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import TASKS, GanConfig
-from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_to_dict
+from cgan_tf.generator_card import CARD, directory_checksum, read_card, resolution_of
 from cgan_tf.models.generator import combine, scalar_count
-from cgan_tf.run_directory import read_json, sha256, write_json
-
-CARD = "model.json"
+from cgan_tf.run_directory import sha256, write_json
 
 
 def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any]:
@@ -62,6 +59,7 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
         "step": int(model.step.numpy()),
         "checksum": directory_checksum(temporary),
         "patches_manifest_sha256": sha256(Path(config.patches_dir) / "manifest.json"),
+        "resolution": resolution_of(config.patches_dir),
         "licence": config.licence,
         "flags": config_to_dict(config),
     }
@@ -74,14 +72,9 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
 def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
     """The `with_noise` signature and the card of an exported generator.
 
-    Raises `UserError` when the card is missing or the files are not those it was written for:
-    damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
+    Raises `UserError` as `read_card` does.
     """
-    directory = Path(directory)
-    card = read_json(directory / CARD)
-    found = directory_checksum(directory)
-    if found != card.get("checksum"):
-        raise UserError(f"{directory}: expected checksum {card.get('checksum')}, found {found}")
+    card = read_card(directory)
     loaded = tf.saved_model.load(str(directory))
     function = loaded.signatures["with_noise"]
     function.owner = loaded  # the signature alone would let the variables go
@@ -99,11 +92,3 @@ def generate(
     if "categories" in card:
         inputs["category"] = tf.fill([len(images)], card["categories"].index(task))
     return function(**inputs)["lesion"].numpy()[..., 0]
-
-
-def directory_checksum(directory: Path) -> str:
-    """SHA-256 over the names and contents of a SavedModel's files, the card left out."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != CARD):
-        digest.update(f"{path.relative_to(directory).as_posix()} {sha256(path)}\n".encode())
-    return digest.hexdigest()

@@ -1,0 +1,206 @@
+"""The lesions of one image to its files: DICOM, mask, preview, and what the tables say of it."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from beam_pipelines import files
+from beam_pipelines.derived_dicom import Derivation, Names, derived_dataset, derived_names
+from beam_pipelines.dicom import quietly_rejecting
+from beam_pipelines.dicom_writer import file_bytes
+from beam_pipelines.grey_levels import PixelLayout, pixel_layout
+from beam_pipelines.insertion_prepare import Prepared
+from beam_pipelines.insertion_setup import Setup
+from beam_pipelines.lesion_draws import Answer
+from beam_pipelines.lesion_places import Place
+from beam_pipelines.mask_runs import mask_runs
+from beam_pipelines.native_lesion import NativeLesion, to_native
+from beam_pipelines.omidb_writer import image_path, side_car_bytes, side_car_path
+from beam_pipelines.previews import png_bytes, write_figure3, write_preview
+from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
+from beam_pipelines.stored_values import StoredValues
+from cgan_tf import __version__
+
+IMAGES, MASKS = "images", "masks"
+_SAID = {"mass": "Mass", "calcification": "Calcification", "removal": "Lesion"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Placed:
+    """An accepted lesion: its place, what it is in the image, and the draw that gave it."""
+
+    place: Place
+    native: NativeLesion
+    draw: int
+    area_px: int
+
+
+def finish(
+    prepared: Prepared, answer: Answer, setup: Setup, preview: bool, rejections: list[Rejection]
+) -> dict[str, Any]:
+    """Writes the files of an image and returns its row for the tables, ready for JSON.
+
+    Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
+    place got a lesion.
+    """
+    placed = _placed(prepared, answer, setup, rejections)
+    stored = prepared.stored
+    with quietly_rejecting():
+        layout = pixel_layout(stored.values, stored.dataset)
+        inverse = StoredValues(stored.dataset, layout.bits)
+        values = changed_values(stored.values, layout, inverse, [item.native for item in placed])
+        names = derived_names(stored.dataset, setup.fingerprint, setup.config.keep_patient)
+        row = _row(prepared, placed, names, setup)
+        _write_dicom(prepared, values, names, row, setup)
+    mask = label_mask(stored.values.shape, [item.native for item in placed])
+    _write(setup, row["mask"], png_bytes(mask))
+    before, after = (inverse.table[layout.patterns(v)] for v in (stored.values, values))
+    row["preview"] = None
+    if preview:
+        row["preview"] = write_preview(setup, row, before, after)
+        if setup.config.places == "row" and not setup.removal:
+            figure = write_figure3(setup, row, prepared, before, after)
+            row["preview"]["figure3"] = figure
+    row["files"] = _files_of(row, names, setup)
+    return row
+
+
+def _files_of(row: dict[str, Any], names: Names, setup: Setup) -> list[str]:
+    """Every file that was written for an image."""
+    found = [row["file"], row["mask"]]
+    if setup.config.source == "optimam":
+        found.append(f"{IMAGES}/{side_car_path(row['client_id'], names)}")
+    preview = row["preview"] or {}
+    pictures = [preview, preview.get("figure3", {})]
+    return found + [p[moment] for p in pictures for moment in ("before", "after") if p]
+
+
+def changed_values(
+    values: np.ndarray,
+    layout: PixelLayout,
+    inverse: StoredValues,
+    lesions: Sequence[NativeLesion],
+) -> np.ndarray:
+    """The stored values [H, W] with the lesions in them; where no lesion is, they are the same.
+
+    Where lesions overlap, the stronger one counts: two removals of one lesion are not added.
+    """
+    layer = np.zeros(values.shape, np.float32)
+    for lesion in lesions:
+        part = layer[lesion.place]
+        np.copyto(part, lesion.layer, where=np.abs(lesion.layer) > np.abs(part))
+    changed = layer != 0
+    patterns = layout.patterns(values[changed])
+    grey = np.clip(inverse.table[patterns] + layer[changed], -1.0, 1.0)
+    result = values.copy()
+    result[changed] = layout.replaced(values[changed], inverse.nearest(patterns, grey))
+    return result
+
+
+def label_mask(shape: tuple[int, ...], lesions: Sequence[NativeLesion]) -> np.ndarray:
+    """uint8 [H, W]: 0, or 1 + the place of the lesion in the list; the last of several."""
+    mask = np.zeros(shape, np.uint8)
+    for number, lesion in enumerate(lesions):
+        mask[lesion.place][lesion.support] = min(number + 1, 255)
+    return mask
+
+
+def _placed(
+    prepared: Prepared, answer: Answer, setup: Setup, rejections: list[Rejection]
+) -> list[Placed]:
+    placed = []
+    for place, lesion, draw in zip(prepared.places, answer.lesions, answer.draws, strict=True):
+        if lesion is not None:
+            shape = prepared.stored.values.shape
+            native = to_native(lesion, (place.left, place.top), prepared.scale, shape)
+            placed.append(Placed(place, native, draw - 1, lesion.area_px))
+        elif place.mark is not None:
+            name = place.mark.name_on(prepared.image)
+            rejections.append(Rejection(MARKS, name, Reason.NO_LESION_ACCEPTED, _told(answer)))
+    if not placed:
+        raise Rejected(Reason.NO_LESION_ACCEPTED, _told(answer))
+    return placed
+
+
+def _told(answer: Answer) -> str:
+    counts = ", ".join(f"{reason} {count}" for reason, count in answer.rejected.items())
+    return f"{sum(answer.draws)} draws: {counts}"
+
+
+def _row(prepared: Prepared, placed: list[Placed], names: Names, setup: Setup) -> dict[str, Any]:
+    """What the tables say of an image."""
+    image, dataset = prepared.image, prepared.stored.dataset
+    height, width = prepared.stored.values.shape
+    removed = {item.place.key for item in placed} if setup.removal else set()
+    kept = [mark for mark in image.marks if mark.mark_id not in removed]
+    return {
+        "name": names.sop,
+        "file": f"{IMAGES}/{image_path(setup.config.source, image.client_id, names)}",
+        "mask": f"{MASKS}/{names.sop}.png",
+        "width": width,
+        "height": height,
+        "source_sop_uid": image.sop_uid,
+        "client_id": image.client_id,
+        "study_uid": names.study,
+        "series_uid": names.series,
+        "study_date": str(dataset.get("StudyDate") or ""),
+        "laterality": image.laterality,
+        "view": image.view,
+        "spacing_mm": prepared.stored.spacing_mm,
+        "lesions": [_lesion_row(item, number, height) for number, item in enumerate(placed, 1)],
+        "kept_marks": [[mark.patch_class, list(mark.box)] for mark in kept],
+        "places": len(prepared.places),
+    }
+
+
+def _lesion_row(item: Placed, number: int, height: int) -> dict[str, Any]:
+    place, native = item.place, item.native
+    return {
+        "label": number,
+        "box": list(native.box),
+        "area_px": int(native.support.sum()),
+        "runs": mask_runs(native.support, native.left, native.top, height),
+        "place": place.key,
+        "patch": [place.left, place.top],
+        "draw": item.draw,
+        "object_px": item.area_px,
+        "removed_class": place.mark.patch_class if place.mark else "",
+    }
+
+
+def _write_dicom(
+    prepared: Prepared,
+    values: np.ndarray,
+    names: Names,
+    row: dict[str, Any],
+    setup: Setup,
+) -> None:
+    derivation = _derivation(row, setup)
+    dataset = derived_dataset(prepared.stored.dataset, names, derivation)
+    if setup.config.source == "optimam":
+        side_car = f"{IMAGES}/{side_car_path(row['client_id'], names)}"
+        _write(setup, side_car, side_car_bytes(dataset))
+    _write(setup, row["file"], file_bytes(dataset, values))
+
+
+def _derivation(row: dict[str, Any], setup: Setup) -> Derivation:
+    count = len(row["lesions"])
+    what = f"{_SAID[setup.task]} {'removed from' if setup.removal else 'inserted into'} the image"
+    generator = setup.card["checksum"][:16]
+    return Derivation(
+        description=(
+            f"Synthetic: {what} by a contextual GAN at {count} place{'s' if count > 1 else ''} "
+            f"(contextual-gan-mammography {__version__}, generator {generator}, "
+            f"seed {setup.config.seed}). For research only, not for diagnosis."
+        ),
+        series=f"Synthetic {setup.task}:",
+        client_id=row["client_id"],
+        keep_patient=setup.config.keep_patient,
+    )
+
+
+def _write(setup: Setup, name: str, content: bytes) -> None:
+    files.write_atomically(os.path.join(setup.config.output_dir, name), content)

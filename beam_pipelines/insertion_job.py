@@ -1,0 +1,180 @@
+"""insert_lesions: index, choose images, insert or remove, tables, account."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import files, index_work
+from beam_pipelines.accounting import shown_rejections
+from beam_pipelines.beam_work import beam_options, check_paths, run_work
+from beam_pipelines.files_bar import files_bar
+from beam_pipelines.index_work import index_of
+from beam_pipelines.insertion_account import account_of, summary
+from beam_pipelines.insertion_finish import IMAGES
+from beam_pipelines.insertion_setup import Setup, setup_of
+from beam_pipelines.insertion_work import DIRECTORY, InsertLesions, work_item
+from beam_pipelines.lesion_tables import boxes_csv, coco
+from beam_pipelines.omidb_writer import write_documents
+from beam_pipelines.rejections import rejections_csv
+from beam_pipelines.sources import (
+    LESION,
+    Image,
+    UnitIndex,
+    open_source,
+    unit_hash,
+)
+from beam_pipelines.spills import rejection_from
+from cgan_tf import __version__
+from cgan_tf.config import MALIGNANT_CLASSES, InsertionConfig, PatchesConfig
+from cgan_tf.errors import UserError
+from cgan_tf.generator_card import read_card
+from cgan_tf.run_directory import RUN_FILE, finish_run, open_run, write_json
+from cgan_tf.threads import resolve_threads, save_threads
+
+PROGRAM = "insert_lesions"
+BOXES_JSON, BOXES_CSV, PREVIEWS_JSON = "boxes.json", "boxes.csv", "previews.json"
+REJECTIONS_FILE = "rejections.csv"
+
+
+def insert_lesions(config: InsertionConfig) -> None:
+    """Makes the images that the config describes; says so when they are there already.
+
+    Raises `UserError` for a missing or damaged generator, a missing or empty input, unknown Beam
+    options, and when no image could be made.
+    """
+    options = beam_options(config.beam)
+    if files.is_remote(config.output_dir):
+        raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
+    check_paths(options, generator=config.generator, output_dir=config.output_dir)
+    card = read_card(config.generator)
+    setup = setup_of(config, card)
+    patches = _as_patches(config)
+    source = open_source(patches)
+    with open_run(config.output_dir, PROGRAM, config) as run:
+        if run.finished:
+            print(f"{PROGRAM}: {run.directory} is finished, nothing to do")
+            return
+        try:
+            index = index_of(source, patches, str(run.directory / index_work.DIRECTORY), options)
+            images = fitting(index, setup)
+        except UserError:
+            if not files.is_directory(str(run.directory / DIRECTORY)):  # nothing was done
+                (run.directory / RUN_FILE).unlink()
+            raise
+        threads = resolve_threads(config, run.directory)
+        save_threads(run.directory, threads)
+        stages = InsertLesions(setup, card, threads)
+        results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
+        _finish(run.directory, setup, index, results)
+
+
+def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
+    """The images that a lesion may be inserted into, or removed from, in the order of their turns.
+
+    Lesions are inserted into healthy images (all are taken for healthy where nobody knows), and
+    removed where there is a malignant mark. `UserError` when there is none.
+    """
+    if setup.removal:
+        images = [
+            image
+            for image in index.images
+            if image.use == LESION and any(m.patch_class in MALIGNANT_CLASSES for m in image.marks)
+        ]
+    else:
+        images = [image for image in index.images if image.use != LESION]
+    if not images:
+        wanted = "an image with a malignant mark" if setup.removal else "a healthy image"
+        raise UserError(f"{setup.config.input_dir}: expected {wanted}, found none")
+    seed = setup.config.seed
+    return sorted(images, key=lambda image: unit_hash(seed, "insertion", image.sop_uid))
+
+
+def _as_patches(config: InsertionConfig) -> PatchesConfig:
+    """The flags that say what is read, as the sources know them."""
+    shared = {field.name for field in dataclasses.fields(InsertionConfig)} & {
+        "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic"
+    }  # fmt: skip
+    return PatchesConfig(**{name: getattr(config, name) for name in shared})
+
+
+def _until_enough(
+    images: Sequence[Image], setup: Setup, stages: InsertLesions, directory: str, options: Any
+) -> list[dict[str, Any]]:
+    """The results of as many images, in their order, as give those that are wanted.
+
+    Every round tries as many as should do by the rate so far; what came out too many is removed.
+    """
+    wanted = setup.config.images or len(images)
+    label = "Removing lesions" if setup.removal else "Inserting lesions"
+    results: list[dict[str, Any]] = []
+    for number in itertools.count():
+        made, tried = _made(results), len(results)
+        if made >= wanted or tried == len(images):
+            return _first(results, wanted, setup)
+        missing = wanted - made
+        last = tried + (math.ceil(missing * tried / max(made, 1)) if tried else missing)
+        items = [
+            work_item(image, place < setup.config.previews)
+            for place, image in enumerate(images[tried:last], tried)
+        ]
+        names = {item["name"]: place for place, item in enumerate(items)}
+        with files_bar(f"{directory}/images", set(names), label):
+            found = run_work(stages, items, directory, f"round{number}", options)
+        results += sorted(found, key=lambda result: names[result["name"]])
+    raise AssertionError
+
+
+def _made(results: Sequence[dict[str, Any]]) -> int:
+    return sum(result["row"] is not None for result in results)
+
+
+def _first(results: list[dict[str, Any]], wanted: int, setup: Setup) -> list[dict[str, Any]]:
+    """The results up to the last image that is wanted; the files of later ones are removed."""
+    made = itertools.accumulate(result["row"] is not None for result in results)
+    last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
+    for result in results[last:]:
+        for name in result["row"]["files"] if result["row"] else ():
+            path = Path(setup.config.output_dir, name)
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty
+                os.removedirs(path.parent)
+    return results[:last]
+
+
+def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[str, Any]]) -> None:
+    """Writes tables, account and manifest, removes what only a run needs, says what there is."""
+    config = setup.config
+    rows = [result["row"] for result in results if result["row"] is not None]
+    rows.sort(key=lambda row: row["source_sop_uid"])
+    found = {rejection_from(values) for result in results for values in result["rejections"]}
+    if not rows:
+        reasons = collections.Counter(item.reason.value for item in found)
+        counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        raise UserError(f"{config.input_dir}: no image could be made: {counts}")
+    about = {
+        "program": PROGRAM,
+        "version": __version__,
+        "task": setup.task,
+        "generator_checksum": setup.card["checksum"],
+        "seed": config.seed,
+    }
+    write_json(directory / BOXES_JSON, coco(rows, setup.task, about))
+    files.write_atomically_from(str(directory / BOXES_CSV), boxes_csv(rows, setup.task))
+    previews = [row["preview"] for row in rows if row["preview"]]
+    content = {"format": 1, "task": setup.task, "images": previews}
+    write_json(directory / PREVIEWS_JSON, content)
+    if config.source == "optimam":
+        write_documents(str(directory / IMAGES), rows, setup.task, about)
+    rejections = [*index.rejections, *found]
+    shown = shown_rejections(rejections, config.input_dir)
+    files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
+    account = account_of(index, results, rejections, setup)
+    finish_run(directory, PROGRAM, {**about, **account})
+    files.remove_directory(str(directory / DIRECTORY))
+    print(summary(account, setup, directory))
