@@ -112,6 +112,11 @@ class Candidates:
                 for i in range(size)
             ]
 
+    def source_of(self, record: PatchRecord) -> PatchRecord:
+        """The patch that an accepted candidate was made from."""
+        number = int(record.patch_id.rpartition(f"~{self.task}")[2])
+        return self.sources.record(self.order[number])
+
     def _start_reading(self, numbers: range, threads: Executor) -> list[Future[PatchRecord]]:
         return [threads.submit(self.sources.record, self.order[n]) for n in numbers]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from cgan_tf import report_style
+from cgan_tf.before_after import Comparison
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +49,14 @@ class Gallery:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sliders:
+    """Pictures before and after with an edge between them that moves; `wide`: one a row."""
+
+    comparisons: Sequence[Comparison]
+    wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Document:
     """A Markdown file, linked from the page and folded into it; `name` is that of the file."""
 
@@ -56,7 +65,7 @@ class Document:
     text: str
 
 
-Part = str | Plot | Table | Gallery | Document  # text is HTML already
+Part = str | Plot | Table | Gallery | Sliders | Document  # text is HTML already
 
 
 @dataclasses.dataclass(frozen=True)

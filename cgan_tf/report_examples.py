@@ -1,4 +1,4 @@
-"""Report sections that show patches: Figure 1, real mammograms, acceptance."""
+"""Report sections that show patches: Figure 1, before and after, real mammograms, acceptance."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,20 @@ from typing import Any
 from cgan_tf import report_html
 from cgan_tf.config import ReportConfig
 from cgan_tf.patch_sets import PatchSet
-from cgan_tf.report_content import Gallery, Part, Section, Table, section
-from cgan_tf.report_pictures import example_pairs, pair_png
+from cgan_tf.report_content import Part, Plot, Section, Sliders, Table, section
+from cgan_tf.report_pairs_figure import pairs_figure
+from cgan_tf.report_pictures import Pair, example_pairs, pair_comparison, pair_views
 from cgan_tf.run_directory import read_manifest
 
+PAIRS_OF_A_ROW = 4  # in Figure 1
 PAIRS_OF_A_TASK = 6
 PAIRS_OF_THE_SHOWCASE = 8
+BEFORE_AND_AFTER = "Before and after"
+HOW_TO_COMPARE = (
+    "Pull the edge in a picture, or move it with the arrow keys: left of it is the real patch, "
+    "right of it the synthetic one. The pairs of Figure 1 come first. The lesion channel is what "
+    "was added, alone: mid-grey is zero, scaled to its own range."
+)
 TASK_TITLES = {
     "mass": "Masses synthesised",
     "calcification": "Calcifications synthesised",
@@ -19,58 +27,62 @@ TASK_TITLES = {
 }
 
 
-def examples(config: ReportConfig, patches: PatchSet) -> Section | None:
-    parts: list[Part] = []
-    for number, directory in enumerate(config.synthetic_dirs, 1):
-        manifest = read_manifest(directory, "synthesize")
-        held_out = [split for split in manifest["splits"] if split != "train"]
-        title = TASK_TITLES.get(manifest["task"], manifest["task"])
-        parts.append(report_html.heading(f"{title} ({held_out[0]} split)" if held_out else title))
-        parts.append(
-            _pair_gallery(
-                f"figure_1_{number}_{manifest['task']}",
-                directory,
-                patches,
-                PAIRS_OF_A_TASK,
-                config.seed,
-            )
-        )
-    if not parts:
-        return None
+def examples(config: ReportConfig, patches: PatchSet) -> list[Section | None]:
+    """Figure 1, a row a set, and its pairs and more before and after."""
+    sets = [
+        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_TASK, config.seed))
+        for directory in config.synthetic_dirs
+    ]
+    if not sets:
+        return []
+    rows = [(title, [pair_views(pair) for pair in pairs[:PAIRS_OF_A_ROW]]) for title, pairs in sets]
     caption = (
-        "Each strip: the real patch (left), its synthetic counterpart (right), and, set apart, the "
-        "lesion channel alone (mid-grey is zero, scaled to its own range). Real and synthetic "
-        "share one grey scale. Drawn at random from the accepted patches, not chosen."
+        "Figure 1. Each pair: the real patch (left) and its synthetic counterpart (right), on one "
+        "grey scale. A row is a set. Drawn at random from the accepted patches, not chosen."
     )
-    return section(
-        "Figure 1. Synthesised and removed lesions", report_html.paragraph(caption, "lead"), *parts
-    )
+    return [
+        section(
+            "Figure 1. Synthesised and removed lesions",
+            Plot("figure_1", pairs_figure(rows), caption),
+        ),
+        section(BEFORE_AND_AFTER, report_html.paragraph(HOW_TO_COMPARE, "lead"), *_galleries(sets)),
+    ]
 
 
 def showcase(config: ReportConfig) -> Section | None:
     if not config.showcase_dirs:
         return None
     patches = PatchSet(config.showcase_patches_dir)
-    parts: list[Part] = []
-    for number, directory in enumerate(config.showcase_dirs, 1):
-        manifest = read_manifest(directory, "synthesize")
-        parts.append(report_html.heading(TASK_TITLES.get(manifest["task"], manifest["task"])))
-        parts.append(
-            _pair_gallery(
-                f"real_mammograms_{number}_{manifest['task']}",
-                directory,
-                patches,
-                PAIRS_OF_THE_SHOWCASE,
-                config.seed,
-            )
-        )
+    sets = [
+        (_title(directory), example_pairs(directory, patches, PAIRS_OF_THE_SHOWCASE, config.seed))
+        for directory in config.showcase_dirs
+    ]
     caption = (
         "The same generators on patches of real mammograms, which they were not trained on and "
-        "whose diagnosis is not used. Before, after, and the lesion channel, as above."
+        "whose diagnosis is not used."
     )
     return section(
-        "The generators on real mammograms", report_html.paragraph(caption, "lead"), *parts
+        "The generators on real mammograms",
+        report_html.paragraph(caption, "lead"),
+        *_galleries(sets, "showcase"),
     )
+
+
+def _title(directory: str) -> str:
+    """Of a set: its task, and its split unless that is train."""
+    manifest = read_manifest(directory, "synthesize")
+    held_out = [split for split in manifest["splits"] if split != "train"]
+    title = TASK_TITLES.get(manifest["task"], manifest["task"])
+    return f"{title} ({held_out[0]} split)" if held_out else title
+
+
+def _galleries(sets: Sequence[tuple[str, Sequence[Pair]]], name: str = "set") -> list[Part]:
+    parts: list[Part] = []
+    for number, (title, pairs) in enumerate(sets, 1):
+        keys = (f"{name}-{number}-{place}" for place in range(1, len(pairs) + 1))
+        parts.append(report_html.heading(title))
+        parts.append(Sliders([pair_comparison(*each) for each in zip(pairs, keys, strict=True)]))
+    return parts
 
 
 def synthesis(sets: Sequence[tuple[str, dict[str, Any]]]) -> Section | None:
@@ -110,14 +122,4 @@ def synthesis(sets: Sequence[tuple[str, dict[str, Any]]]) -> Section | None:
             "under 10%.",
             "note",
         ),
-    )
-
-
-def _pair_gallery(name: str, directory: str, patches: PatchSet, count: int, seed: int) -> Gallery:
-    return Gallery(
-        name,
-        [
-            (pair_png(pair), f"{pair.source.patch_id} and {pair.synthetic.patch_id}")
-            for pair in example_pairs(directory, patches, count, seed)
-        ],
     )

@@ -1,11 +1,12 @@
 """The few pieces of HTML that the report is made of. Every string that comes in is escaped."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
-from cgan_tf.report_content import Document, Gallery, Part, Plot, Section, Table
+from cgan_tf import before_after
+from cgan_tf.report_content import Document, Gallery, Part, Plot, Section, Sliders, Table
 
 PLOT_SCALE = 0.63  # pixels on the page for a pixel of a plot, which is drawn for dense screens
 
@@ -35,6 +36,9 @@ figcaption { margin-top: .5rem; }
 .pairs { display: grid; gap: .9rem 1.6rem; margin: .4rem 0 1rem;
   grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .pairs img { display: block; width: 100%; height: auto; }
+.sliders { display: grid; gap: 1.2rem 1.6rem; margin: .4rem 0 1.4rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
+.sliders.one { grid-template-columns: minmax(0, 1fr); gap: 2.5rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
   margin: .6rem 0; min-width: 50%; }
@@ -64,17 +68,31 @@ footer { margin-top: 3rem; }
 """
 
 
-def page(title: str, opening: str, sections: Iterable[Section | None], files: str = "files") -> str:
-    """The whole document; nothing in it asks for the network.
+def page(
+    title: str,
+    opening: str,
+    sections: Sequence[Section | None],
+    files: str = "files",
+    images: str = "data:",
+) -> str:
+    """The whole document; nothing in it asks for the network, and the browser is told so.
 
-    `files` is the folder beside the page that its documents are in.
+    `files` is the folder beside the page that its documents are in; `images` where pictures may
+    come from, in the terms of a Content-Security-Policy.
     """
+    parts = [part for section in sections if section for part in section.parts]
+    moving = any(isinstance(part, Sliders) for part in parts)
+    style = STYLE + before_after.STYLE if moving else STYLE
+    script = f"<script>{before_after.SCRIPT}</script>\n" if moving else ""
+    scripts = before_after.script_source() if moving else "'none'"
     body = "\n".join([opening, *(_section(section, files) for section in sections if section)])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        f"img-src {images}; style-src 'unsafe-inline'; script-src {scripts}\">\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f"<body>\n{body}\n{script}</body>\n</html>\n"
     )
 
 
@@ -97,6 +115,8 @@ def _part(part: Part, files: str) -> str:
             return table(part)
         case Gallery():
             return gallery(part)
+        case Sliders():
+            return sliders(part)
         case Document():
             return document(part, files)
     return part
@@ -157,6 +177,12 @@ def gallery(content: Gallery) -> str:
     """Pictures in a grid that follows the width of the screen."""
     items = "".join(picture(png, alternative) for png, alternative in content.pictures)
     return f'<div class="pairs">{items}</div>'
+
+
+def sliders(content: Sliders) -> str:
+    """Comparisons in a grid, or one a row; see `before_after.compare`."""
+    items = "\n".join(map(before_after.compare, content.comparisons))
+    return f'<div class="sliders{" one" if content.wide else ""}">{items}</div>'
 
 
 def details(summary: str, text: str) -> str:

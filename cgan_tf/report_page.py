@@ -47,7 +47,7 @@ def write_report(config: ReportConfig) -> None:
     mixed = compared_with(evaluations[0], evaluations)
     compared = [evaluations[0], *([mixed] if mixed else [])]
     sections = [
-        report_examples.examples(config, patches),
+        *report_examples.examples(config, patches),
         section_of_figure_2(config.gan_dirs),
         report_examples.showcase(config),
         report_examples.synthesis(sets),

@@ -1,4 +1,4 @@
-"""Patches as pictures: each real one on the left, its synthetic counterpart on the right."""
+"""Patches as pictures: each real one before, its synthetic counterpart after."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,14 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cgan_tf.display import enlarge, to_levels
+from cgan_tf.before_after import Comparison, embedded
+from cgan_tf.contact_sheet_figure import caption
+from cgan_tf.display import enlarge, shown_factor, to_levels
 from cgan_tf.evaluation_sources import find_sources, whole_sets
 from cgan_tf.patch_pools import PatchPool
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
 
 GAP_PX = 4
-WIDE_GAP_PX = 16  # sets the lesion channel apart from the pair
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,27 +42,47 @@ def example_pairs(
     ]
 
 
-def pair_png(pair: Pair) -> bytes:
-    """real | synthetic | lesion channel as one PNG.
-
-    Real and synthetic share one grey scale, the range of both without its outermost 0.2%; the
-    lesion channel has its own, with zero at mid-grey.
-    """
+def pair_views(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """(real, synthetic) float [size, size] on one scale: 0 and 1 are the ends of the range of
+    both without its outermost 0.2%."""
     both = np.stack([pair.source.patch, pair.synthetic.patch])
     low, high = np.quantile(both, [0.002, 0.998])
-    views = [(view - low) / max(high - low, 0.05) for view in both]
-    lesion = pair.synthetic.lesion
-    if lesion is not None:
-        views.append(0.5 + lesion / (2 * max(float(np.abs(lesion).max()), 0.1)))
-    return encode([enlarge(to_levels(view)) for view in views])
+    before, after = (both - low) / max(high - low, 0.05)
+    return before, after
+
+
+def pair_comparison(pair: Pair, key: str) -> Comparison:
+    """The pair before and after, its lesion's box, and the lesion channel alone.
+
+    The channel has a scale of its own, with zero at mid-grey. The box is that of the added lesion,
+    or the annotated one of a lesion that was removed.
+    """
+    source, synthetic = pair.source, pair.synthetic
+    before, after = (embedded(encode([enlarge(to_levels(view))])) for view in pair_views(pair))
+    box, what = (synthetic.box, "added lesion") if synthetic.box else (source.box, "lesion")
+    factor = shown_factor(len(source.patch))
+    layers = []
+    if synthetic.lesion is not None:
+        channel = 0.5 + synthetic.lesion / (2 * max(float(np.abs(synthetic.lesion).max()), 0.1))
+        layers.append(("Lesion channel", embedded(encode([enlarge(to_levels(channel))]))))
+    return Comparison(
+        key=key,
+        title=f"Patch {source.patch_id}",
+        caption=" · ".join(filter(None, caption(synthetic))),
+        before=before,
+        after=after,
+        labels=("real", "lesion removed" if synthetic.task == "removal" else "lesion added"),
+        boxes=[(tuple(factor * edge for edge in box), what)] if box else (),
+        boxes_label="Box",
+        layers=layers,
+    )
 
 
 def encode(views: Sequence[np.ndarray]) -> bytes:
-    """Views side by side on white, as a grey PNG; a third one stands apart."""
-    side = len(views[0])
-    blank = [np.full((side, gap), 255, np.uint8) for gap in (GAP_PX, WIDE_GAP_PX)]
+    """Views side by side on white, as a grey PNG."""
+    gap = np.full((len(views[0]), GAP_PX), 255, np.uint8)
     parts = [views[0]]
-    for gap, view in zip(blank, views[1:], strict=False):
+    for view in views[1:]:
         parts += [gap, view]
     strip = np.concatenate(parts, axis=1)
     return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()

@@ -18,7 +18,9 @@ from cgan_tf.candidates import RESULT_CLASS, Candidate, Candidates
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.contact_sheets import draw_sheet
 from cgan_tf.errors import UserError
+from cgan_tf.patch_gallery import gallery_page
 from cgan_tf.patch_sets import PatchIndex, PatchSet, describe_shard, shard_count, shard_path
+from cgan_tf.report_pictures import Pair
 from cgan_tf.run_directory import finish_run, open_run, read_json, write_bytes, write_json
 from cgan_tf.tfds_files import write_tfds_files
 from cgan_tf.threads import core_count
@@ -26,7 +28,8 @@ from cgan_tf.threads import core_count
 PENDING = "accepted.tfrecord"
 PROGRESS = "progress.json"
 CONTACT_SHEET = "contact_sheet.png"
-SHOWN = 24  # patches on the contact sheet
+GALLERY = "gallery.html"
+SHOWN = 24  # patches on the contact sheet and in the gallery
 
 
 def synthesize(config: SynthesisConfig) -> None:
@@ -144,7 +147,7 @@ class Synthesis:
         shards = self._write_shards(split, name)
         splits = {split: {name: {"count": state["accepted"], "shards": shards}}}
         write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
-        self._write_contact_sheet(split, name)
+        self._write_pictures(split, name)
         content = {
             "task": task,
             "candidates": state["candidates"],
@@ -177,9 +180,18 @@ class Synthesis:
             shards.append(describe_shard(self.directory, file, len(chunk)))
         return shards
 
-    def _write_contact_sheet(self, split: str, name: str) -> None:
-        pending = self.directory / PENDING
+    def _write_pictures(self, split: str, name: str) -> None:
+        """The same patches on a contact sheet and, over their sources, in a gallery."""
+        pending, state = self.directory / PENDING, self.state
         places = [(0, *place) for place in tfrecords.shard_index(pending)]
         index = PatchIndex(f"{split}/{name}", (pending,), np.asarray(places, np.int64))
-        content, _ = draw_sheet(index, split, name, SHOWN, self.config.seed)
+        content, records = draw_sheet(index, split, name, SHOWN, self.config.seed)
         write_bytes(self.directory / CONTACT_SHEET, content)
+        facts = (
+            f"{len(records):,} of {len(index):,} patches, drawn at random (seed "
+            f"{self.config.seed}); {state['accepted'] / state['candidates']:.0%} of the candidates "
+            "were accepted."
+        )
+        pairs = [Pair(record, self.candidates.source_of(record)) for record in records]
+        title = f"Synthetic patches: {self.candidates.task}, {split}"
+        write_bytes(self.directory / GALLERY, gallery_page(title, facts, pairs))

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import html.parser
 import json
 import re
 import shutil
@@ -13,15 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
-from cgan_tf import report_account, report_html, report_pictures
+from cgan_tf import before_after, report_account, report_examples, report_html, report_pictures
 from cgan_tf.config import ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
-from cgan_tf.report_content import Table, section
+from cgan_tf.report_content import Sliders, Table, section
 from cgan_tf.report_data import read_evaluations
 from cgan_tf.report_numbers import format_p
 from cgan_tf.report_page import write_report
 from cgan_tf.statistics import delong_test
+from tests.pages import PageReader
 from tests.toy_experiment import SETS
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
@@ -58,33 +58,11 @@ def page(config):
     return Path(config.output).read_text(encoding="utf-8")
 
 
-class _Reader(html.parser.HTMLParser):
-    """Collects tags, attributes and text; fails on what is left open."""
-
-    VOID = ("meta", "img", "br", "link")
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], [], [], []
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 def test_page_needs_nothing_from_outside(page, config):
-    reader = _Reader(page)
-    assert not {"script", "link", "iframe", "object"} & set(reader.tags)
+    reader = PageReader(page)
+    assert not {"link", "iframe", "object"} & set(reader.tags)
+    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [before_after.SCRIPT]
+    assert reader.tags.count("script") == 1
     sources = [value for _, name, value in reader.attributes if name == "src"]
     assert sources
     assert all(value.startswith("data:image/png;base64,") for value in sources)
@@ -100,7 +78,7 @@ def test_page_needs_nothing_from_outside(page, config):
 
 def test_every_string_from_data_is_escaped(page):
     assert HOSTILE not in page
-    text = " ".join(_Reader(page).text)
+    text = " ".join(PageReader(page).text)
     assert text.count(HOSTILE) >= 3  # title element, heading, notice
 
 
@@ -110,14 +88,15 @@ def test_pictures_open(page, config):
         len(list((Path(directory) / "grad_cam").glob("*.png"))) for directory in config.evaluations
     )
     crossed = "Figure 5." in page  # only where the mixed classifier finds a missed lesion
-    assert len(images) == 4 * 6 + 8 + pictures + 9 + 2 * crossed  # sets, showcase, plots
+    compared = 4 * 6 + 8  # of the sets, of the showcase: before, after, lesion channel
+    assert len(images) == 3 * compared + pictures + 10 + 2 * crossed  # plots
     for image in images:
         levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
         assert levels.std() > 1
 
 
 def test_page_says_what_the_evaluations_say(page, config):
-    text = re.sub(r"\s+", " ", " ".join(_Reader(page).text))
+    text = re.sub(r"\s+", " ", " ".join(PageReader(page).text))
     baseline, mixed = read_evaluations(config.evaluations)
     for evaluation in (baseline, mixed):
         assert f"{evaluation.metrics['auc']['overall']['auc']:.3f}" in text
@@ -187,21 +166,66 @@ def test_mistakes_are_one_line(config, changes, words):
     assert "\n" not in str(caught.value)
 
 
-def test_pairs_show_the_real_patch_on_the_left(toy_experiment):
+def test_pairs_are_compared_on_one_scale(toy_experiment):
     patches = PatchSet(toy_experiment / "patches")
     pairs = report_pictures.example_pairs(toy_experiment / "mass", patches, 4, seed=0)
     assert len({pair.synthetic.patch_id for pair in pairs}) == 4
     for pair in pairs:
         assert pair.source.patch_id == pair.synthetic.source_patch_id
-        strip = cv2.imdecode(np.frombuffer(report_pictures.pair_png(pair), np.uint8), -1)
-        side = strip.shape[0]
-        left = strip[:, :side].astype(float)
-        right = strip[:, side + report_pictures.GAP_PX :][:, :side].astype(float)
-        lesion = strip[:, -side:].astype(float)
-        assert side == 192  # 32 px enlarged by a whole factor
-        assert right.max() > left.max() - 1
-        assert np.corrcoef((right - left).ravel(), lesion.ravel())[0, 1] > 0.9
+        content = report_pictures.pair_comparison(pair, "k")
+        before, after, lesion = (
+            levels_of(picture) for picture in (content.before, content.after, content.layers[0][1])
+        )
+        assert before.shape == (192, 192)  # 32 px enlarged by a whole factor
+        assert after.max() > before.max() - 1
+        assert np.corrcoef((after - before).ravel(), lesion.ravel())[0, 1] > 0.9
         assert np.median(lesion) == pytest.approx(128, abs=1)  # zero is mid-grey
+
+
+def test_the_box_is_that_of_the_lesion_added_or_removed(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    (pair,) = report_pictures.example_pairs(toy_experiment / "removal", patches, 1, seed=0)
+    content = report_pictures.pair_comparison(pair, "k")
+    assert content.boxes == [(tuple(6 * edge for edge in pair.source.box), "lesion")]
+    assert content.labels == ("real", "lesion removed")
+    added = dataclasses.replace(
+        pair.synthetic, task="mass", box=(1.0, 2.0, 3.0, 5.0), patch_class="malignant_mass"
+    )
+    content = report_pictures.pair_comparison(report_pictures.Pair(added, pair.source), "k")
+    assert content.boxes == [((6, 12, 18, 30), "added lesion")]
+    assert content.labels == ("real", "lesion added")
+
+
+def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    config = ReportConfig(synthetic_dirs=tuple(str(toy_experiment / name) for name in SETS))
+    figure, gallery = report_examples.examples(config, patches)
+    (plot,) = figure.parts
+    axes = plot.figure.axes
+    places = np.array([axis.get_position().bounds for axis in axes]).reshape(4, 4, 2, 4)
+    assert (np.diff(places[..., 1], axis=0) < 0).all()  # a row lower for every set
+    left, right = places[..., 0, 0], places[..., 1, 0]
+    assert (left < right).all()
+    width = places[0, 0, 0, 2]
+    within, between = right - left - width, left[:, 1:] - right[:, :-1] - width
+    assert within.max() < between.min() / 2  # pairs are seen as pairs
+    titles = [text.get_text() for text in plot.figure.texts]
+    assert titles == [
+        "Masses synthesised", "Calcifications synthesised", "Lesions removed",
+        "Lesions removed (test split)",
+    ]  # fmt: skip
+    pairs = report_pictures.example_pairs(config.synthetic_dirs[0], patches, 6, 0)
+    sliders = [part for part in gallery.parts if isinstance(part, Sliders)]
+    assert [len(part.comparisons) for part in sliders] == [6] * 4
+    for number, pair in enumerate(pairs[:4]):
+        for place, view in enumerate(report_pictures.pair_views(pair)):
+            np.testing.assert_array_equal(axes[2 * number + place].images[0].get_array(), view)
+        assert sliders[0].comparisons[number].title == f"Patch {pair.source.patch_id}"
+
+
+def levels_of(picture):
+    png = base64.b64decode(picture.address.partition(",")[2])
+    return cv2.imdecode(np.frombuffer(png, np.uint8), -1).astype(float)
 
 
 def test_ledger_is_added_up():
