@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from html import escape
 
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the picture
+Box = tuple[float, ...]  # x0, y0, x1, y1 in pixels of the picture
 _SWITCHES = 3  # boxes and layers of one comparison that STYLE knows of
 
 STYLE = """
@@ -147,8 +147,9 @@ def compare(content: Comparison) -> str:
         for kind, picture, label in zip(("before", "after"), pictures, content.labels, strict=False)
     )
     switches, layers = _switched(content)
+    key = escape(content.key)
     return (
-        f'<figure class="compare" style="--w:{width};--h:{height}">{switches}\n'
+        f'<figure class="compare" id="{key}" style="--w:{width};--h:{height}">{switches}\n'
         f'<div class="views">{views}{layers}\n'
         f'<input class="place" type="range" min="0" max="100" value="50" data-before="{before}" '
         f'aria-label="{escape(content.title)}: {before} or {after}"><i class="edge"></i></div>\n'

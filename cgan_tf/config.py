@@ -650,6 +650,9 @@ class ReportConfig:
         (), "Work directories of train_gan, for Figure 2 and the loss curves."
     )
     quality_dir: str = option("", "Output directory of quality, for the section on it.")
+    insertion_dirs: tuple[str, ...] = option(
+        (), "Output directories of insert_lesions, for Figure 3."
+    )
     failed_runs: str = option(
         "", "failed.json of experiment: the runs that the report shows as failed."
     )

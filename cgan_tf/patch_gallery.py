@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cgan_tf import report_html
-from cgan_tf.report_content import Sliders, section
+from cgan_tf.report_content import Section, Sliders
 from cgan_tf.report_pictures import Pair, pair_comparison
 
 HOW_TO_LOOK = (
@@ -25,5 +25,5 @@ def gallery_page(title: str, facts: str, pairs: Sequence[Pair]) -> bytes:
     )
     comparisons = [pair_comparison(pair, f"pair-{n}") for n, pair in enumerate(pairs, 1)]
     return report_html.page(
-        title, opening, [section("Before and after", Sliders(comparisons))]
+        title, opening, [Section("Before and after", (Sliders(comparisons),))]
     ).encode()

@@ -185,6 +185,12 @@ def sliders(content: Sliders) -> str:
     return f'<div class="sliders{" one" if content.wide else ""}">{items}</div>'
 
 
+def links(named: Sequence[tuple[str, str]]) -> str:
+    """(text, address) each, to places on the page."""
+    items = " · ".join(f'<a href="{escape(to)}">{escape(text)}</a>' for text, to in named)
+    return f'<p class="note">{items}</p>'
+
+
 def details(summary: str, text: str) -> str:
     """Text to be opened, as written."""
     return f"<details><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"

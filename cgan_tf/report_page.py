@@ -10,6 +10,7 @@ from cgan_tf import (
     report_corrections,
     report_examples,
     report_html,
+    report_insertions,
     report_judgement,
     report_quality,
     report_results,
@@ -49,6 +50,7 @@ def write_report(config: ReportConfig) -> None:
     sections = [
         *report_examples.examples(config, patches),
         section_of_figure_2(config.gan_dirs),
+        report_insertions.insertions(config.insertion_dirs),
         report_examples.showcase(config),
         report_examples.synthesis(sets),
         report_quality.quality(config.quality_dir),

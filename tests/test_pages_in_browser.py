@@ -7,7 +7,9 @@ import pytest
 from cgan_tf import report_html
 from cgan_tf.before_after import Comparison, embedded
 from cgan_tf.report_content import Sliders, section
+from cgan_tf.viewer import write_viewer
 from tests.browser import open_browser, phone
+from tests.toy_insertions import write_toy_insertions
 
 DARK, BRIGHT, LAYER = 40, 200, 120
 HOSTILE = (
@@ -210,3 +212,33 @@ def test_without_scripts_the_pictures_stand_side_by_side(browser, page):
         assert (row[len(row) // 4], row[3 * len(row) // 4]) == (DARK, LAYER)
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+class TestViewer:
+    @pytest.fixture
+    def viewer(self, browser, tmp_path):
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.get_log("browser")
+        browser.get(write_viewer(write_toy_insertions(tmp_path / "run")).as_uri())
+        return browser
+
+    def test_pictures_beside_the_page_are_shown_and_compared(self, viewer):
+        assert edge(viewer) == pytest.approx(0.5, abs=0.02)
+        pull(viewer, 0.5, 0.75)
+        assert edge(viewer) == pytest.approx(0.75, abs=0.02)
+        assert complaints(viewer) == []
+
+    def test_boxes_go_off_and_on(self, viewer):
+        boxes = elements(viewer, "rect")
+        assert len(boxes) == 3
+        switch = elements(viewer, "label")[0]
+        for shown in (False, True):
+            switch.click()
+            assert [box.is_displayed() for box in boxes] == [shown] * 3
+
+    def test_a_whole_image_fits_on_the_screen(self, viewer):
+        height = viewer.execute_script("return innerHeight")
+        assert 0.5 * height < elements(viewer, ".views")[0].size["height"] <= height
+        phone(viewer)
+        widths = "return [document.documentElement.scrollWidth, innerWidth]"
+        assert viewer.execute_script(widths) == [390, 390]

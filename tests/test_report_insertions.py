@@ -1,0 +1,90 @@
+"""Figure 3 and whole images in the report: the run's pictures, at their places."""
+
+import base64
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from cgan_tf import report_html, report_insertions
+from cgan_tf.errors import UserError
+from cgan_tf.report_content import Plot, Sliders
+from cgan_tf.report_insertions import insertions
+from tests.toy_insertions import BOXES, HEIGHT, LEVELS, WIDTH, write_toy_insertions
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return write_toy_insertions(tmp_path / "run")
+
+
+def part(directory, kind):
+    (found,) = (part for part in insertions([str(directory)]).parts if isinstance(part, kind))
+    return found
+
+
+def test_a_row_is_shown_before_above_after(directory):
+    plot = part(directory, Plot)
+    assert plot.name == "figure_3_1_mass"
+    assert plot.caption.startswith("Figure 3. 5 contiguous patches in a row")
+    before, after = plot.figure.axes
+    assert before.get_position().y0 > after.get_position().y1
+    for axes, level in ((before, LEVELS["before"]), (after, LEVELS["after"])):
+        assert axes.images[0].get_array().shape == (32, 160)
+        assert (axes.images[0].get_array() == level).all()
+        assert axes.images[0].get_clim() == (0, 255)
+        assert axes.get_xticks().tolist() == [31.5, 63.5, 95.5, 127.5]  # 5 patches of 32 px
+    shape = plot.figure.get_size_inches() * [1, 1]
+    position = before.get_position()
+    assert position.width * shape[0] == pytest.approx(5 * position.height * shape[1])
+
+
+def test_images_with_lesions_are_compared(directory):
+    sliders = part(directory, Sliders)
+    assert [each.title for each in sliders.comparisons] == ["film 0 & <b>", "film 1 & <b>"]
+    assert [box for box, _ in sliders.comparisons[0].boxes] == [tuple(map(float, b)) for b in BOXES]
+    page = report_html.page("", "", [insertions([str(directory)])])
+    assert "2 of 3 images; " in page
+    assert "film 0 &amp; &lt;b&gt;" in page
+
+
+def test_large_images_are_reduced_with_their_boxes(directory, monkeypatch):
+    monkeypatch.setattr(report_insertions, "LONGEST_SIDE", HEIGHT // 2)
+    comparison = part(directory, Sliders).comparisons[0]
+    assert (comparison.before.width, comparison.before.height) == (WIDTH // 2, HEIGHT // 2)
+    assert comparison.boxes[0] == ((6, 10, 24, 30), "mass")
+    png = base64.b64decode(comparison.after.address.partition(",")[2])
+    assert (cv2.imdecode(np.frombuffer(png, np.uint8), -1) == LEVELS["after"]).all()
+
+
+def test_without_rows_or_runs(directory):
+    (directory / "figure3/figure3.json").unlink()
+    parts = insertions([str(directory)]).parts
+    assert not any(isinstance(part, Plot) for part in parts)
+    assert insertions([]) is None
+
+
+def test_runs_are_told_apart(directory, tmp_path):
+    other = write_toy_insertions(tmp_path / "other", task="removal")
+    parts = insertions([str(directory), str(other)]).parts
+    plots = [part.name for part in parts if isinstance(part, Plot)]
+    assert plots == ["figure_3_1_mass", "figure_3_2_removal"]
+    assert {"<h3>Masses inserted</h3>", "<h3>Lesions removed</h3>"} <= set(parts[:1] + parts[4:5])
+    keys = [each.key for part in parts if isinstance(part, Sliders) for each in part.comparisons]
+    assert len(set(keys)) == 4
+
+
+def test_mistakes_are_one_line(directory, tmp_path):
+    with pytest.raises(UserError, match="expected the manifest of insert_lesions"):
+        insertions([str(tmp_path)])
+    path = directory / "figure3/row_after.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"row_after\.png: expected a picture of 160 x 32 px"):
+        insertions([str(directory)])
+    content = json.loads((directory / "figure3/figure3.json").read_text(encoding="utf-8"))
+    content["rows"][0]["after"] = "row_before.png"
+    content["rows"][0]["size"] = [160, 31]
+    (directory / "figure3/figure3.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match="expected a picture of 160 x 31 px, found 160 x 32 px"):
+        insertions([str(directory)])

@@ -1,0 +1,85 @@
+"""The page for whole images: what it says, and that its pictures are those of the run."""
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from cgan_tf.errors import UserError
+from cgan_tf.inserted_images import PREVIEWS, read_images, read_rows
+from cgan_tf.viewer import write_viewer
+from tests.pages import PageReader
+from tests.toy_insertions import BOXES, HEIGHT, WIDTH, write_toy_insertions
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return write_toy_insertions(tmp_path / "run")
+
+
+def test_every_image_is_there_with_its_boxes(directory):
+    reader = PageReader(write_viewer(directory).read_text(encoding="utf-8"))
+    pictures = [unquote(source) for source in reader.values("img", "src")]
+    assert pictures == [f"previews/film {n}_{w}.png" for n in range(3) for w in ("before", "after")]
+    assert all((directory / picture).is_file() for picture in pictures)
+    assert reader.values("svg", "viewbox") == [f"0 0 {WIDTH} {HEIGHT}"] * 2
+    corners = list(zip(reader.values("rect", "x"), reader.values("rect", "y"), strict=True))
+    expected = [BOXES[0], BOXES[1], BOXES[0]]
+    assert corners == [(str(x0), str(y0)) for x0, y0, *_ in expected]
+    text = " ".join(reader.text)
+    assert "3 images, lesions: 3 mass." in text
+    assert "film 0 & <b>: mass, mass" in text
+    assert "film 2 & <b>: no lesion" in text
+
+
+def test_names_lead_to_their_images(directory):
+    reader = PageReader(write_viewer(directory).read_text(encoding="utf-8"))
+    assert reader.values("a", "href") == [f"#{key}" for key in reader.values("figure", "id")]
+
+
+def test_nothing_comes_from_elsewhere(directory):
+    page = write_viewer(directory).read_text(encoding="utf-8")
+    policy = PageReader(page).values("meta", "content")[1]
+    assert policy.startswith("default-src 'none'; img-src 'self' file:;")
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_rows_are_read_and_may_be_missing(directory):
+    (row,) = read_rows(directory)
+    assert (row.patches, row.image.width, row.image.before) == (5, 160, "figure3/row_before.png")
+    (directory / "figure3/figure3.json").unlink()
+    assert read_rows(directory) == []
+
+
+def spoil(directory, **changes):
+    path = directory / PREVIEWS
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["images"][1].update(changes)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": [5]}, "previews.json: expected name, before, after, size and boxes"),
+        ({"size": None}, "previews.json: expected name, before, after, size and boxes"),
+        ({"boxes": [[1, 2, 3]]}, "previews.json: expected name"),
+        ({"categories": []}, "previews.json: expected name"),
+        ({"after": "gone.png"}, "previews/gone.png: expected a picture, found none"),
+    ],
+)
+def test_previews_of_another_form_are_one_line(directory, changes, words):
+    spoil(directory, **changes)
+    with pytest.raises(UserError, match=words) as caught:
+        write_viewer(directory)
+    assert "\n" not in str(caught.value)
+    assert not (directory / "viewer.html").exists()
+
+
+def test_no_previews_are_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"previews.json: expected a JSON object"):
+        read_images(tmp_path)
+    (tmp_path / "previews").mkdir()
+    (tmp_path / PREVIEWS).write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="expected a list of images, found none"):
+        read_images(tmp_path)
