@@ -37,10 +37,7 @@ def measure_quality(config: QualityConfig) -> None:
     qualities = {} if finished else set_qualities(config)
     with open_run(config.output_dir, PROGRAM, config) as run:
         if not run.finished:
-            # Numbers must not depend on the cores, nor a run beside others wait for them.
-            with threadpool_limits(limits=1):
-                sets = {name: quality.measure(run.directory) for name, quality in qualities.items()}
-            write_json(run.directory / CONTENT, {"sets": sets})
+            sets = measure_sets(qualities, run.directory)
             write_bytes(run.directory / "quality.csv", quality_csv(sets))
             write_bytes(run.directory / "quality.md", quality_markdown(sets).encode())
             finish_run(run.directory, PROGRAM, {"sets": list(sets)})
@@ -48,6 +45,22 @@ def measure_quality(config: QualityConfig) -> None:
     for name, found in sets.items():
         print(f"{name}: {found['patches']:,} patches of {found['directory']}")
         print("\n".join(f"  {verdict_line(check)}" for check in found["checks"]))
+
+
+def measure_sets(qualities: Mapping[str, SetQuality], directory: Path) -> dict[str, Any]:
+    """What was found of every set, by name; sets that `quality.json` has already are kept.
+
+    The file grows by a set at a time, so that an interrupted run goes on with the next one.
+    """
+    path = directory / CONTENT
+    sets = read_json(path)["sets"] if path.exists() else {}
+    # Numbers must not depend on the cores, nor a run beside others wait for them.
+    with threadpool_limits(limits=1):
+        for name, quality in qualities.items():
+            if name not in sets:
+                sets[name] = quality.measure(directory)
+                write_json(path, {"sets": sets})
+    return sets
 
 
 def check_config(config: QualityConfig) -> None:

@@ -3,17 +3,19 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf import export, quality_features
+from cgan_tf import export, quality_features, quality_measures, quality_run
 from cgan_tf.config import QualityConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.quality_features import Points
+from cgan_tf.quality_measures import SetQuality
 from cgan_tf.quality_pictures import Beside, examples, likely_copies, nearest_real
 from cgan_tf.quality_run import measure_quality, set_name
 from cgan_tf.quality_sets import mask_box
@@ -37,6 +39,19 @@ def config(sets, tmp_path):
         output_dir=str(tmp_path / "quality"),
         splits=1,
     )
+
+
+@pytest.fixture(scope="module")
+def of_both(sets):
+    """The flags of a finished run on both sets."""
+    config = QualityConfig(
+        real=str(sets / "patches"),
+        synthetic=(str(sets / "mass"), str(sets / "removal")),
+        output_dir=str(sets / "both"),
+        splits=1,
+    )
+    measure_quality(config)
+    return config
 
 
 def run(config):
@@ -85,6 +100,51 @@ def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
     first = run(config)
     assert run(again) == first
     assert run(other)["mass"]["overlap"] != first["mass"]["overlap"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "calls", "kept"),
+    [
+        (quality_measures, "spread_of", 1, 0),  # in the middle of the first set
+        (quality_measures, "write_pictures", 1, 1),  # in the middle of the second
+        (quality_run, "quality_csv", 0, 2),
+        (quality_run, "finish_run", 0, 2),
+    ],
+)
+def test_interrupted_and_run_again_the_same_bytes(
+    of_both, tmp_path, monkeypatch, owner, name, calls, kept
+):
+    config = dataclasses.replace(of_both, output_dir=str(tmp_path / "quality"))
+    original, counter = getattr(owner, name), iter(range(100))
+
+    def interrupted(*arguments, **settings):
+        if next(counter) == calls:
+            raise KeyboardInterrupt
+        return original(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            measure_quality(config)
+    directory = tmp_path / "quality"
+    assert not (directory / "manifest.json").exists()
+    with monkeypatch.context() as patch:
+        measured = []
+        measure = SetQuality.measure
+        patch.setattr(
+            SetQuality, "measure", lambda self, to: measured.append(self.name) or measure(self, to)
+        )
+        measure_quality(config)
+    assert measured == ["mass", "removal"][kept:]
+    assert files_of(directory) == files_of(Path(of_both.output_dir))
+
+
+def files_of(directory):
+    """Every file but those that name the directory itself."""
+    named = {".lock", "run.json", "manifest.json"}
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name not in named]
+    assert len(files) > 3
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize(
