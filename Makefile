@@ -13,7 +13,7 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" --durations=15 --numprocesses=auto --dist=loadfile
+	$(BIN)/python -m pytest -m "not slow" -rs --durations=15 --numprocesses=auto --dist=loadfile
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow

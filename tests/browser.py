@@ -1,7 +1,7 @@
 """A real browser for pages: headless Chromium through chromedriver.
 
-Where either is missing a test that needs them is skipped, and says so; with REQUIRE_BROWSER=1, as
-.ci/run sets it where it could install them, it fails.
+Where either is missing a test that needs them is skipped, and `make test` lists it with the reason;
+with REQUIRE_BROWSER=1, as .ci/run sets it where they are, it fails.
 """
 
 import contextlib

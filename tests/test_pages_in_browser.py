@@ -8,7 +8,7 @@ from cgan_tf import report_html
 from cgan_tf.before_after import Comparison, embedded
 from cgan_tf.report_content import Sliders, section
 from cgan_tf.viewer import write_viewer
-from tests.browser import open_browser, phone
+from tests.browser import chromium_and_driver, open_browser, phone
 from tests.toy_insertions import write_toy_insertions
 
 DARK, BRIGHT, LAYER = 40, 200, 120
@@ -97,6 +97,16 @@ def press(driver, *keys):
 
 def complaints(driver):
     return [entry["message"] for entry in driver.get_log("browser")]
+
+
+@pytest.mark.parametrize(
+    ("required", "outcome"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)]
+)
+def test_a_machine_without_a_browser_says_so(monkeypatch, required, outcome):
+    monkeypatch.setenv("REQUIRE_BROWSER", required)
+    monkeypatch.setattr("shutil.which", lambda name: None if name == "chromedriver" else "/bin/sh")
+    with pytest.raises(outcome, match="no chromedriver on this machine: the page was not tried"):
+        chromium_and_driver()
 
 
 class TestEdge:
