@@ -110,6 +110,7 @@ class Comparison:
       caption: stands under them. labels: of the pictures before and after.
       boxes: (a box in pixels of the pictures, what is in it) each. boxes_label: of their switch.
       layers: (label of the switch, picture) each: shown over both, at first off.
+      start: where the edge is at first, a percentage of the width.
     """
 
     key: str
@@ -121,12 +122,18 @@ class Comparison:
     boxes: Sequence[tuple[Box, str]] = ()
     boxes_label: str = "Boxes"
     layers: Sequence[tuple[str, Picture]] = ()
+    start: int = 50
 
 
 def embedded(png: bytes) -> Picture:
     """A PNG inside the page."""
     width, height = (int.from_bytes(png[place : place + 4]) for place in (16, 20))  # its header
     return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height)
+
+
+def middle_of(box: Box, width: int) -> int:
+    """A `start` at which half of a box is shown before and half after."""
+    return round(50 * (box[0] + box[2]) / width)
 
 
 def script_source() -> str:
@@ -151,7 +158,7 @@ def compare(content: Comparison) -> str:
     return (
         f'<figure class="compare" id="{key}" style="--w:{width};--h:{height}">{switches}\n'
         f'<div class="views">{views}{layers}\n'
-        f'<input class="place" type="range" min="0" max="100" value="50" data-before="{before}" '
+        f'<input class="place" type="range" value="{content.start}" data-before="{before}" '
         f'aria-label="{escape(content.title)}: {before} or {after}"><i class="edge"></i></div>\n'
         f"<figcaption>{escape(content.caption)}</figcaption></figure>"
     )

@@ -12,8 +12,7 @@ from cgan_tf.report_pictures import Pair, example_pairs, pair_comparison, pair_v
 from cgan_tf.run_directory import read_manifest
 
 PAIRS_OF_A_ROW = 4  # in Figure 1
-PAIRS_OF_A_TASK = 6
-PAIRS_OF_THE_SHOWCASE = 8
+PAIRS_OF_A_SET = 6
 BEFORE_AND_AFTER = "Before and after"
 HOW_TO_COMPARE = (
     "Pull the edge in a picture, or move it with the arrow keys: left of it is the real patch, "
@@ -30,7 +29,7 @@ TASK_TITLES = {
 def examples(config: ReportConfig, patches: PatchSet) -> list[Section | None]:
     """Figure 1, a row a set, and its pairs and more before and after."""
     sets = [
-        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_TASK, config.seed))
+        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_SET, config.seed))
         for directory in config.synthetic_dirs
     ]
     if not sets:
@@ -54,7 +53,7 @@ def showcase(config: ReportConfig) -> Section | None:
         return None
     patches = PatchSet(config.showcase_patches_dir)
     sets = [
-        (_title(directory), example_pairs(directory, patches, PAIRS_OF_THE_SHOWCASE, config.seed))
+        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_SET, config.seed))
         for directory in config.showcase_dirs
     ]
     caption = (

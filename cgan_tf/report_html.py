@@ -55,6 +55,9 @@ details { margin: .4rem 0; } summary { cursor: pointer; font-size: .9rem; }
 pre { font: .78rem/1.45 ui-monospace, Menlo, Consolas, monospace; overflow-x: auto;
   background: #f7f6f3; padding: .8rem; }
 footer { margin-top: 3rem; }
+@media (max-width: 40rem) {  /* letters in a plot would shrink with it: let it be pushed aside */
+  figure { overflow-x: auto; } figure > img { max-width: 44rem; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2, h3 { break-after: avoid; } figure, tr, .pairs img, .facts div { break-inside: avoid; }

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cgan_tf.before_after import Comparison, embedded
+from cgan_tf.before_after import Comparison, embedded, middle_of
 from cgan_tf.contact_sheet_figure import caption
 from cgan_tf.display import enlarge, shown_factor, to_levels
 from cgan_tf.evaluation_sources import find_sources, whole_sets
@@ -75,6 +75,7 @@ def pair_comparison(pair: Pair, key: str) -> Comparison:
         boxes=[(tuple(factor * edge for edge in box), what)] if box else (),
         boxes_label="Box",
         layers=layers,
+        start=middle_of(box, len(source.patch)) if box else 50,
     )
 
 

@@ -124,6 +124,13 @@ def test_pictures_beside_the_page_are_fetched_when_they_are_looked_at(content):
     assert 'src="previews/a b_after.png" alt="Patch 7, synthetic" loading="lazy"' in page
 
 
+def test_where_the_edge_begins(content):
+    assert PageReader(compare(content)).values("input", "value") == ["50"]
+    start = before_after.middle_of((30, 0, 60, 10), 300)
+    moved = compare(dataclasses.replace(content, start=start))
+    assert PageReader(moved).values("input", "value") == ["15"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

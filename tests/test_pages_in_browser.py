@@ -25,7 +25,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Two comparisons of a dark picture and a bright one, 300 px wide and 150 high."""
+    """Three comparisons of a dark picture and a bright one, 300 px wide and 150 high."""
     path = tmp_path_factory.mktemp("page") / "page.html"
     comparisons = [
         Comparison(
@@ -36,8 +36,9 @@ def page(tmp_path_factory):
             after=plain(BRIGHT),
             boxes=[((60, 30, 240, 120), HOSTILE)],
             layers=[("Lesion channel", plain(LAYER))],
+            start=50 if number < 3 else 20,
         )
-        for number in (1, 2)
+        for number in (1, 2, 3)
     ]
     content = [section("Before and after", Sliders(comparisons))]
     path.write_text(report_html.page("Untouched", "<h1>Page</h1>", content), encoding="utf-8")
@@ -110,10 +111,11 @@ def test_a_machine_without_a_browser_says_so(monkeypatch, required, outcome):
 
 
 class TestEdge:
-    def test_it_is_in_the_middle_at_first(self, shown):
+    def test_it_is_where_it_was_put_at_first(self, shown):
         assert edge(shown) == pytest.approx(0.5, abs=0.02)
         row = picture(shown)[12]
         assert (row[5], row[-5]) == (DARK, BRIGHT)
+        assert edge(shown, number=2) == pytest.approx(0.2, abs=0.02)
 
     @pytest.mark.parametrize("kind", ["mouse", "touch"])
     def test_it_follows_the_pointer(self, shown, kind):

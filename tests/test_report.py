@@ -88,7 +88,7 @@ def test_pictures_open(page, config):
         len(list((Path(directory) / "grad_cam").glob("*.png"))) for directory in config.evaluations
     )
     crossed = "Figure 5." in page  # only where the mixed classifier finds a missed lesion
-    compared = 4 * 6 + 8  # of the sets, of the showcase: before, after, lesion channel
+    compared = (4 + 1) * 6  # of the sets, of the showcase: before, after, lesion channel
     assert len(images) == 3 * compared + pictures + 10 + 2 * crossed  # plots
     for image in images:
         levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
@@ -188,6 +188,7 @@ def test_the_box_is_that_of_the_lesion_added_or_removed(toy_experiment):
     content = report_pictures.pair_comparison(pair, "k")
     assert content.boxes == [(tuple(6 * edge for edge in pair.source.box), "lesion")]
     assert content.labels == ("real", "lesion removed")
+    assert content.start == round(100 * (pair.source.box[0] + pair.source.box[2]) / 2 / 32)
     added = dataclasses.replace(
         pair.synthetic, task="mass", box=(1.0, 2.0, 3.0, 5.0), patch_class="malignant_mass"
     )
