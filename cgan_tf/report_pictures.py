@@ -16,6 +16,7 @@ from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
 
 GAP_PX = 4
+PNG_EFFORT = 4  # 0 to 9: 9 takes eight times as long for 3% less
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,4 +87,4 @@ def encode(views: Sequence[np.ndarray]) -> bytes:
     for view in views[1:]:
         parts += [gap, view]
     strip = np.concatenate(parts, axis=1)
-    return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, PNG_EFFORT])[1].tobytes()

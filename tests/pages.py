@@ -1,6 +1,10 @@
-"""HTML read back: tags, attributes and text, with nothing left open."""
+"""HTML read back: tags, attributes and text, with nothing left open; pictures inside it."""
 
+import base64
 import html.parser
+
+import cv2
+import numpy as np
 
 VOID = ("meta", "img", "br", "link", "input")
 
@@ -32,3 +36,9 @@ class PageReader(html.parser.HTMLParser):
     def values(self, tag: str, name: str) -> list[str | None]:
         """An attribute of every tag of a kind that has it."""
         return [value for found, key, value in self.attributes if (found, key) == (tag, name)]
+
+
+def levels_of(address: str) -> np.ndarray:
+    """The grey levels of a PNG inside the page, float [height, width]."""
+    png = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED).astype(float)

@@ -12,7 +12,7 @@ import pytest
 from cgan_tf import before_after, report_html
 from cgan_tf.before_after import Comparison, Picture, compare, embedded
 from cgan_tf.report_content import Sliders, section
-from tests.pages import PageReader
+from tests.pages import PageReader, levels_of
 
 HOSTILE = "\"><script>alert('x')</script> & <b>"
 
@@ -38,8 +38,7 @@ def content():
 def test_a_picture_is_inside_the_page_with_its_size():
     found = picture(9)
     assert (found.width, found.height) == (30, 20)
-    png = base64.b64decode(found.address.removeprefix("data:image/png;base64,"))
-    assert (cv2.imdecode(np.frombuffer(png, np.uint8), -1) == 9).all()
+    assert (levels_of(found.address) == 9).all()
 
 
 def test_both_pictures_are_there_before_first(content):

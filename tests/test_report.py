@@ -21,7 +21,7 @@ from cgan_tf.report_data import read_evaluations
 from cgan_tf.report_numbers import format_p
 from cgan_tf.report_page import write_report
 from cgan_tf.statistics import delong_test
-from tests.pages import PageReader
+from tests.pages import PageReader, levels_of
 from tests.toy_experiment import SETS
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
@@ -174,7 +174,8 @@ def test_pairs_are_compared_on_one_scale(toy_experiment):
         assert pair.source.patch_id == pair.synthetic.source_patch_id
         content = report_pictures.pair_comparison(pair, "k")
         before, after, lesion = (
-            levels_of(picture) for picture in (content.before, content.after, content.layers[0][1])
+            levels_of(picture.address)
+            for picture in (content.before, content.after, content.layers[0][1])
         )
         assert before.shape == (192, 192)  # 32 px enlarged by a whole factor
         assert after.max() > before.max() - 1
@@ -222,11 +223,6 @@ def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
         for place, view in enumerate(report_pictures.pair_views(pair)):
             np.testing.assert_array_equal(axes[2 * number + place].images[0].get_array(), view)
         assert sliders[0].comparisons[number].title == f"Patch {pair.source.patch_id}"
-
-
-def levels_of(picture):
-    png = base64.b64decode(picture.address.partition(",")[2])
-    return cv2.imdecode(np.frombuffer(png, np.uint8), -1).astype(float)
 
 
 def test_ledger_is_added_up():

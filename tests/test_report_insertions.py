@@ -1,16 +1,14 @@
 """Figure 3 and whole images in the report: the run's pictures, at their places."""
 
-import base64
 import json
 
-import cv2
-import numpy as np
 import pytest
 
 from cgan_tf import report_html, report_insertions
 from cgan_tf.errors import UserError
 from cgan_tf.report_content import Plot, Sliders
 from cgan_tf.report_insertions import insertions
+from tests.pages import levels_of
 from tests.toy_insertions import BOXES, HEIGHT, LEVELS, WIDTH, write_toy_insertions
 
 
@@ -54,8 +52,7 @@ def test_large_images_are_reduced_with_their_boxes(directory, monkeypatch):
     comparison = part(directory, Sliders).comparisons[0]
     assert (comparison.before.width, comparison.before.height) == (WIDTH // 2, HEIGHT // 2)
     assert comparison.boxes[0] == ((6, 10, 24, 30), "mass")
-    png = base64.b64decode(comparison.after.address.partition(",")[2])
-    assert (cv2.imdecode(np.frombuffer(png, np.uint8), -1) == LEVELS["after"]).all()
+    assert (levels_of(comparison.after.address) == LEVELS["after"]).all()
 
 
 def test_without_rows_or_runs(directory):

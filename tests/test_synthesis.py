@@ -2,20 +2,22 @@
 
 import dataclasses
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cgan_tf import candidates, export, synthesis
-from cgan_tf.candidates import candidate_scalars
+from cgan_tf.candidates import Candidates, candidate_scalars
 from cgan_tf.config import TASKS, SynthesisConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
-from cgan_tf.records import LEVELS
+from cgan_tf.records import LEVELS, decode_record
 from cgan_tf.run_directory import read_json, read_manifest
 from cgan_tf.synthesis import Synthesis, check_config, synthesize
 from cgan_tf.tfrecords import frame
+from tests.pages import PageReader, levels_of
 from tests.tfds_reading import assert_read_alike
 from tests.toy_patches import write_toy_patches
 
@@ -142,11 +144,41 @@ class TestOutput:
             "contact_sheet.png",
             "dataset_info.json",
             "features.json",
+            "gallery.html",
             "manifest.json",
             "run.json",
             "train/malignant_mass-00000-of-00001.tfrecord",
         ]
         assert capsys.readouterr().out.startswith(f"{directory}: 25 mass patches, ")
+
+    def test_the_gallery_shows_patches_of_the_sheet_over_their_sources(
+        self, config, patches, tmp_path
+    ):
+        synthesize(dataclasses.replace(config, count=30))
+        page = (tmp_path / "synthetic" / "gallery.html").read_text(encoding="utf-8")
+        reader = PageReader(page)
+        text = " ".join(reader.text)
+        assert "Synthetic patches: mass, train" in text
+        assert "24 of 30 patches, drawn at random (seed 0)" in text
+        shown = [alt.removesuffix(", real") for alt in reader.values("img", "alt")[::3]]
+        assert len(shown) == 24
+        records = {record.patch_id: record for record in records_of(tmp_path / "synthetic")}
+        sources = {f"Patch {record.source_patch_id}" for record in records.values()}
+        assert set(shown) <= sources
+        for place in (0, 23):
+            addresses = reader.values("img", "src")[3 * place : 3 * place + 2]
+            before, after = map(levels_of, addresses)
+            assert np.abs(after - before).max() > 20
+            assert (after == before).mean() > 0.1  # outside the mask it is the source
+
+    def test_the_gallery_takes_its_sources_by_number(self, config, patches):
+        made = Candidates(config, patches)
+        with ThreadPoolExecutor(1) as threads:
+            batch = [future.result() for future in next(made.batches(0, threads))]
+        records = [decode_record(c.frame[12:-4], "r") for c in batch if c.frame]
+        assert len(records) > 3
+        for record in records:
+            assert made.source_of(record).patch_id == record.source_patch_id
 
     def test_tensorflow_datasets_reads_it(self, config, tmp_path):
         synthesize(config)
@@ -287,6 +319,9 @@ class TestRepeatable:
             PatchSet(directory)
         synthesize(config)
         assert shard_bytes(directory) == expected
+        for name in ("contact_sheet.png", "gallery.html"):
+            content = (tmp_path / "expected" / name).read_bytes()
+            assert (directory / name).read_bytes() == content
         one, two = (read_json(d / "manifest.json") for d in (directory, tmp_path / "expected"))
         for manifest in (one, two):
             del manifest["flags"]
