@@ -1,7 +1,6 @@
 """What insert_lesions leaves to look at: whole images before and after, and rows of patches.
 
-`previews/previews.json` lists the images, `figure3/figure3.json` the rows of contiguous patches;
-pictures lie beside them as grey PNG files.
+`previews.json` lists them; the pictures are grey PNG files in `previews/` and `figure3/`.
 """
 
 import dataclasses
@@ -13,7 +12,20 @@ from cgan_tf.before_after import Box
 from cgan_tf.errors import UserError
 from cgan_tf.run_directory import read_json
 
-PREVIEWS, ROWS = "previews/previews.json", "figure3/figure3.json"
+PREVIEWS = "previews.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchRow:
+    """Contiguous patches in a row.
+
+    Attributes:
+      before, after: addresses of its pictures, from the run's directory. patches: their number.
+    """
+
+    before: str
+    after: str
+    patches: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,67 +33,54 @@ class InsertedImage:
     """An image before and after.
 
     Attributes:
-      name: of the image. before, after: addresses of its pictures, from the run's directory.
-      width, height: of both in pixels. boxes: (box in these pixels, category) of each lesion.
+      name: of the image made. view: its side and projection. category: of its lesions.
+      before, after: addresses of its pictures, from the run's directory.
+      width, height: of both in pixels. boxes: of the lesions, in these pixels.
+      row: the patches of Figure 3 that were cut out of it, if there are any.
     """
 
     name: str
+    view: str
+    category: str
     before: str
     after: str
     width: int
     height: int
-    boxes: tuple[tuple[Box, str], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class PatchRow:
-    """Contiguous patches in a row, before and after; `patches` is their number."""
-
-    image: InsertedImage
-    patches: int
+    boxes: tuple[Box, ...]
+    row: PatchRow | None = None
 
 
 def read_images(directory: str | Path) -> list[InsertedImage]:
-    """The images of a run; `UserError` for a file that is missing or has another form."""
-    return [_image(directory, PREVIEWS, entry) for entry in _entries(directory, PREVIEWS, "images")]
+    """The images of a run that have pictures.
 
-
-def read_rows(directory: str | Path) -> list[PatchRow]:
-    """The rows of a run, none where it made none."""
-    if not (Path(directory) / ROWS).exists():
-        return []
-    return [
-        PatchRow(_image(directory, ROWS, entry), int(entry.get("patches", 1)))
-        for entry in _entries(directory, ROWS, "rows")
-    ]
-
-
-def _entries(directory: str | Path, file: str, key: str) -> list[Mapping[str, Any]]:
-    entries = read_json(Path(directory) / file).get(key)
-    if not isinstance(entries, list):
-        raise UserError(f"{Path(directory) / file}: expected a list of {key}, found none")
-    return entries
-
-
-def _image(directory: str | Path, file: str, entry: Mapping[str, Any]) -> InsertedImage:
-    path, folder = Path(directory) / file, Path(file).parent
+    Raises `UserError` for a list or a picture that is missing, or for a list of another form.
+    """
+    path = Path(directory) / PREVIEWS
     try:
-        width, height = entry["size"]
-        boxes = zip(entry.get("boxes", ()), entry.get("categories", ()), strict=True)
-        image = InsertedImage(
-            name=str(entry["name"]),
-            before=str(folder / entry["before"]),
-            after=str(folder / entry["after"]),
-            width=int(width),
-            height=int(height),
-            boxes=tuple((_box(box), str(category)) for box, category in boxes),
-        )
+        images = [_image(entry) for entry in read_json(path)["images"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: expected name, before, after, size and boxes: {error}") from error
-    for picture in (image.before, image.after):
-        if not (Path(directory) / picture).is_file():
-            raise UserError(f"{Path(directory) / picture}: expected a picture, found none")
-    return image
+        raise UserError(f"{path}: expected the previews of insert_lesions: {error!r}") from error
+    for image in images:
+        for shown in (image, *([image.row] if image.row else [])):
+            for address in (shown.before, shown.after):
+                if not (path.parent / address).is_file():
+                    raise UserError(f"{path.parent / address}: expected a picture, found none")
+    return images
+
+
+def _image(entry: Mapping[str, Any]) -> InsertedImage:
+    row = entry.get("figure3")
+    return InsertedImage(
+        name=str(entry["name"]),
+        view=f"{entry['laterality']} {entry['view']}".strip(),
+        category=str(entry["category"]),
+        before=str(entry["before"]),
+        after=str(entry["after"]),
+        width=int(entry["width"]),
+        height=int(entry["height"]),
+        boxes=tuple(_box(edges) for edges in entry["boxes"]),
+        row=PatchRow(str(row["before"]), str(row["after"]), int(row["patches"])) if row else None,
+    )
 
 
 def _box(edges: Any) -> Box:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cgan_tf import report_html
-from cgan_tf.before_after import Comparison, Picture
+from cgan_tf.before_after import Box, Comparison, Picture
 from cgan_tf.inserted_images import InsertedImage, read_images
 from cgan_tf.report_content import Section, Sliders
 from cgan_tf.run_directory import write_bytes
@@ -48,9 +48,19 @@ def viewer_page(images: Sequence[InsertedImage]) -> str:
 
 
 def _facts(images: Sequence[InsertedImage]) -> str:
-    counts = Counter(category for image in images for _, category in image.boxes)
+    counts = Counter(image.category for image in images for _ in image.boxes)
     lesions = ", ".join(f"{count:,} {category}" for category, count in sorted(counts.items()))
     return f"{len(images):,} images, lesions: {lesions or 'none'}."
+
+
+def image_comparison(
+    image: InsertedImage, key: str, before: Picture, after: Picture, boxes: Sequence[Box]
+) -> Comparison:
+    """An image in two pictures, with its boxes in their pixels."""
+    name = f"{image.view} {image.name}".strip()
+    lesions = f"{len(boxes)} {image.category}" if boxes else "no lesion"
+    named = [(box, image.category) for box in boxes]
+    return Comparison(key, name, f"{name}: {lesions}", before, after, boxes=named)
 
 
 def _comparison(image: InsertedImage, key: str) -> Comparison:
@@ -58,6 +68,4 @@ def _comparison(image: InsertedImage, key: str) -> Comparison:
         Picture(quote(address), image.width, image.height)
         for address in (image.before, image.after)
     )
-    lesions = ", ".join(category for _, category in image.boxes)
-    caption = f"{image.name}: {lesions or 'no lesion'}"
-    return Comparison(key, image.name, caption, before, after, boxes=image.boxes)
+    return image_comparison(image, key, before, after, image.boxes)

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from cgan_tf.errors import UserError
-from cgan_tf.inserted_images import PREVIEWS, read_images, read_rows
+from cgan_tf.inserted_images import PREVIEWS, PatchRow, read_images
 from cgan_tf.viewer import write_viewer
 from tests.pages import PageReader
 from tests.toy_insertions import BOXES, HEIGHT, WIDTH, write_toy_insertions
@@ -28,8 +28,8 @@ def test_every_image_is_there_with_its_boxes(directory):
     assert corners == [(str(x0), str(y0)) for x0, y0, *_ in expected]
     text = " ".join(reader.text)
     assert "3 images, lesions: 3 mass." in text
-    assert "film 0 & <b>: mass, mass" in text
-    assert "film 2 & <b>: no lesion" in text
+    assert "R MLO film 0 & <b>: 2 mass" in text
+    assert "R MLO film 2 & <b>: no lesion" in text
 
 
 def test_names_lead_to_their_images(directory):
@@ -44,11 +44,11 @@ def test_nothing_comes_from_elsewhere(directory):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_rows_are_read_and_may_be_missing(directory):
-    (row,) = read_rows(directory)
-    assert (row.patches, row.image.width, row.image.before) == (5, 160, "figure3/row_before.png")
-    (directory / "figure3/figure3.json").unlink()
-    assert read_rows(directory) == []
+def test_rows_are_read_and_may_be_missing(directory, tmp_path):
+    row = read_images(directory)[1].row
+    assert row == PatchRow("figure3/film 1_before.png", "figure3/film 1_after.png", 5)
+    plain = write_toy_insertions(tmp_path / "plain", rows=False)
+    assert [image.row for image in read_images(plain)] == [None] * 3
 
 
 def spoil(directory, **changes):
@@ -61,11 +61,11 @@ def spoil(directory, **changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"size": [5]}, "previews.json: expected name, before, after, size and boxes"),
-        ({"size": None}, "previews.json: expected name, before, after, size and boxes"),
-        ({"boxes": [[1, 2, 3]]}, "previews.json: expected name"),
-        ({"categories": []}, "previews.json: expected name"),
-        ({"after": "gone.png"}, "previews/gone.png: expected a picture, found none"),
+        ({"width": "wide"}, "previews.json: expected the previews of insert_lesions: ValueError"),
+        ({"boxes": [[1, 2, 3]]}, "previews.json: expected the previews of insert_lesions"),
+        ({"boxes": None}, "previews.json: expected the previews of insert_lesions: TypeError"),
+        ({"figure3": {"patches": 5}}, r"previews.json: expected .*KeyError\('before'\)"),
+        ({"after": "previews/gone.png"}, "previews/gone.png: expected a picture, found none"),
     ],
 )
 def test_previews_of_another_form_are_one_line(directory, changes, words):
@@ -79,7 +79,6 @@ def test_previews_of_another_form_are_one_line(directory, changes, words):
 def test_no_previews_are_one_line(tmp_path):
     with pytest.raises(UserError, match=r"previews.json: expected a JSON object"):
         read_images(tmp_path)
-    (tmp_path / "previews").mkdir()
     (tmp_path / PREVIEWS).write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match="expected a list of images, found none"):
+    with pytest.raises(UserError, match=r"expected the previews of insert_lesions.*'images'"):
         read_images(tmp_path)
