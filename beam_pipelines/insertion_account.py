@@ -89,6 +89,6 @@ def summary(account: dict[str, Any], setup: Setup, directory: Path) -> str:
         f"images: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
         f"+ {sum(row['rejected'].values())} rejected"
         + (f" ({', '.join(left_out)})" if left_out else ""),
-        f"insert_lesions: {directory} (images/, boxes.json, boxes.csv, masks/, manifest.json)",
+        f"insert_lesions: {directory} (images/, boxes.json, boxes.csv, masks/, viewer.html)",
     ]
     return "\n".join(lines)

@@ -36,6 +36,7 @@ from cgan_tf.errors import UserError
 from cgan_tf.generator_card import read_card
 from cgan_tf.run_directory import RUN_FILE, finish_run, open_run, write_json
 from cgan_tf.threads import resolve_threads, save_threads
+from cgan_tf.viewer import write_viewer
 
 PROGRAM = "insert_lesions"
 BOXES_JSON, BOXES_CSV, PREVIEWS_JSON = "boxes.json", "boxes.csv", "previews.json"
@@ -169,6 +170,8 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[
     previews = [row["preview"] for row in rows if row["preview"]]
     content = {"format": 1, "task": setup.task, "images": previews}
     write_json(directory / PREVIEWS_JSON, content)
+    if previews:
+        write_viewer(directory)
     if config.source == "optimam":
         write_documents(str(directory / IMAGES), rows, setup.task, about)
     rejections = [*index.rejections, *found]

@@ -131,9 +131,11 @@ def embedded(png: bytes) -> Picture:
     return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", width, height)
 
 
-def middle_of(box: Box, width: int) -> int:
-    """A `start` at which half of a box is shown before and half after."""
-    return round(50 * (box[0] + box[2]) / width)
+def middle_of(boxes: Sequence[Box], width: int) -> int:
+    """A `start` in the middle of all boxes of a picture, or of the picture."""
+    if not boxes:
+        return 50
+    return round(50 * (min(box[0] for box in boxes) + max(box[2] for box in boxes)) / width)
 
 
 def script_source() -> str:

@@ -50,10 +50,10 @@ class Gallery:
 
 @dataclasses.dataclass(frozen=True)
 class Sliders:
-    """Pictures before and after with an edge between them that moves; `wide`: one a row."""
+    """Pictures before and after with an edge between them that moves; `large`: few a row."""
 
     comparisons: Sequence[Comparison]
-    wide: bool = False
+    large: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ h1 { font: 600 1.9rem/1.2 Georgia, "Times New Roman", serif; margin: 0 0 .5rem; 
 h2 { font: 600 1.25rem/1.3 Georgia, "Times New Roman", serif; margin: 3rem 0 .75rem;
   padding-top: .9rem; border-top: 1px solid var(--rule); }
 h3 { font-size: .95rem; font-weight: 600; margin: 1.5rem 0 .5rem; }
-p { max-width: 46rem; margin: .5rem 0; }
+p { max-width: 46rem; margin: .5rem 0; overflow-wrap: anywhere; }
 .lead, figcaption, .note { color: var(--soft); font-size: .88rem; max-width: 46rem; }
 .notice { border-left: 3px solid var(--accent); padding: .6rem .9rem; margin: 1rem 0;
   background: #faf6f2; max-width: none; }
@@ -38,7 +38,7 @@ figcaption { margin-top: .5rem; }
 .pairs img { display: block; width: 100%; height: auto; }
 .sliders { display: grid; gap: 1.2rem 1.6rem; margin: .4rem 0 1.4rem;
   grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr)); }
-.sliders.one { grid-template-columns: minmax(0, 1fr); gap: 2.5rem; }
+.sliders.large { grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
   margin: .6rem 0; min-width: 50%; }
@@ -183,9 +183,9 @@ def gallery(content: Gallery) -> str:
 
 
 def sliders(content: Sliders) -> str:
-    """Comparisons in a grid, or one a row; see `before_after.compare`."""
+    """Comparisons in a grid; see `before_after.compare`."""
     items = "\n".join(map(before_after.compare, content.comparisons))
-    return f'<div class="sliders{" one" if content.wide else ""}">{items}</div>'
+    return f'<div class="sliders{" large" if content.large else ""}">{items}</div>'
 
 
 def links(named: Sequence[tuple[str, str]]) -> str:

@@ -76,7 +76,7 @@ def pair_comparison(pair: Pair, key: str) -> Comparison:
         boxes=[(tuple(factor * edge for edge in box), what)] if box else (),
         boxes_label="Box",
         layers=layers,
-        start=middle_of(box, len(source.patch)) if box else 50,
+        start=middle_of([box] if box else [], len(source.patch)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cgan_tf import report_html
-from cgan_tf.before_after import Box, Comparison, Picture
+from cgan_tf.before_after import Box, Comparison, Picture, middle_of
 from cgan_tf.inserted_images import InsertedImage, read_images
 from cgan_tf.report_content import Section, Sliders
 from cgan_tf.run_directory import write_bytes
@@ -42,7 +42,7 @@ def viewer_page(images: Sequence[InsertedImage]) -> str:
     )
     comparisons = [_comparison(image, f"image-{n}") for n, image in enumerate(images, 1)]
     links = report_html.links([(each.title, f"#{each.key}") for each in comparisons])
-    parts = (*([links] if len(images) > 1 else []), Sliders(comparisons, wide=True))
+    parts = (*([links] if len(images) > 1 else []), Sliders(comparisons, large=True))
     # 'self' is no file on disk to every browser.
     return report_html.page(TITLE, opening, [Section("Images", parts)], images="'self' file:")
 
@@ -60,7 +60,8 @@ def image_comparison(
     name = f"{image.view} {image.name}".strip()
     lesions = f"{len(boxes)} {image.category}" if boxes else "no lesion"
     named = [(box, image.category) for box in boxes]
-    return Comparison(key, name, f"{name}: {lesions}", before, after, boxes=named)
+    start = middle_of(boxes, before.width)
+    return Comparison(key, name, f"{name}: {lesions}", before, after, boxes=named, start=start)
 
 
 def _comparison(image: InsertedImage, key: str) -> Comparison:

@@ -125,7 +125,9 @@ def test_pictures_beside_the_page_are_fetched_when_they_are_looked_at(content):
 
 def test_where_the_edge_begins(content):
     assert PageReader(compare(content)).values("input", "value") == ["50"]
-    start = before_after.middle_of((30, 0, 60, 10), 300)
+    assert before_after.middle_of([], 300) == 50
+    assert before_after.middle_of([(90, 0, 120, 10), (120, 0, 150, 10)], 300) == 40
+    start = before_after.middle_of([(30, 0, 60, 10)], 300)
     moved = compare(dataclasses.replace(content, start=start))
     assert PageReader(moved).values("input", "value") == ["15"]
 

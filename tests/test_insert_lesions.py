@@ -143,6 +143,8 @@ def test_headers_say_what_they_are(tree, inserted):
 def test_other_readers_and_previews(inserted):
     previews = read_json(inserted / "previews.json")["images"]
     assert len(previews) == 10
+    viewer = (inserted / "viewer.html").read_text(encoding="utf-8")
+    assert all(f'src="{entry["after"]}"' in viewer for entry in previews)
     for entry in previews:
         before, after = (
             cv2.imread(str(inserted / entry[moment]), cv2.IMREAD_UNCHANGED)

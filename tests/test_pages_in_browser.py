@@ -235,7 +235,7 @@ class TestViewer:
         return browser
 
     def test_pictures_beside_the_page_are_shown_and_compared(self, viewer):
-        assert edge(viewer) == pytest.approx(0.5, abs=0.02)
+        assert edge(viewer) == pytest.approx(56 / 120, abs=0.02)  # in the middle of both boxes
         pull(viewer, 0.5, 0.75)
         assert edge(viewer) == pytest.approx(0.75, abs=0.02)
         assert complaints(viewer) == []

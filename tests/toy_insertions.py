@@ -10,6 +10,7 @@ from cgan_tf.run_directory import write_json
 
 WIDTH, HEIGHT = 120, 160
 LEVELS = {"before": 40, "after": 200}
+LONG_NAME = f"2.25.{'7' * 38}"
 BOXES = ((12, 20, 48, 60), (70, 90, 100, 130))
 
 
@@ -18,7 +19,7 @@ def write_toy_insertions(directory: Path, task: str = "mass", rows: bool = True)
     images = []
     for number in range(3):
         entry = {
-            "name": f"film {number} & <b>",
+            "name": f"film {number} & <b>" if number < 2 else LONG_NAME,
             **_pictures(directory, "previews", f"film {number}", (HEIGHT, WIDTH)),
             "width": WIDTH,
             "height": HEIGHT,
