@@ -18,6 +18,8 @@ from beam_pipelines.rejections import Reason, Rejected
 
 LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
 _MOST_FRAGMENTS = 1 << 16
+# Of a compressed stream. Mammograms have 1 to 100; a stream without content could declare any size.
+_MOST_PIXELS_A_BYTE = 1000
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _RLE_HEADER = struct.Struct("<16I")  # the number of segments, then their offsets
 
@@ -43,6 +45,8 @@ def decode_pixels(dataset: Any, data: bytes | memoryview) -> np.ndarray:
     if decode is _raw:
         return _raw(data, rows, columns, bits)
     frame = _frame(memoryview(data))
+    if rows * columns > _MOST_PIXELS_A_BYTE * len(frame):
+        raise Rejected(Reason.BROKEN_PIXEL_DATA, f"{len(frame)} bytes for {rows}x{columns}")
     try:
         values = decode(frame, rows, columns, bits)
     except Rejected:

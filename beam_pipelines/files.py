@@ -79,17 +79,15 @@ def file_names(path: str) -> list[str]:
 
 
 def walk(path: str) -> Iterator[str]:
-    """Every file under a directory, in sorted order; hidden names are left out."""
+    """Every file under a directory, in sorted order; hidden names are left out.
+
+    A directory that links lead to more than once is walked once: links may lead round in circles.
+    """
     if is_remote(path):
         found = (name for name in _remote().below(path) if not re.search(r"(?:^|/)\.", name))
         yield from (os.path.join(path, name) for name in found)
         return
-    for name in file_names(path):
-        if not name.startswith("."):
-            yield os.path.join(path, name)
-    for name in directories(path):
-        if not name.startswith("."):
-            yield from walk(os.path.join(path, name))
+    yield from _walk(path, set())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,6 +256,22 @@ def _remote() -> ModuleType:
     from beam_pipelines import remote_files  # Beam takes a second to be imported
 
     return remote_files
+
+
+def _walk(path: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    for name in file_names(path):
+        if not name.startswith("."):
+            yield os.path.join(path, name)
+    for name in directories(path):
+        if not name.startswith("."):
+            yield from _walk(os.path.join(path, name), seen)
 
 
 def _open_at_once(path: str, flags: int) -> int:

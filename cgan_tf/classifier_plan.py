@@ -91,7 +91,7 @@ def _read(directory: Path, description: dict[str, Any], sets: ClassifierSets) ->
     path = directory / PLAN_FILE
     try:
         plan = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise UserError(f"{path}: expected the run's sampling plan: {error}") from error
     if plan_checksum(plan) != description.get("sha256"):
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cgan_tf.classifier_data import pool_batches
+from cgan_tf.contained import contained
 from cgan_tf.data_errors import reading_errors
 from cgan_tf.errors import UserError
 from cgan_tf.models.resnet import FEATURES, PatchClassifier
@@ -43,7 +44,7 @@ def load_classifier(
 
     Raises `UserError` when the weights are not those that the manifest describes.
     """
-    path = Path(directory) / manifest["weights"]
+    path = contained(directory, manifest["weights"])
     if not path.exists() or sha256(path) != manifest["weights_sha256"]:
         raise UserError(f"{path}: expected the weights that {directory}'s manifest describes")
     model = PatchClassifier(manifest["flags"]["batch_norm"], precision)

@@ -19,11 +19,13 @@ import numpy as np
 
 from cgan_tf import tfrecords
 from cgan_tf.config import PATCH_CLASSES, SPLITS
+from cgan_tf.contained import contained
 from cgan_tf.errors import UserError
 from cgan_tf.records import PatchRecord, decode_pixels, decode_record
-from cgan_tf.run_directory import read_manifest, sha256
+from cgan_tf.run_directory import MANIFEST_FILE, read_manifest, sha256
 
 PROGRAMS = ("make_patches", "synthesize")
+_SHARD: dict[str, type] = {"file": str, "records": int, "bytes": int, "sha256": str}
 
 
 def shard_path(split: str, patch_class: str, index: int, total: int) -> str:
@@ -103,9 +105,13 @@ class PatchSet:
         self.directory = Path(directory)
         self._indexes: dict[tuple[str, ...], PatchIndex] = {}
         self.manifest = read_manifest(directory, PROGRAMS)
-        self.splits: dict[str, dict[str, Any]] = self.manifest["splits"]
+        self.splits: dict[str, dict[str, Any]] = self.manifest.get("splits", {})
+        if not _is_splits(self.splits):
+            raise UserError(
+                f"{self.directory / MANIFEST_FILE}: expected splits with classes, counts and shards"
+            )
         for shard in self._shards(SPLITS, PATCH_CLASSES):
-            path = self.directory / shard["file"]
+            path = contained(self.directory, shard["file"])
             found = path.stat().st_size if path.exists() else None
             if found != shard["bytes"]:
                 raise UserError(f"{path}: expected {shard['bytes']} bytes, found {found}")
@@ -155,3 +161,22 @@ class PatchSet:
             for name in classes
             for shard in self.splits.get(split, {}).get(name, {"shards": []})["shards"]
         ]
+
+
+def _is_splits(splits: Any) -> bool:
+    """Whether it is what the module says of `splits`."""
+    if not isinstance(splits, dict) or not all(isinstance(c, dict) for c in splits.values()):
+        return False
+    return all(_is_entry(entry) for classes in splits.values() for entry in classes.values())
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("shards"), list):
+        return False
+    shards = entry["shards"]
+    whole = all(
+        isinstance(shard, dict) and isinstance(shard.get(name), kind)
+        for shard in shards
+        for name, kind in _SHARD.items()
+    )
+    return whole and entry.get("count") == sum(shard["records"] for shard in shards)

@@ -7,7 +7,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from cgan_tf import progress
-from cgan_tf.config import QualityConfig
+from cgan_tf.config import SPLITS, TASKS, QualityConfig
 from cgan_tf.errors import UserError
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.quality_features import feature_spaces
@@ -102,7 +102,16 @@ def match_generators(
 
 
 def set_name(manifest: Mapping[str, Any], taken: Mapping[str, Any]) -> str:
-    """mass, removal_test, mass-2: the task, the split unless it is train, a number if need be."""
+    """mass, removal_test, mass-2: the task, the split unless it is train, a number if need be.
+
+    It becomes a part of file names: `UserError` for a task or a split that there is not.
+    """
+    for found, known in (([manifest["task"]], TASKS), (manifest["splits"], SPLITS)):
+        strange = sorted(set(found) - set(known))
+        if strange:
+            raise UserError(
+                f"a synthetic set's manifest: expected {' or '.join(known)}, found {strange[0]!r}"
+            )
     held_out = [split for split in manifest["splits"] if split != "train"]
     name = "_".join([manifest["task"], *held_out])
     number = 1 + sum(other.partition("-")[0] == name for other in taken)

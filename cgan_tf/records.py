@@ -6,6 +6,7 @@ The features of the Example carry the names of the dataclass's fields.
 """
 
 import dataclasses
+import struct
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from cgan_tf.errors import UserError
 from cgan_tf.example_proto import Example
 
 LEVELS = 65535
+MOST_PIXELS = 1 << 24  # of a patch: what a file declares is checked before it costs memory
 # The noise of tissue repeats nothing that a search would find: differences to the row above, and
 # runs for the empty parts of lesions and masks. A third of the default's time at its size.
 PNG_SETTINGS = (
@@ -23,6 +25,11 @@ PNG_SETTINGS = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
 )
+
+
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_PNG_SIZE = struct.Struct(">IIBB")  # width, height, bits, colour type; grey is 0
+_PNG_OVERHEAD = 4096  # bytes of headers and checksums, of a small picture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,12 +191,27 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
 def decode_png(png: bytes, name: str, where: str) -> np.ndarray:
     """16-bit PNG to float32 with the levels of feature `name`."""
     span, lowest = IMAGES[name]
-    levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
+    _check_png(png, f"{where}: feature '{name}'")
+    levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
         raise UserError(f"{where}: feature '{name}': expected a 16-bit grey PNG")
     return (levels.astype(np.float32) * np.float32(span / LEVELS) + np.float32(lowest)).clip(
         lowest, lowest + span
     )
+
+
+def _check_png(png: bytes, where: str) -> None:
+    """Raises `UserError` for what OpenCV would read as something else, or at any cost."""
+    if not png.startswith(_PNG_START) or len(png) < len(_PNG_START) + _PNG_SIZE.size:
+        raise UserError(f"{where}: expected a 16-bit grey PNG")
+    width, height, bits, colour = _PNG_SIZE.unpack_from(png, len(_PNG_START))
+    if (bits, colour) != (16, 0):
+        raise UserError(f"{where}: expected a 16-bit grey PNG")
+    if not 1 <= width * height <= MOST_PIXELS:
+        raise UserError(f"{where}: expected 1 to {MOST_PIXELS} pixels, found {width}x{height}")
+    most = _PNG_OVERHEAD + 2 * (2 * width + 1) * height  # twice what is not compressed
+    if len(png) > most:
+        raise UserError(f"{where}: expected at most {most} bytes of PNG, found {len(png)}")
 
 
 def _features(serialised: bytes, where: str):  # type: ignore[no-untyped-def]

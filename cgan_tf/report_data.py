@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,9 @@ def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
     """
     path = evaluation.directory / "features.npz"
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             features = {name: arrays[name] for name in FEATURE_ARRAYS}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: expected the features that evaluate writes") from error
     except KeyError as error:
         raise UserError(f"{path}: expected {error}; evaluate the classifier again") from error

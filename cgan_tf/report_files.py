@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cgan_tf import report_style
+from cgan_tf.contained import contained
 from cgan_tf.errors import UserError
 from cgan_tf.report_content import Document, Gallery, Plot, Section, Table
 from cgan_tf.run_directory import read_json, write_bytes, write_json
@@ -84,7 +85,7 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     # First a list that holds old and new: whatever interrupts, no file is left unaccounted for.
     write_json(contents, {"files": sorted({*before, *files})})
     for name, content in files.items():
-        write_bytes(directory / name, content)
+        write_bytes(contained(directory, name), content)
     for name in set(before) - set(files):
         (directory / Path(name).name).unlink(missing_ok=True)
     write_json(contents, {"files": sorted(files)})

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from cgan_tf import report_html
+from cgan_tf.contained import contained
 from cgan_tf.errors import UserError
 from cgan_tf.report_content import Gallery, Part, Plot, Section, Table, section
 from cgan_tf.report_data import ScoredTest, by_regime, read_table
@@ -165,7 +166,7 @@ def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
 
 
 def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:
-    path = directory / row["file"]
+    path = contained(directory, row["file"])
     try:
         return path.read_bytes(), f"{row['patch_id']}, logit {float(row['logit']):.2f}"
     except OSError as error:

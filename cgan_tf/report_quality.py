@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_tf import report_html
+from cgan_tf.contained import contained
 from cgan_tf.errors import UserError
 from cgan_tf.quality_checks import NAMES
 from cgan_tf.quality_measures import PICTURES
@@ -127,7 +128,9 @@ def _galleries(name: str, found: Mapping[str, Any], directory: Path) -> list[Par
         pairs = [pair for pair in found["pictures"] if pair["kind"] == kind]
         if pairs:
             parts.append(report_html.paragraph(f"{title}: {_values(found, pairs)}", "note"))
-            pictures = [(_read(directory / pair["file"]), _alternative(pair)) for pair in pairs]
+            pictures = [
+                (_read(contained(directory, pair["file"])), _alternative(pair)) for pair in pairs
+            ]
             parts.append(Gallery(f"quality_{name}_{kind}", pictures))
     return parts
 

@@ -44,6 +44,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a manufacturer's name with two dollar signs is no formula
     "pdf.fonttype": 42,  # text stays text
 }
 DPI = 170  # of PNG files

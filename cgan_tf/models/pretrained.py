@@ -32,7 +32,7 @@ def load_weights(model: PatchClassifier, weights: str) -> None:
 
 def _load_file(model: PatchClassifier, path: Path) -> None:
     if path.name.endswith(".keras"):
-        _copy(keras.saving.load_model(path, compile=False), model.backbone, path)
+        _copy(keras.saving.load_model(path, compile=False, safe_mode=True), model.backbone, path)
     elif not path.name.endswith(".h5"):
         raise UserError(f"{path}: expected a .weights.h5, .keras or *_notop.h5 file")
     elif path.name.endswith(".weights.h5") and _of_a_classifier(path):
