@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cgan_tf.config import TASKS, GanConfig
 from cgan_tf.flag_config import config_to_dict
-from cgan_tf.generator_card import CARD, directory_checksum, read_card, resolution_of
+from cgan_tf.generator_card import CARD, directory_checksum, read_card, resolution_of, wrong_card
 from cgan_tf.models.generator import combine, scalar_count
 from cgan_tf.run_directory import sha256, write_json
 
@@ -72,11 +72,15 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
 def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
     """The `with_noise` signature and the card of an exported generator.
 
-    Raises `UserError` as `read_card` does.
+    Raises `UserError` as `read_card` does, and for a card that does not fit the generator.
     """
     card = read_card(directory)
     loaded = tf.saved_model.load(str(directory))
     function = loaded.signatures["with_noise"]
+    inputs = function.structured_input_signature[1]
+    for name, found in (("size", inputs["image"].shape[1]), ("z_width", inputs["z"].shape[1])):
+        if card[name] != found:
+            raise wrong_card(directory, name, str(found), card[name])
     function.owner = loaded  # the signature alone would let the variables go
     return function, card
 

@@ -55,11 +55,17 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
 def config_from_flags(
     config_class: type[Config], flag_values: flags.FlagValues = flags.FLAGS
 ) -> Config:
-    """The parsed flags as the frozen dataclass they were defined from."""
+    """The parsed flags as the frozen dataclass they were defined from.
+
+    Raises `UserError` for what cannot be written into run.json, or named as a file.
+    """
     values = {}
     for name, kind, *_ in _fields(config_class):
         value = flag_values[name].value
         values[name] = tuple(value) if kind is tuple else value
+        for text in values[name] if kind is tuple else (values[name],):
+            if isinstance(text, str) and not _is_text(text):
+                raise UserError(f"--{name}: expected text in UTF-8, found {text!r:.80}")
     return config_class(**values)
 
 
@@ -75,7 +81,7 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
     try:
         arguments = values.read_flags_from_files([f"--flagfile={path}"])
         rest = values(["program", *arguments])[1:]
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise UserError(f"{path}: {_flag_error(error)}") from error
     if rest:  # a line without dashes, or a comment that is indented
         raise UserError(f"{path}: expected --name=value on every line, found {rest[0]!r}")
@@ -132,7 +138,10 @@ def run_program(
     program = Path(sys.argv[0]).stem
 
     def main(argv: list[str]) -> None:
-        config, unnamed = config_from_flags(config_class), argv[1:]
+        try:
+            config, unnamed = config_from_flags(config_class), argv[1:]
+        except UserError as error:
+            _exit(2, f"{program}: {error}")
         if positional and unnamed and not getattr(config, positional):
             config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
         if unnamed:
@@ -156,7 +165,7 @@ def run_program(
             return flags.FLAGS(argv)
         except (SystemExit, BrokenPipeError):  # absl has printed the help and leaves with 1,
             _exit_after_help()  # or was cut off by a pager that has seen enough
-        except flags.Error as error:
+        except (flags.Error, ValueError) as error:  # a flag file that is no text is the second
             _exit(2, f"{program}: {_flag_error(error)}; see --help")
 
     app.run(main, flags_parser=parse)
@@ -169,8 +178,15 @@ def _comma_list(values: tuple[str, ...]) -> str:
     return text.getvalue()
 
 
-def _flag_error(error: flags.Error) -> str:
+def _is_text(value: str) -> bool:
+    """Whether it is UTF-8 without a zero byte; other bytes of a command line are surrogates."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _flag_error(error: flags.Error | ValueError) -> str:
     """absl's message in one line; a flag of an earlier version names what takes its place."""
+    if isinstance(error, UnicodeDecodeError):
+        return "expected a flag file in UTF-8"
     name = getattr(error, "flagname", "")
     if name in REPLACED_FLAGS:
         return f"--{name} was replaced by {REPLACED_FLAGS[name]}"

@@ -5,25 +5,44 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgan_tf.config import LesionsConfig
+from cgan_tf.config import TASKS, LesionsConfig
 from cgan_tf.errors import UserError
 from cgan_tf.run_directory import MANIFEST_FILE, read_json, sha256
 
 CARD = "model.json"
+_KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
 
 
 def read_card(directory: str | Path) -> dict[str, Any]:
     """The card of a generator directory.
 
-    Raises `UserError` when it is missing or the files are not those it was written for: damaged
-    SavedModels can abort inside TensorFlow, so the checksum comes first.
+    Raises `UserError` when it is missing or damaged or the files are not those it was written for:
+    damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
     """
     directory = Path(directory)
     card = read_json(directory / CARD)
     found = directory_checksum(directory)
     if found != card.get("checksum"):
         raise UserError(f"{directory}: expected checksum {card.get('checksum')}, found {found}")
+    _check_card(directory, card)
     return card
+
+
+def _check_card(directory: Path, card: Mapping[str, Any]) -> None:
+    """Raises `UserError` for a card without what every user of a generator reads."""
+    for name, kind in _KINDS.items():
+        if not isinstance(card.get(name), kind):
+            raise wrong_card(directory, name, kind.__name__, card.get(name))
+    if card["task"] not in (*TASKS, "conditional"):
+        raise wrong_card(directory, "task", " or ".join(TASKS), card["task"])
+    if card.get("categories", list(TASKS)) != list(TASKS):
+        raise wrong_card(directory, "categories", str(list(TASKS)), card["categories"])
+
+
+def wrong_card(directory: str | Path, name: str, expected: str, found: Any) -> UserError:
+    """What is said of a value of a card that cannot be right."""
+    path = Path(directory) / CARD
+    return UserError(f"{path}: {name}: expected {expected}, found {found!r:.80}")
 
 
 def directory_checksum(directory: Path) -> str:
