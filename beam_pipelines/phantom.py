@@ -32,6 +32,7 @@ from beam_pipelines.phantom_noise import keyed_generator
 from beam_pipelines.phantom_plan import plan_client
 from cgan_tf.config import PhantomConfig
 from cgan_tf.errors import UserError
+from cgan_tf.interruption import end_with_parent
 from cgan_tf.progress import progress_bar
 from cgan_tf.run_directory import finish_run, open_run, write_bytes
 
@@ -123,7 +124,7 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
             return
         # spawn: a fork would copy the threads of whatever the caller has loaded.
         with concurrent.futures.ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _start_worker
+            workers, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),)
         ) as pool:
             jobs = [pool.submit(write_client, config, index) for index in todo]
             try:
@@ -141,7 +142,10 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
 
 
-def _start_worker() -> None:
+def _start_worker(parent: int) -> None:
+    end_with_parent()
+    if os.getppid() != parent:  # it was killed before this one could ask for that
+        os._exit(1)
     _one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 

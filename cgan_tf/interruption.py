@@ -1,7 +1,9 @@
-"""Ending a training on request: SIGTERM and Ctrl-C are told to the loop, which saves and stops."""
+"""How programs end: on request, after saving what they have, and with those that started them."""
 
 import contextlib
+import ctypes
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,3 +18,9 @@ def stop_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in zip(numbers, previous, strict=True):
             signal.signal(number, old)
+
+
+def end_with_parent() -> None:
+    """Lets this process end when its parent does: it would hold its directory, or wait for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

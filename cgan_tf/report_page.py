@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cgan_tf import (
     classifier_card,
     report_account,
@@ -27,24 +29,35 @@ from cgan_tf.report_files import files_directory, section_files, write_files
 from cgan_tf.report_numbers import auc_and_interval, format_p, format_probability, signed
 from cgan_tf.report_overlap import overlap_parts
 from cgan_tf.report_table import Results, compare, table_1
-from cgan_tf.run_directory import read_manifest, write_bytes
+from cgan_tf.run_directory import locked, read_manifest, remove_leftovers, write_bytes
 
 
 def write_report(config: ReportConfig) -> None:
     """Writes the report; every run writes it anew."""
     if config.showcase_dirs and not config.showcase_patches_dir:
         raise UserError("--showcase_patches_dir is required with --showcase_dirs")
-    output = Path(config.output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output.parent}: cannot be written: {error.strerror}") from error
     evaluations = read_evaluations(config.evaluations)
     patches = PatchSet(config.patches_dir)
     failed = read_failed_runs(config.failed_runs) if config.failed_runs else []
     results = compare(evaluations, failed)
     sets = [(name, read_manifest(name, "synthesize")) for name in config.synthetic_dirs]
     losses = read_losses(config.gan_dirs)
+    # Inputs are opened before anything is made: a mistyped flag must leave nothing.
+    with locked(files_directory(config.output)) as files:
+        remove_leftovers(files)
+        remove_leftovers(files.parent, f"{Path(config.output).name}.")
+        _write(config, files, evaluations, patches, results, sets, losses)
+
+
+def _write(
+    config: ReportConfig,
+    files: Path,
+    evaluations: Sequence[ScoredTest],
+    patches: PatchSet,
+    results: Results,
+    sets: Sequence[tuple[str, dict[str, Any]]],
+    losses: dict[str, dict[str, np.ndarray]],
+) -> None:
     mixed = compared_with(evaluations[0], evaluations)
     compared = [evaluations[0], *([mixed] if mixed else [])]
     sections = [
@@ -66,7 +79,7 @@ def write_report(config: ReportConfig) -> None:
         report_account.data(patches),
         report_account.flags(config, evaluations, patches, sets),
     ]
-    files = files_directory(output)
+    output = Path(config.output)
     write_files(files, section_files(sections))
     page = report_html.page(
         config.title, _opening(config, results, compared, sets), sections, files.name

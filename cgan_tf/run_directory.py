@@ -60,6 +60,20 @@ def open_directory(
     Raises `UserError` when another process is in it, and when it holds no run but files other than
     those named in `beside`, which `program` may write without a run.
     """
+    with locked(directory) as directory:
+        if not (directory / RUN_FILE).exists():
+            names = (path.name for path in directory.iterdir())
+            refuse_strangers(directory, names, program, beside)
+        remove_leftovers(directory)
+        yield directory
+
+
+@contextlib.contextmanager
+def locked(directory: str | Path) -> Iterator[Path]:
+    """Makes `directory` where it is missing and holds its lock, for as long as the block lasts.
+
+    Raises `UserError` when another process has it, or the directory cannot be written.
+    """
     directory = Path(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -71,10 +85,6 @@ def open_directory(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UserError(f"{directory}: another process is working in it") from error
-        if not (directory / RUN_FILE).exists():
-            names = (path.name for path in directory.iterdir())
-            refuse_strangers(directory, names, program, beside)
-        _remove_leftovers(directory)
         yield directory
 
 
@@ -120,13 +130,18 @@ def check_run(directory: str | Path, saved: dict[str, Any], program: str, config
         raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
 
 
-def _remove_leftovers(directory: Path) -> None:
-    """Drops what killed processes left under temporary names; the caller holds the lock."""
-    for path in directory.glob(".*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def remove_leftovers(directory: Path, name: str = "") -> None:
+    """Drops what killed processes left under temporary names, of one file or of all; the caller
+    holds the lock. Directories with a lock of their own are left alone."""
+    for path in sorted(directory.iterdir()):
+        is_directory = path.is_dir() and not path.is_symlink()
+        if path.name.startswith(f".{name}") and path.name.endswith(".tmp"):
+            if is_directory:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        elif is_directory and not name and not (path / ".lock").exists():
+            remove_leftovers(path)
 
 
 def _is_ours(name: str) -> bool:
@@ -178,7 +193,7 @@ def json_object(data: bytes, path: str | Path) -> dict[str, Any]:
     """The JSON object that a file holds; `UserError` when it is broken."""
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected a JSON object: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")

@@ -4,7 +4,6 @@ A step is one of the project's programs in a process of its own. A step whose re
 done; one that was interrupted goes on where it was when it is started again.
 """
 
-import ctypes
 import dataclasses
 import os
 import re
@@ -16,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cgan_tf.errors import UserError
+from cgan_tf.interruption import end_with_parent
 from cgan_tf.progress import PROGRESS_VARIABLE
 
 _CLEAR = "\r\x1b[2K"  # back to the start of the line, and the line away
@@ -147,7 +147,7 @@ class StepRunner:
                 stderr=log,
                 env={**os.environ, **self.lanes[lane], PROGRESS_VARIABLE: share},
                 start_new_session=True,  # Ctrl-C reaches this process, which ends its steps itself
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         self.running[step.name] = Running(step, process, time.monotonic(), lane, log_start)
 
@@ -262,9 +262,3 @@ def _cost(step: Step, lanes: int) -> float:
 
 def _raise_interrupt(_signal, _frame) -> None:
     raise KeyboardInterrupt
-
-
-def _end_with_parent() -> None:
-    """A step must not outlive a runner that was killed: it would hold its directory."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

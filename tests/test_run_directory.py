@@ -172,6 +172,21 @@ def test_what_a_killed_process_left_under_a_temporary_name_is_no_strangers(tmp_p
         assert not run.finished
 
 
+def test_what_a_killed_process_left_is_dropped_wherever_it_is(tmp_path):
+    own, others = tmp_path / "pictures" / "deep", tmp_path / "other_run"
+    for folder in (tmp_path, own, others):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".a.png.4711.tmp").write_text("half")
+        (folder / "a.png").write_text("whole")
+    (tmp_path / ".generator.4711.tmp").mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    (others / ".lock").touch()  # somebody else's: it may be at work
+    with open_directory(tmp_path, "train_gan"):
+        left = [path.parent for path in tmp_path.rglob(".*.tmp")]
+    assert left == [others]
+    assert len(list(tmp_path.rglob("a.png"))) == 3
+
+
 def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with (
