@@ -1,5 +1,6 @@
 # make demo   the whole chain on a phantom, to demo/report.html
 # make test   lint, then the fast tests
+# make chaos  every program killed, starved and doubled at tiny size, into docs/reliability.md
 # make lint   ruff, mypy, import-linter
 # make parity golden files of tensorflow-addons anew, and the tests against them (Python 3.11)
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format parity clean
+.PHONY: demo test test-slow chaos lint format parity clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
@@ -17,6 +18,9 @@ test: lint
 
 test-slow: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m slow
+
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,0 +1,110 @@
+"""Every program of the chain killed, starved and doubled, at tiny size: `make chaos`.
+
+    python -m tests.chaos [--seed=1] [--kills=50] [--parallel=2] [--only=evaluate,report]
+
+The chain is run once without a disturbance; every disturbed run must in the end have left the same.
+Writes the results into docs/reliability.md (with --only just prints them); exit code 1 when a
+promise was broken. The directories of what went wrong are kept.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos import disturbances, results, small_disk
+from tests.chaos.chain import CHAIN, DISTURBED, Program
+from tests.chaos.disturbances import Laboratory, Result, Undisturbed
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+Disturbance = Callable[[Laboratory, Program, Undisturbed, int], Result]
+
+
+def main() -> None:
+    """Runs the chain, then everything that is done to it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=50, help="SIGKILLs, dealt over the programs")
+    parser.add_argument("--parallel", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="names of programs, separated by commas")
+    parser.add_argument("--directory", type=Path, help="where to work; a new one in /tmp")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    root = arguments.directory or Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"chaos: in {root}", flush=True)
+    lab = Laboratory(root, arguments.seed)
+    chosen = [p for p in DISTURBED if not arguments.only or p.name in arguments.only.split(",")]
+    runs = {}
+    for program in needed(chosen):
+        runs[program.name] = lab.run_undisturbed(program)
+        print(f"{program.name} undisturbed: {runs[program.name].seconds:.1f} s", flush=True)
+    found = disturb(lab, chosen, runs, arguments)
+    if not arguments.only:
+        text = results.section(found, runs, arguments.seed, time.monotonic() - started)
+        results.write_into(DOCUMENT, text)
+    broken = [result for result in found if result.problems]
+    for result in broken:
+        print(f"{result.program}, {result.kind}:\n  " + "\n  ".join(result.problems))
+    print(f"{len(found) - len(broken)} of {len(found)} disturbances left everything as it was")
+    sys.exit(bool(broken))
+
+
+def needed(chosen: list[Program]) -> list[Program]:
+    """The programs and those whose outputs they read, in the order of the chain."""
+    wanted = {program.output for program in chosen}
+    for program in reversed(CHAIN):
+        if program.output in wanted:
+            wanted.update(program.inputs)
+    return [program for program in CHAIN if program.output in wanted]
+
+
+def disturb(
+    lab: Laboratory,
+    chosen: list[Program],
+    runs: dict[str, Undisturbed],
+    arguments: argparse.Namespace,
+) -> list[Result]:
+    """Everything that is done to the programs, `--parallel` at a time."""
+    with concurrent.futures.ThreadPoolExecutor(arguments.parallel) as pool:
+        jobs = [
+            pool.submit(_attempt, disturbance, lab, program, runs[program.name], count)
+            for number, program in enumerate(chosen)
+            for disturbance, count in plan(number, len(chosen), arguments.kills)
+        ]
+        return [job.result() for job in jobs]
+
+
+def plan(number: int, programs: int, kills: int) -> list[tuple[Disturbance, int]]:
+    """What is done to the program of a number, and how often; the kills are dealt out."""
+    share = kills // programs + (number < kills % programs)
+    wanted: list[tuple[Disturbance, int]] = [
+        (disturbances.killed, share),
+        (disturbances.terminated, 2),
+        (disturbances.disk_full, 2),
+        (disturbances.input_gone, 2),
+        (disturbances.second_copy, 1),
+    ]
+    if small_disk.has_namespaces():
+        wanted.append((disturbances.read_only, 1))
+    return wanted
+
+
+def _attempt(
+    disturbance: Disturbance, lab: Laboratory, program: Program, run: Undisturbed, count: int
+) -> Result:
+    started = time.monotonic()
+    result = disturbance(lab, program, run, count)
+    verdict = f"{len(result.problems)} problems" if result.problems else "as it was"
+    seconds = time.monotonic() - started
+    print(f"{program.name}, {result.kind}: {verdict} ({seconds:.0f} s)", flush=True)
+    for problem in result.problems:
+        print(f"  {problem}", flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    main()
