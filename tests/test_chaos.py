@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import disturbances, results, small_disk
-from tests.chaos.__main__ import needed, plan
+from tests.chaos.__main__ import deal, needed
 from tests.chaos.chain import CHAIN, DISTURBED, Program
 from tests.chaos.compare import differences, torn
 from tests.chaos.disturbances import Laboratory, Result, Undisturbed
@@ -189,10 +189,9 @@ def test_times_and_logs_are_no_difference(tmp_path):
 
 
 def test_the_kills_are_dealt_out_whole():
-    for programs in (1, 7, 10):
-        dealt = [plan(number, programs, 50)[0][1] for number in range(programs)]
-        assert sum(dealt) == 50
-        assert max(dealt) - min(dealt) <= 1
+    assert deal(50, [1.0]) == [50]
+    assert deal(50, [9, 1, 30, 2, 3]) == [3, 15, 3, 15, 14]
+    assert deal(3, [9, 1, 30]) == [1, 1, 1]
 
 
 def test_every_program_of_the_chain_is_disturbed():

@@ -69,23 +69,37 @@ def disturb(
     arguments: argparse.Namespace,
 ) -> list[Result]:
     """Everything that is done to the programs, `--parallel` at a time."""
+    shares = deal(arguments.kills, [runs[program.name].seconds for program in chosen])
     with concurrent.futures.ThreadPoolExecutor(arguments.parallel) as pool:
         jobs = [
             pool.submit(_attempt, disturbance, lab, program, runs[program.name], count)
-            for number, program in enumerate(chosen)
-            for disturbance, count in plan(number, len(chosen), arguments.kills)
+            for program, share in zip(chosen, shares, strict=True)
+            for disturbance, count in plan(share, runs[program.name].seconds)
         ]
         return [job.result() for job in jobs]
 
 
-def plan(number: int, programs: int, kills: int) -> list[tuple[Disturbance, int]]:
-    """What is done to the program of a number, and how often; the kills are dealt out."""
-    share = kills // programs + (number < kills % programs)
+def deal(kills: int, seconds: list[float]) -> list[int]:
+    """How often each program is killed: the slower half at most three times, the others the rest."""
+    slow = set(sorted(range(len(seconds)), key=lambda place: -seconds[place])[: len(seconds) // 2])
+    shares = [
+        min(3, kills // len(seconds)) if place in slow else 0 for place in range(len(seconds))
+    ]
+    fast = [place for place in range(len(seconds)) if place not in slow]
+    left = kills - sum(shares)
+    for turn, place in enumerate(fast):
+        shares[place] = left // len(fast) + (turn < left % len(fast))
+    return shares
+
+
+def plan(kills: int, seconds: float) -> list[tuple[Disturbance, int]]:
+    """What is done to a program that takes so long undisturbed, and how often."""
+    times = 2 if seconds < 15 else 1
     wanted: list[tuple[Disturbance, int]] = [
-        (disturbances.killed, share),
-        (disturbances.terminated, 2),
-        (disturbances.disk_full, 2),
-        (disturbances.input_gone, 2),
+        (disturbances.killed, kills),
+        (disturbances.terminated, times),
+        (disturbances.disk_full, times),
+        (disturbances.input_gone, times),
         (disturbances.second_copy, 1),
     ]
     if small_disk.has_namespaces():

@@ -16,7 +16,7 @@ from tests.chaos.forks import Forks, OwnForks, environment
 
 LONGEST = 600.0  # seconds for what takes ten
 LINGERING = 60.0  # seconds that children may take to notice that their parent is gone
-PAUSE = 0.002  # between two looks
+PAUSE = 0.005  # between two looks
 _MARK = "CHAOS_TRIAL"  # in the environment of a program and of whatever it starts
 
 

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the DICOM or the JSON reader.
 
-    python -m tests.fuzz dicom --seconds=1800 --directory=FUZZ     # pip install -e '.[dev,fuzz]'
+    python -m tests.fuzz dicom [--seconds=1800] [--directory=fuzz]    # needs the extra fuzz
 
 DIRECTORY/dicom/corpus keeps what reaches new code, for the next time; whatever breaks a promise of
 `targets` is written to DIRECTORY/dicom/found/ and ends the program with another exit code than 0.
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=("dicom", "json"))
     parser.add_argument("--seconds", type=int, default=1800)
-    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--directory", type=Path, default=Path("fuzz"))
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     root = arguments.directory / arguments.target
