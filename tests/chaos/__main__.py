@@ -80,7 +80,7 @@ def disturb(
 
 
 def deal(kills: int, seconds: list[float]) -> list[int]:
-    """How often each program is killed: the slower half at most three times, the others the rest."""
+    """How often each program is killed: the slower half three times at most."""
     slow = set(sorted(range(len(seconds)), key=lambda place: -seconds[place])[: len(seconds) // 2])
     shares = [
         min(3, kills // len(seconds)) if place in slow else 0 for place in range(len(seconds))
