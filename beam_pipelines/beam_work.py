@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -159,6 +160,8 @@ def _run(
     except Exception as error:  # each runner has its own
         if "KeyboardInterrupt" in str(error):  # Beam wraps what stops its work
             raise KeyboardInterrupt from error
+        if refused := re.search(r"OSError: \[Errno \d+\] (.+?)(?: \[while|\n|$)", str(error)):
+            raise UserError(f"{results}: cannot be written: {refused[1]}") from error
         if on_this_machine(options):
             raise
         raise UserError(f"{_runner(options)}: {_last_line(error)}") from error

@@ -1,15 +1,24 @@
 """The file of an indexed image, read, decoded, or rejected."""
 
+import os
+
 from beam_pipelines import dicom, files
 from beam_pipelines.rejections import Reason, Rejected, Rejection
 from beam_pipelines.sources import Image, reject_image
+from cgan_tf.errors import UserError
 
 
 def read_file(image: Image) -> bytes:
-    """The file; `Rejected` when it cannot be read."""
+    """The file; `Rejected` when it cannot be read.
+
+    Raises `UserError` when it is no longer there: the run would end with other patches than one
+    that finds it, and goes on when it is back.
+    """
     try:
         return files.read_bytes(image.path)
     except OSError as error:
+        if not files.is_remote(image.path) and not os.path.lexists(image.path):
+            raise UserError(f"{image.path}: was in the index and is gone") from error
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
 
 

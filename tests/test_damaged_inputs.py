@@ -30,6 +30,7 @@ from cgan_tf.config import (
 )
 from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_from_file, flags_text
+from cgan_tf.generator_card import directory_checksum
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
 from tests.damage import DAMAGES, change_value, damaged
@@ -266,7 +267,7 @@ def write_small_generator(directory: Path) -> None:
         "size": 32,
         "z_width": 6,
         "step": 1,
-        "checksum": export.directory_checksum(directory),
+        "checksum": directory_checksum(directory),
         "patches_manifest_sha256": "0" * 64,
         "licence": "",
         "flags": flag_config.config_to_dict(GanConfig(size=32)),

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from beam_pipelines import dicom, files
+from beam_pipelines.image_reading import read_file
 from beam_pipelines.listing import TABLES, table
 from beam_pipelines.omidb_tree import find_tree
 from beam_pipelines.optimam import Optimam
 from beam_pipelines.patch_job import make_patches
 from beam_pipelines.rejections import Reason, Rejected
-from beam_pipelines.sources import read_index
+from beam_pipelines.sources import HEALTHY, Image, read_index
 from cgan_tf.classifier_plan import keep_plan
 from cgan_tf.config import PatchesConfig
 from cgan_tf.contained import contained
@@ -373,3 +374,17 @@ def test_deep_json_is_refused(tmp_path):
     (tmp_path / "deep.json").write_bytes(b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises(UserError, match=r"deep\.json: expected a JSON object"):
         read_json(tmp_path / "deep.json")
+
+
+# Files that go away
+
+
+def test_an_image_that_goes_away_stops_the_run_and_a_dead_link_does_not(tmp_path):
+    """A run without it would leave other patches than one with it; a link was always dead."""
+    image = Image(str(tmp_path / "gone.dcm"), "c", "1.2", "1.2.3", "L", "CC", HEALTHY)
+    with pytest.raises(UserError, match=r"gone\.dcm: was in the index and is gone"):
+        read_file(image)
+    (tmp_path / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(Rejected) as fault:
+        read_file(image)
+    assert fault.value.reason == Reason.UNREADABLE_FILE

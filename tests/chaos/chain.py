@@ -15,6 +15,9 @@ class Program:
     Attributes:
       output: the directory it writes. inputs: the directories it reads.
       victims: patterns of input files that it cannot do without.
+      listed: a path of its own that is there when it has listed its inputs; what goes away before
+        it never knew of.
+      tells_time: files that differ from run to run.
       forks: whether it may be made by a fork, see `forks`; what uses Beam or processes of its own
         may not.
     """
@@ -25,6 +28,8 @@ class Program:
     output: str
     inputs: tuple[str, ...] = ()
     victims: tuple[str, ...] = ()
+    listed: str = ""
+    tells_time: tuple[str, ...] = ()
     forks: bool = True
 
 
@@ -49,6 +54,8 @@ CHAIN = (
         output="patches",
         inputs=("phantom",),
         victims=("phantom/IMAGES/*/*/*.dcm",),
+        listed="patches/.spill",
+        tells_time=("metrics.json",),
         forks=False,
     ),
     Program(

@@ -26,9 +26,13 @@ _CHECKPOINT = "checkpoints"
 _GENERATOR = "saved_model.pb"
 
 
-def differences(expected: Path, found: Path) -> list[str]:
-    """What is different, missing or too many in a finished run."""
-    return sorted(_differences(contents(expected), contents(found)))
+def differences(expected: Path, found: Path, ignored: tuple[str, ...] = ()) -> list[str]:
+    """What is different, missing or too many in a finished run, but for the files `ignored`."""
+    whole, other = contents(expected), contents(found)
+    for name in ignored:
+        whole.pop(name, None)
+        other.pop(name, None)
+    return sorted(_differences(whole, other))
 
 
 def torn(expected: Path, found: Path) -> list[str]:

@@ -86,7 +86,8 @@ class Laboratory:
 
     def compare(self, program: Program, directory: Path) -> list[str]:
         """What a finished trial left otherwise; the trial is removed when it is all right."""
-        found = differences(self.expected(program), directory / program.output)
+        output = directory / program.output
+        found = differences(self.expected(program), output, program.tells_time)
         if not found:
             shutil.rmtree(directory)
         return found
@@ -160,7 +161,7 @@ def _on_small_disk(lab: Laboratory, program: Program, pages: int, words: str) ->
     problems = ended_in_a_line(program, first, words)
     problems += [f"half-written: {name}" for name in torn(expected, directory / "at_fault")]
     problems += ended_well(program, second)
-    problems += differences(expected, directory / "final")
+    problems += differences(expected, directory / "final", program.tells_time)
     if not problems:
         shutil.rmtree(directory)
     return [f"{pages} pages: {problem}" for problem in problems]
@@ -177,7 +178,11 @@ def input_gone(lab: Laboratory, program: Program, run: Undisturbed, count: int) 
         victim = rng.choice(sorted(directory.glob(pattern)))
         hidden = directory / "hidden"
         running = Running(program, directory, lab.forks)
-        running.wait_until(_moment(rng, run) if number else lambda _, __: True)
+        listed = directory / program.listed
+        if program.listed:
+            running.wait_until(lambda _, __, listed=listed: listed.exists())
+        elif number:
+            running.wait_until(_moment(rng, run))
         victim.rename(hidden)
         first = running.finish()
         hidden.rename(victim)
