@@ -152,10 +152,11 @@ def _films(root: Path, films: Path) -> list[Step]:
 def _quality(root: Path) -> Step:
     """The synthetic sets beside real patches, in the features that evaluate has computed."""
     sets = ",".join(str(root / "synthetic" / task) for task in TASKS)
+    generators = ",".join(str(root / "gan" / task / "generator") for task in TASKS)
     return _step(
         root, "quality", "cgan_tf.quality", "demo_quality", f"--real={root / 'patches'}",
         f"--synthetic={sets}", f"--classifier={root / 'evaluation' / 'baseline'}",
-        after=("evaluate baseline",), seconds=25,
+        f"--generators={generators}", after=("evaluate baseline",), seconds=30,
     )  # fmt: skip
 
 
