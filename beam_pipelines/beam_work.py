@@ -20,7 +20,11 @@ logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns
 import apache_beam as beam  # noqa: E402
 import cv2  # noqa: E402
 from apache_beam.io.filesystems import FileSystems  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
+from apache_beam.options.pipeline_options import (  # noqa: E402
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
 
 from beam_pipelines import files, metrics, retries  # noqa: E402
 from cgan_tf.errors import UserError  # noqa: E402
@@ -57,6 +61,8 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     if unknown:
         raise UserError(f"--beam={unknown[0]}: Beam has no such option")
     chosen = PipelineOptions([*([] if found.runner else _DEFAULTS), *flags])
+    # What workers do is in modules, not in the program's own; Dataflow would send that along.
+    chosen.view_as(SetupOptions).save_main_session = False
     try:
         beam.Pipeline(options=chosen)
     except Exception as error:  # of a runner that is not there, of options, of a cloud's client
