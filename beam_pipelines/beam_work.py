@@ -7,7 +7,6 @@ are there for the program that started it, whichever runner did the work.
 
 import argparse
 import json
-import logging
 import os
 import re
 import uuid
@@ -15,19 +14,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns while it is
-
-import apache_beam as beam  # noqa: E402
-import cv2  # noqa: E402
-from apache_beam.io.filesystems import FileSystems  # noqa: E402
-from apache_beam.options.pipeline_options import (  # noqa: E402
+import apache_beam as beam
+import cv2
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import (
     PipelineOptions,
     SetupOptions,
     StandardOptions,
 )
 
-from beam_pipelines import files, metrics, retries  # noqa: E402
-from cgan_tf.errors import UserError  # noqa: E402
+from beam_pipelines import files, metrics, retries
+from cgan_tf.errors import UserError
 
 _CHUNK_BYTES = 1 << 16
 _BUCKETS = 64
