@@ -54,7 +54,9 @@ def finish(
         values = changed_values(stored.values, layout, inverse, [item.native for item in placed])
         names = derived_names(stored.dataset, setup.fingerprint, setup.config.keep_patient)
         row = _row(prepared, placed, names, setup)
-        _write_dicom(prepared, values, names, row, setup)
+        made = _dicom_files(prepared, values, names, row, setup)
+    for name, content in made.items():  # what a disk refuses is no fault of the image
+        _write(setup, name, content)
     mask = label_mask(stored.values.shape, [item.native for item in placed])
     _write(setup, row["mask"], png_bytes(mask))
     before, after = (inverse.table[layout.patterns(v)] for v in (stored.values, values))
@@ -64,18 +66,11 @@ def finish(
         if setup.config.places == "row" and not setup.removal:
             figure = write_figure3(setup, row, prepared, before, after)
             row["preview"]["figure3"] = figure
-    row["files"] = _files_of(row, names, setup)
+    shown = row["preview"] or {}
+    pairs = [pair for pair in (shown, shown.get("figure3")) if pair]
+    row["pictures"] = [pair[moment] for pair in pairs for moment in ("before", "after")]
+    row["files"] = [*made, row["mask"], *row["pictures"]]
     return row
-
-
-def _files_of(row: dict[str, Any], names: Names, setup: Setup) -> list[str]:
-    """Every file that was written for an image."""
-    found = [row["file"], row["mask"]]
-    if setup.config.source == "optimam":
-        found.append(f"{IMAGES}/{side_car_path(row['client_id'], names)}")
-    preview = row["preview"] or {}
-    pictures = [preview, preview.get("figure3", {})]
-    return found + [p[moment] for p in pictures for moment in ("before", "after") if p]
 
 
 def changed_values(
@@ -171,19 +166,20 @@ def _lesion_row(item: Placed, number: int, height: int) -> dict[str, Any]:
     }
 
 
-def _write_dicom(
+def _dicom_files(
     prepared: Prepared,
     values: np.ndarray,
     names: Names,
     row: dict[str, Any],
     setup: Setup,
-) -> None:
-    derivation = _derivation(row, setup)
-    dataset = derived_dataset(prepared.stored.dataset, names, derivation)
+) -> dict[str, bytes]:
+    """The content of the DICOM file, and of its side-car in OMI-DB's layout, by name."""
+    dataset = derived_dataset(prepared.stored.dataset, names, _derivation(row, setup))
+    found = {}
     if setup.config.source == "optimam":
-        side_car = f"{IMAGES}/{side_car_path(row['client_id'], names)}"
-        _write(setup, side_car, side_car_bytes(dataset))
-    _write(setup, row["file"], file_bytes(dataset, values))
+        found[f"{IMAGES}/{side_car_path(row['client_id'], names)}"] = side_car_bytes(dataset)
+    found[row["file"]] = file_bytes(dataset, values)
+    return found
 
 
 def _derivation(row: dict[str, Any], setup: Setup) -> Derivation:

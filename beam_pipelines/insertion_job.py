@@ -118,11 +118,11 @@ def _until_enough(
         made, tried = _made(results), len(results)
         if made >= wanted or tried == len(images):
             return _first(results, wanted, setup)
-        missing = wanted - made
-        last = tried + (math.ceil(missing * tried / max(made, 1)) if tried else missing)
+        tries = tried / max(made, 1) if tried else 1.0  # for an image
+        last = tried + math.ceil((wanted - made) * tries)
+        shown = tried + math.ceil(max(setup.config.previews - made, 0) * tries)
         items = [
-            work_item(image, place < setup.config.previews)
-            for place, image in enumerate(images[tried:last], tried)
+            work_item(image, place < shown) for place, image in enumerate(images[tried:last], tried)
         ]
         names = {item["name"]: place for place, item in enumerate(items)}
         with files_bar(f"{directory}/images", set(names), label):
@@ -136,16 +136,25 @@ def _made(results: Sequence[dict[str, Any]]) -> int:
 
 
 def _first(results: list[dict[str, Any]], wanted: int, setup: Setup) -> list[dict[str, Any]]:
-    """The results up to the last image that is wanted; the files of later ones are removed."""
+    """The results up to the last image that is wanted; the files of later ones are removed, and
+    those of previews beyond the number asked for."""
     made = itertools.accumulate(result["row"] is not None for result in results)
     last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
     for result in results[last:]:
-        for name in result["row"]["files"] if result["row"] else ():
-            path = Path(setup.config.output_dir, name)
-            path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # not empty
-                os.removedirs(path.parent)
+        _remove(result["row"]["files"] if result["row"] else [], setup)
+    rows = [result["row"] for result in results[:last] if result["row"]]
+    for row in [row for row in rows if row["preview"]][setup.config.previews :]:
+        _remove(row["pictures"], setup)
+        row["preview"] = None
     return results[:last]
+
+
+def _remove(names: Sequence[str], setup: Setup) -> None:
+    for name in names:
+        path = Path(setup.config.output_dir, name)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            os.removedirs(path.parent)
 
 
 def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[str, Any]]) -> None:

@@ -60,6 +60,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             )
         )  # fmt: skip
     steps.append(_quality(root))
+    steps += _whole_images(root)
     steps.append(_report(root, tuple(step.name for step in steps), films is not None))
     return steps
 
@@ -160,6 +161,30 @@ def _quality(root: Path) -> Step:
     )  # fmt: skip
 
 
+def _whole_images(root: Path) -> list[Step]:
+    """Lesions in whole images, and out of them again."""
+    steps = []
+    for name, task, source, output, after in (
+        ("insert", "mass", root / "phantom", root / "inserted", ("mass GAN",)),
+        ("remove_inserted", "removal", root / "inserted" / "images", root / "inserted_removed",
+         ("insert lesions", "removal GAN")),
+    ):  # fmt: skip
+        flags = (
+            f"--flagfile=configs/demo_{name}.cfg",
+            f"--generator={root / 'gan' / task / 'generator'}",
+            f"--input_dir={source}",
+            f"--output_dir={output}",
+        )
+        title = "insert lesions" if task == "mass" else "remove them again"
+        steps.append(
+            Step(
+                title, "beam_pipelines.insert_lesions", flags, output / "manifest.json", after,
+                seconds=12,
+            )
+        )  # fmt: skip
+    return steps
+
+
 def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
     def joined(*parts: str) -> str:
         return ",".join(str(root / part) for part in parts)
@@ -171,6 +196,7 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
         f"--synthetic_dirs={joined(*(f'synthetic/{task}' for task in TASKS))}",
         f"--gan_dirs={joined(*(f'gan/{task}' for task in TASKS))}",
         f"--quality_dir={root / 'quality'}",
+        f"--insertion_dirs={joined('inserted', 'inserted_removed')}",
         f"--output={root / 'report.html'}",
     ]
     if films:

@@ -51,7 +51,7 @@ def tree(tmp_path_factory):
 def config_of(tree, output, generators, generator="mass", **changes) -> InsertionConfig:
     values = {
         "generator": str(generators / generator),
-        "input_dir": str(tree.root),
+        "input_dir": str(tree.root) if tree else "",
         "output_dir": str(output),
         "min_area_fraction": 0.02,
         **THREADS,
@@ -411,6 +411,46 @@ def test_an_image_without_room_or_without_a_lesion(generators, tmp_path):
         insert_lesions(picky)
 
 
+@pytest.mark.slow
+def test_the_eight_real_films(generators, tmp_path):
+    """RLE, 16 bits, no window, no spacing, Secondary Capture."""
+    from cgan_tf.demo_steps import films_directory
+    from tests.dicom_validator import UNKNOWN_TO_IT, errors_of
+
+    films = films_directory()
+    config = config_of(
+        None, tmp_path / "out", generators, source="folder", input_dir=str(films),
+        reduction=8, lesions_per_image=2,
+    )  # fmt: skip
+    insert_lesions(config)
+    sources = {str(pydicom.dcmread(path).SOPInstanceUID): path for path in films.rglob("*.dcm")}
+    _, content = tables_of(tmp_path / "out")
+    assert len(content["images"]) == len(sources) == 8
+    for image in content["images"]:
+        source, path = sources[image["source_sop_uid"]], tmp_path / "out" / image["file_name"]
+        stored = dicom.read_stored(source.read_bytes(), strict=False)
+        made = dicom.read_stored(path.read_bytes(), strict=False, allow_synthetic=True)
+        mask = cv2.imread(str(tmp_path / "out" / "masks" / f"{path.stem}.png"), 0)
+        np.testing.assert_array_equal(made.values[mask == 0], stored.values[mask == 0])
+        assert (made.values != stored.values).any()
+        np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, made.values)
+        assert errors_of(path) - errors_of(source) <= {UNKNOWN_TO_IT}
+
+
+def test_a_full_disk_ends_the_run_in_one_line(generators, tmp_path, monkeypatch):
+    from beam_pipelines import insertion_finish
+
+    tree = Tree(tmp_path / "tree")
+    tree.client("demd1", {"LCC": None})
+
+    def full(setup, name, content):
+        raise OSError(28, "No space left on device", name)
+
+    monkeypatch.setattr(insertion_finish, "_write", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        insert_lesions(config_of(tree, tmp_path / "out", generators))
+
+
 # Determinism
 
 
@@ -448,6 +488,19 @@ def test_another_seed_gives_other_lesions(tree, inserted, generators, tmp_path):
     insert_lesions(config)
     names = set(files_of(tmp_path / "out")) & set(files_of(inserted))
     assert not [name for name in names if name.endswith(".dcm")]
+
+
+def test_previews_are_of_as_many_images_as_asked(tree, inserted, generators, tmp_path):
+    config = config_of(
+        tree, tmp_path / "out", generators, lesions_per_image=2, images=3, previews=2
+    )
+    insert_lesions(config)
+    entries = read_json(tmp_path / "out" / "previews.json")["images"]
+    assert len(entries) == 2
+    shown = {entry[moment] for entry in entries for moment in ("before", "after")}
+    assert {f"previews/{p.name}" for p in (tmp_path / "out" / "previews").iterdir()} == shown
+    made, every = files_of(tmp_path / "out"), files_of(inserted)
+    assert all(made[name] == every[name] for name in made if name.endswith((".dcm", ".png")))
 
 
 def test_a_finished_run_says_so(tree, inserted, generators, capsys):
