@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from cgan_tf.models.convolution import convolve
+
 _recording: contextvars.ContextVar[list | None] = contextvars.ContextVar("recording", default=None)
 _shared: contextvars.ContextVar[dict | None] = contextvars.ContextVar("shared", default=None)
 
@@ -142,7 +144,7 @@ def divide_by_sigma(kernel: tf.Tensor, u: tf.Tensor):
     quotient = kernel / sigma
 
     def gradient(upstream):
-        inner = tf.tensordot(tf.reshape(upstream, [-1]), tf.reshape(quotient, [-1]), 1)
+        inner = tf.reduce_sum(upstream * quotient)  # a third of the time of tf.tensordot
         outer = (inner * product / sigma)[:, None] * u[None, :]
         return (upstream - tf.reshape(outer, kernel.shape)) / sigma, None
 
@@ -174,7 +176,7 @@ class Conv(SpectralLayer):
 
     def call(self, inputs):
         inputs = tf.cast(inputs, self.working_dtype)
-        return self.add_bias(tf.nn.conv2d(inputs, self.weight(), self.strides, self.padding))
+        return self.add_bias(convolve(inputs, self.weight(), self.strides, self.padding))
 
 
 class Dense(SpectralLayer):
