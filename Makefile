@@ -2,13 +2,14 @@
 # make test   lint, then the fast tests
 # make chaos  every program killed, starved and doubled at tiny size, into docs/reliability.md
 # make lint   ruff, mypy, import-linter
+# make bench  every benchmark of speed, to benchmarks/results.md (BENCH=--quick: to see that it runs)
 # make parity golden files of tensorflow-addons anew, and the tests against them (Python 3.11)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow chaos lint format parity clean
+.PHONY: demo test test-slow chaos lint format bench parity clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
@@ -47,6 +48,19 @@ $(VENV)/dev.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
+# An environment of its own: PyTorch, which nothing else needs, is large.
+BENCH_VENV := .venv-bench
+
+bench: $(BENCH_VENV)/stamp
+	$(BENCH_VENV)/bin/python -m benchmarks.run $(BENCH)
+
+$(BENCH_VENV)/stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@echo "Installing into $(BENCH_VENV) (some minutes) ..."
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[bench]'
+	@touch $@
+
 PARITY := .venv-parity
 PARITY_PYTHON ?= python3.11
 
@@ -62,4 +76,4 @@ $(PARITY)/stamp: tests/golden/addons_constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PARITY) demo build *.egg-info
+	rm -rf $(VENV) $(PARITY) $(BENCH_VENV) demo build *.egg-info

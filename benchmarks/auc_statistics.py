@@ -1,54 +1,69 @@
 """The clustered comparison of two AUCs against what a user would write instead.
 
-python -m benchmarks.auc_statistics
+python -m benchmarks.auc_statistics [--rounds=5] [--scores=1000000]
 
-Prints medians of several runs in processor seconds, which a busy machine does not change much, and
-ratios within this run. The alternatives: DeLong's placements from all pairs, as in the paper of
-1988; and scikit-learn's roc_auc_score inside a bootstrap of patients, whose rounds are measured one
-at a time.
+In processor seconds. The alternatives: DeLong's placements from all pairs, as in the paper of 1988;
+and scikit-learn's roc_auc_score inside a bootstrap of patients, whose rounds are measured one at a
+time. The bound: sorting the two columns of scores. A million scores take at most 2 seconds.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from benchmarks import frame
 from cgan_tf.statistics import auc_interval, delong_test
 
-ROUNDS = 1000  # of a bootstrap, as in smoothed_bootstrap
-MOST_SECONDS = 2  # for a million scores
+OPTIONS = {"rounds": 5, "scores": 1_000_000}
+QUICK = {"rounds": 2, "scores": 100_000}
+BOOTSTRAP_ROUNDS = 1000  # as in smoothed_bootstrap
+MOST_SECONDS = 2.0  # for a million scores
+BOUND = "sorting the scores"
+PAIRS, BOOTSTRAP = "all pairs, without patients", "scikit-learn, bootstrap of 1,000 (scaled)"
+LOOP, AUCS = "a loop of 1,000 rounds (scaled)", "scikit-learn, the two AUCs alone"
 
 
-def main() -> None:
-    """Prints the table; exit code 1 when a million scores take too long."""
-    print(f"{'':44}{'median':>10}{'times ours':>12}")
-    small, middle, large = (_test_set(count) for count in (3_000, 30_000, 1_000_000))
-    for labels, a, b, patients in (small, middle):
-        ours = _median(partial(delong_test, labels, a, b, patients), 9)
-        _show(f"{len(labels):,} scores: delong_test by patient", ours, ours)
-        if len(labels) <= 3_000:
-            pairs = _median(partial(_delong_by_pairs, labels, a, b), 3)
-            _show("    all pairs, without patients", pairs, ours)
-        once = _median(partial(_bootstrap_round, labels, a, b, patients), 9)
-        _show(f"    scikit-learn, bootstrap of {ROUNDS:,} (scaled)", ROUNDS * once, ours)
-    labels, a, b, patients = large
-    million = _median(partial(delong_test, labels, a, b, patients), 5)
-    _show(f"{len(labels):,} scores: delong_test by patient", million, million)
-    aucs = _median(lambda: (roc_auc_score(labels, a), roc_auc_score(labels, b)), 3)
-    _show("    scikit-learn, the two AUCs alone", aucs, million)
-    labels, a, _, patients = small
-    perfect = a + 100 * labels
-    ours = _median(partial(auc_interval, labels, perfect, patients), 3)
-    _show(f"{len(labels):,} scores: interval of an AUC of 1", ours, ours)
-    rng = np.random.default_rng(0)
-    loop = _median(partial(_drawn_by_lists, labels, perfect, patients, rng), 9)
-    _show(f"    a loop of {ROUNDS:,} rounds (scaled)", ROUNDS * loop, ours)
-    raise SystemExit(million > MOST_SECONDS)
+def cases(options: frame.Options) -> Iterator[frame.Case]:
+    """Three sizes of a comparison, and the interval of a perfect AUC."""
+    for count, others in (
+        (3_000, {PAIRS: _delong_by_pairs, BOOTSTRAP: _bootstrap_round}),
+        (30_000, {BOOTSTRAP: _bootstrap_round}),
+        (options.scores, {AUCS: _two_aucs}),
+    ):
+        data = made_up_scores(count)
+        works: dict[str, Callable] = {frame.OURS: delong_test, **others, BOUND: _sort}
+        yield frame.Case(
+            f"delong_test by patient, {count:,} scores",
+            _seconds({name: partial(work, *data) for name, work in works.items()}, options),
+            BOUND,
+            dict.fromkeys(others, 1.0),
+            at_most_seconds=MOST_SECONDS,
+        )
+    labels, a, _, patients = made_up_scores(3_000)
+    perfect, rng = a + 100 * labels, np.random.default_rng(0)
+    works = {
+        frame.OURS: partial(auc_interval, labels, perfect, patients),
+        LOOP: partial(_drawn_by_lists, labels, perfect, patients, rng),
+        BOUND: lambda: np.argsort(perfect),
+    }
+    name = "auc_interval of an AUC of 1, 3,000 scores"
+    yield frame.Case(name, _seconds(works, options), BOUND, {LOOP: 1.0})
 
 
-def _test_set(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _seconds(works: dict[str, Callable], options: frame.Options) -> dict[str, list[float]]:
+    """Of a bootstrap one round is timed and counted BOOTSTRAP_ROUNDS times."""
+    seconds = frame.take_turns(works, options.rounds, clock=time.process_time)
+    scaled = {BOOTSTRAP, LOOP}
+    return {
+        name: [BOOTSTRAP_ROUNDS * value if name in scaled else value for value in values]
+        for name, values in seconds.items()
+    }
+
+
+def made_up_scores(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Labels, two scores and the patients' names as text, five patches each."""
     rng = np.random.default_rng(count)
     labels = rng.integers(0, 2, count)
@@ -58,7 +73,20 @@ def _test_set(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     return labels, a, b, np.array([f"client-{n:07}" for n in number])
 
 
-def _delong_by_pairs(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+def _sort(_labels: np.ndarray, a: np.ndarray, b: np.ndarray, _patients: np.ndarray) -> None:
+    np.argsort(a)
+    np.argsort(b)
+
+
+def _two_aucs(
+    labels: np.ndarray, a: np.ndarray, b: np.ndarray, _patients: np.ndarray
+) -> tuple[float, float]:
+    return roc_auc_score(labels, a), roc_auc_score(labels, b)
+
+
+def _delong_by_pairs(
+    labels: np.ndarray, a: np.ndarray, b: np.ndarray, _patients: np.ndarray
+) -> float:
     """z of DeLong et al. (1988) from m x n comparisons."""
     v10, v01 = [], []
     for scores in (a, b):
@@ -91,20 +119,5 @@ def _drawn_by_lists(
     return float(roc_auc_score(labels[drawn], jittered))
 
 
-def _median(work: Callable[[], object], runs: int) -> float:
-    """Median processor seconds of a run, after one to warm up."""
-    work()
-    seconds = []
-    for _ in range(runs):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return float(np.median(seconds))
-
-
-def _show(name: str, seconds: float, ours: float) -> None:
-    print(f"{name:44}{seconds:>8.3f} s{seconds / ours:>12.1f}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    frame.main(__doc__, cases, OPTIONS, QUICK)

@@ -1,0 +1,199 @@
+"""How the cost of each program grows: nothing worse than linear in data.
+
+python -m benchmarks.growth [--rounds=3] [--output_dir=benchmarks/growth]
+
+For each program a few sizes of what it works on, in processor seconds on one thread, the exponent
+p of a fit of seconds = c n^p, and one plot a program. Constant parts (TensorFlow's start, a graph's
+trace) are outside the clock.
+"""
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from benchmarks import frame
+from cgan_tf import progress
+from cgan_tf.config import GanConfig
+
+OPTIONS = {"rounds": 3, "output_dir": "benchmarks/growth", "size": 64}
+QUICK = {"rounds": 1, "size": 32}
+MOST = 1.1  # exponent: sorting is a little worse than linear
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """Seconds of a program over one kind of size."""
+
+    program: str
+    over: str
+    seconds: Mapping[int, float]
+
+    def exponent(self) -> float:
+        """p of seconds = c n^p, by least squares of logarithms."""
+        import numpy as np
+
+        sizes, seconds = (np.log(list(x)) for x in (self.seconds, self.seconds.values()))
+        return float(np.polyfit(sizes, seconds, 1)[0])
+
+
+def growths(options: frame.Options) -> Iterator[Growth]:
+    """Every measured growth."""
+    progress.quiet_tensorflow()
+    yield from of_statistics(options)
+    yield from of_synthesis(options)
+    yield from of_classifier(options)
+    yield from of_gan(options)
+
+
+def of_statistics(options: frame.Options) -> Iterator[Growth]:
+    """delong_test over scores: what evaluate and report do with each comparison."""
+    from benchmarks.auc_statistics import made_up_scores
+    from cgan_tf.statistics import delong_test
+
+    data = {count: made_up_scores(count) for count in (20_000, 80_000, 320_000)}
+    works = {count: lambda given=given: delong_test(*given) for count, given in data.items()}
+    yield Growth("report", "scores of a comparison", _seconds(works, options))
+
+
+def of_synthesis(options: frame.Options) -> Iterator[Growth]:
+    """The whole of synthesize over patches."""
+    from benchmarks import synthesis
+
+    given = frame.Options(size=options.size, count=8, batch_size=8, rounds=options.rounds)
+    with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
+        works = {}
+        for count in (16, 64, 256):
+            place = Path(root) / str(count)
+            given.count = count
+            runs = iter(synthesis.opened_runs(place, given, stack))
+            works[count] = lambda runs=runs: next(runs).run()
+        yield Growth("synthesize", "patches", _seconds(works, options))
+
+
+def of_classifier(options: frame.Options) -> Iterator[Growth]:
+    """A training step over the batch and over the resolution."""
+    from cgan_tf.models.fused import FusedAdam
+    from cgan_tf.models.resnet import PatchClassifier
+
+    model = PatchClassifier()
+    optimizer = FusedAdam(1e-5)
+    optimizer.build(model.trainable_variables)
+    step = _classifier_step(model, optimizer)
+    side = options.size
+    works = {n: step(n, side) for n in (4, 8, 16)}
+    yield Growth("train_classifier", "batch", _seconds(works, options))
+    pixels = {size * size: step(2, size) for size in (side, 2 * side, 4 * side)}
+    yield Growth("train_classifier", "pixels of a patch", _seconds(pixels, options))
+
+
+def _classifier_step(model, optimizer) -> Callable[[int, int], Callable[[], None]]:
+    import tensorflow as tf
+
+    from cgan_tf.classifier_training import train_step
+
+    state = {
+        name: tf.Variable(0.0, dtype=tf.float64) for name in ("seen", "loss_sum", "loss_count")
+    }
+    traced = train_step(model, optimizer, state)
+
+    def of(batch: int, side: int) -> Callable[[], None]:
+        patches = tf.random.uniform([batch, side, side, 1], -1, 1)
+        labels = tf.cast(tf.range(batch) % 2, tf.float32)
+        return lambda: (traced(patches, labels), float(state["seen"]))
+
+    return of
+
+
+def of_gan(options: frame.Options) -> Iterator[Growth]:
+    """A training step over batch, pixels and replicas (of one processor: the same work shared)."""
+    works = {n: _gan_step(options.size, n) for n in (2, 4, 8)}
+    yield Growth("train_gan", "batch", _seconds(works, options))
+    pixels = {s * s: _gan_step(s, 2) for s in (options.size, 2 * options.size)}
+    yield Growth("train_gan", "pixels of a patch", _seconds(pixels, options))
+    replicas = {n: _gan_step(options.size, 4, n) for n in (1, 2, 4)}
+    yield Growth("train_gan", "replicas, of one batch", _seconds(replicas, options))
+
+
+def _gan_step(size: int, batch: int, replicas: int = 1) -> Callable[[], None]:
+    """A step in the full phase; the networks keep their widths when the patch grows."""
+    import tensorflow as tf
+
+    from cgan_tf.cgan import ContextualGan
+
+    config = GanConfig(
+        task="calcification", size=size, batch_size=batch, discriminator_multiplier=2
+    )
+    devices = tf.config.list_logical_devices("CPU")[:replicas]
+    strategy = (
+        tf.distribute.MirroredStrategy([device.name for device in devices])
+        if replicas > 1
+        else tf.distribute.get_strategy()
+    )
+    with strategy.scope():
+        gan = ContextualGan(config)
+    gan.phase = "full"
+    patch = tf.random.uniform([batch // replicas, size, size, 1], -1, 1)
+    data = strategy.experimental_distribute_values_from_function(
+        lambda _: dict.fromkeys(("real", "source", "benign", "normal"), patch)
+    )
+    step = tf.function(lambda batch: strategy.run(gan.train_step, args=(batch,))["alpha"])
+    return lambda: (step(data), int(gan.step))
+
+
+def _seconds(works: Mapping[int, Callable], options: frame.Options) -> dict[int, float]:
+    """The least processor seconds of each size: what disturbs can only add."""
+    named = {str(size): work for size, work in works.items()}
+    seconds = frame.take_turns(named, options.rounds, clock=time.process_time)
+    return {int(size): min(values) for size, values in seconds.items()}
+
+
+def cases(options: frame.Options) -> Iterator[frame.Case]:
+    """A case for each growth; the plots are drawn at the end."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    found: dict[str, list[Growth]] = {}
+    for growth in growths(options):
+        found.setdefault(growth.program, []).append(growth)
+        sizes, exponent = list(growth.seconds), growth.exponent()
+        points = ", ".join(f"{n:,}: {1000 * s:.3g} ms" for n, s in growth.seconds.items())
+        yield frame.Case(
+            f"{growth.program} over {growth.over}, from {sizes[0]:,} to {sizes[-1]:,}",
+            {frame.OURS: [growth.seconds[sizes[-1]]]},
+            missed_because="" if exponent <= MOST else "worse than linear",
+            note=f"{growth.program} over {growth.over}: exponent {exponent:.2f} ({points})",
+        )
+    for program, several in found.items():
+        plot(Path(options.output_dir) / f"{program}.png", program, several)
+
+
+def plot(path: Path, program: str, several: list[Growth]) -> None:
+    """One picture: seconds over size, both relative to the smallest, and the line of n."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
+    for growth in several:
+        sizes, seconds = list(growth.seconds), list(growth.seconds.values())
+        label = f"{growth.over}: n^{growth.exponent():.2f}"
+        axes.loglog(
+            [n / sizes[0] for n in sizes], [s / seconds[0] for s in seconds], "o-", label=label
+        )
+    ends = axes.get_xlim()
+    axes.loglog(ends, ends, ":", color="grey", label="linear")
+    axes.set(title=program, xlabel="size, the smallest = 1", ylabel="time, the smallest = 1")
+    axes.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    frame.main(__doc__, cases, OPTIONS, QUICK)
