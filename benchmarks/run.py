@@ -125,10 +125,10 @@ def processor() -> str:
         key, _, value = line.partition(":")
         if key.strip() in fields:
             fields[key.strip()] = value.strip()
-    flags = [
-        name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in fields["flags"]
-    ]
-    return f"{fields['model name']} ({', '.join(flags)})"
+    known = set(fields["flags"].split())
+    fast = [name for name in ("avx2", "avx512f", "avx512_bf16") if name in known]
+    fast.append("with AMX" if "amx_bf16" in known else "no AMX")
+    return f"{fields['model name']} ({', '.join(fast)})"
 
 
 def memory_gb() -> float:
