@@ -11,6 +11,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from beam_pipelines.grey_levels import GreyLevels
 from cgan_tf.config import PatchesConfig
 
 Box = tuple[float, float, float, float]
@@ -45,7 +46,7 @@ def draw_augmentation(generator: np.random.Generator, config: PatchesConfig, spl
 
 
 def cut_patch(
-    grey: np.ndarray, left: int, top: int, augmentation: Augmentation, size: int
+    grey: np.ndarray | GreyLevels, left: int, top: int, augmentation: Augmentation, size: int
 ) -> np.ndarray:
     """The window of `grey` [H, W] at (left, top), as float32 [size, size] in [-1, 1]."""
     side = augmentation.side

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from beam_pipelines.rejections import Reason, Rejected
 
 _END_OF_IMAGE = b"\xff\xd9"  # of all three
+_MOST_PADDING = 4096  # bytes at the end of a stream; one is usual
 _MOST_SEGMENTS = 1000  # of a header
 # ITU-T T.81, table B.1, and T.87: frame headers, of which mammograms have baseline, extended and
 # lossless Huffman (SOF0, SOF1, SOF3), or JPEG-LS (SOF55).
@@ -29,11 +30,14 @@ _MOST_PACKETS = 1 << 18  # layers times precincts: 256 px tiles with 10 layers h
 _SMALLEST_BLOCK = 8  # log2 of a code block's pixels
 
 
-def check_jpeg(frame: bytes, rows: int, columns: int, bits: int, kinds: tuple[int, ...]) -> None:
+def check_jpeg(frame: bytes, rows: int, columns: int, bits: int, kinds: tuple[int, ...]) -> int:
     """Checks a JPEG or JPEG-LS stream against Rows, Columns and BitsAllocated.
 
     Args:
       kinds: the frame headers to accept, `JPEG_FRAMES` or `JPEG_LS_FRAMES`.
+
+    Returns:
+      The bits of a pixel that the stream declares.
     """
     _check_end(frame)
     headers = []
@@ -50,6 +54,7 @@ def check_jpeg(frame: bytes, rows: int, columns: int, bits: int, kinds: tuple[in
     precision, height, width, components = struct.unpack_from(">BHHB", segment)
     _check_size(height, width, rows, columns)
     _check_depth(precision, components, bits)
+    return precision
 
 
 def jpeg_2000_codestream(frame: bytes, rows: int, columns: int, bits: int) -> bytes:
@@ -179,8 +184,8 @@ def _check_tile_parts(stream: bytes, position: int) -> None:
 
 
 def _check_end(frame: bytes) -> None:
-    # Without it decoders fill in grey, and CharLS never ends.
-    if not frame.rstrip(b"\0").endswith(_END_OF_IMAGE):
+    # Without it decoders fill in grey, and CharLS never ends. A byte of padding may follow.
+    if not frame[-_MOST_PADDING:].rstrip(b"\0").endswith(_END_OF_IMAGE):
         raise _broken("no end of image")
 
 

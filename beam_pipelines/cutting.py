@@ -14,7 +14,7 @@ from beam_pipelines.plan import Draw
 from beam_pipelines.rejections import Reason, Rejected, Rejection
 from beam_pipelines.sampling import draw_stream, lesion_window, tissue_window
 from beam_pipelines.sources import LESION, Image, Mark
-from beam_pipelines.tissue import breast_mask, integral_of, window_tissue
+from beam_pipelines.tissue import Integral, breast_mask, integral_of, window_tissue
 from cgan_tf.config import LESION_CLASSES, PatchesConfig, scaled_length
 from cgan_tf.records import PatchRecord
 
@@ -51,7 +51,7 @@ class _Prepared:
 
     image: Image
     mammogram: dicom.Mammogram
-    integral: np.ndarray
+    integral: Integral
     lesions: tuple[Lesion, ...]
     decode_seconds: float
 
@@ -76,7 +76,7 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
     smallest = round(config.size / config.scale_max)
     if min(mammogram.grey.shape) < smallest:
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
-    integral = integral_of(breast_mask(mammogram.grey))
+    integral = integral_of(breast_mask(mammogram.grey), mammogram.grey.shape)
     if image.use != LESION:
         probe = np.random.Generator(np.random.Philox(key=0))
         if tissue_window(probe, integral, smallest, config.min_tissue) is None:

@@ -95,7 +95,7 @@ def _frame(data: memoryview) -> bytes:
             raise Rejected(Reason.BROKEN_PIXEL_DATA, "fragments")
         parts.append(data[position : position + length])
         position += length
-    return b"".join(parts[1:])
+    return bytes(parts[1]) if len(parts) == 2 else b"".join(parts[1:])
 
 
 def _raw(data: bytes | memoryview, rows: int, columns: int, bits: int) -> np.ndarray:
@@ -124,8 +124,13 @@ def _rle(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
 
 
 def _jpeg(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    check_jpeg(frame, rows, columns, bits, JPEG_FRAMES)
-    return imagecodecs.jpeg8_decode(frame)
+    precision = check_jpeg(frame, rows, columns, bits, JPEG_FRAMES)
+    values = imagecodecs.jpeg8_decode(frame)
+    # The decoder does not say when it loses its place in a damaged lossless stream, but what it
+    # gives from there on soon leaves the range.
+    if values.max() >> precision:
+        raise Rejected(Reason.BROKEN_PIXEL_DATA, f"values of more than {precision} bits")
+    return values
 
 
 def _jpeg_ls(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:

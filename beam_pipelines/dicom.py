@@ -1,7 +1,7 @@
 """A DICOM file's bytes to a mammogram in grey levels.
 
 >>> mammogram = read_mammogram(files.read_bytes(path))
->>> mammogram.grey.min() >= -1
+>>> window = mammogram.grey[100:356, 200:456]
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 from beam_pipelines import dicom_file, files
 from beam_pipelines.decoders import LARGEST_IMAGE, decode_pixels
 from beam_pipelines.dicom_header import Header, header_of_dataset, selection_fault
-from beam_pipelines.grey_levels import check_photometric, grey_levels
+from beam_pipelines.grey_levels import GreyLevels, check_photometric, grey_levels
 from beam_pipelines.rejections import Reason, Rejected
 from cgan_tf.errors import UserError
 
@@ -28,13 +28,13 @@ class Mammogram:
     """One image, ready to be cut.
 
     Attributes:
-      grey: float32 [H, W] in [-1, 1], background dark.
+      grey: float32 [H, W] in [-1, 1], background dark; `grey[:]` is an array in any case.
       header: of the file.
       spacing_mm: of `grey`; 0 when unknown.
       scale: (x, y) pixels of `grey` a stored pixel.
     """
 
-    grey: np.ndarray
+    grey: np.ndarray | GreyLevels
     header: Header
     spacing_mm: float
     scale: tuple[float, float] = (1.0, 1.0)
@@ -187,7 +187,7 @@ def _resample(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return dataclasses.replace(
         mammogram,
-        grey=cv2.resize(mammogram.grey, (width, height), interpolation=way).clip(-1, 1),
+        grey=cv2.resize(mammogram.grey[:], (width, height), interpolation=way).clip(-1, 1),
         spacing_mm=spacing_mm,
         scale=(
             mammogram.scale[0] * width / old_width,

@@ -73,7 +73,7 @@ def scalars(setup: Setup, sop_uid: str, place: str) -> np.ndarray:
 def _healthy(image: Image, shown: dicom.Mammogram, setup: Setup) -> list[Place]:
     config = setup.config
     stream = draw_stream(digest(config.seed, "insertion places", image.sop_uid))
-    integral = integral_of(breast_mask(shown.grey))
+    integral = integral_of(breast_mask(shown.grey), shown.grey.shape)
     choose = row_places if config.places == "row" else random_places
     places = choose(stream, integral, setup.size, config.min_tissue, config.lesions_per_image)
     if not places:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from beam_pipelines.sources import Mark
-from beam_pipelines.tissue import valid_windows
+from beam_pipelines.tissue import Integral, valid_windows
 
 Box = tuple[float, float, float, float]
 
@@ -32,7 +32,7 @@ class Place:
 
 
 def random_places(
-    generator: np.random.Generator, integral: np.ndarray, side: int, min_tissue: float, count: int
+    generator: np.random.Generator, integral: Integral, side: int, min_tissue: float, count: int
 ) -> list[Place]:
     """Up to `count` patches with enough tissue, none overlapping: each uniform among the rest."""
     valid = valid_windows(integral, side, min_tissue)
@@ -45,7 +45,7 @@ def random_places(
 
 
 def row_places(
-    generator: np.random.Generator, integral: np.ndarray, side: int, min_tissue: float, count: int
+    generator: np.random.Generator, integral: Integral, side: int, min_tissue: float, count: int
 ) -> list[Place]:
     """`count` patches side by side, each with enough tissue; none where no row has it."""
     valid = valid_windows(integral, side, min_tissue)

@@ -127,8 +127,12 @@ def open_source(config: PatchesConfig) -> Optimam:
 
 
 def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
-    """The sides with a mark or a finding in any episode of the woman."""
-    marked = {item.header.laterality for item in listed if item.marks and item.header}
+    """The sides with a mark or a finding in any episode of the woman.
+
+    A mark on an image whose side nobody can read may be on either.
+    """
+    sides = {item.header.laterality if item.header else "" for item in listed if item.marks}
+    marked = set(SIDES) if sides - set(SIDES) else sides
     found = {side for side in SIDES for episode in episodes.values() if has_finding(episode, side)}
     return {side for side in SIDES if side in marked | found}
 

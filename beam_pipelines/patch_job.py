@@ -64,7 +64,7 @@ def make_patches(config: PatchesConfig) -> None:
             if not files.is_directory(job.directory):  # nothing was done: no run to go on with
                 run.remove(RUN_FILE)
             raise
-        rows, rejections = _cut_until_enough(quotas, job)
+        quotas, rows, rejections = _cut_until_settled(index.images, source.labelled, job)
         chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
         found = collections.Counter(row.group for row in chosen)
         shortfall = _shortfall(found, quotas, config)
@@ -131,6 +131,30 @@ class _Job:
         start = time.monotonic()
         yield collected
         collected["seconds"] = round(collected.get("seconds", 0) + time.monotonic() - start, 3)
+
+
+def _cut_until_settled(
+    images: Sequence[Image], labelled: bool, job: _Job
+) -> tuple[list[Quota], list[Row], set[Rejection]]:
+    """Cuts what the quotas of the fit images ask for; nearly always at the first attempt.
+
+    Which images are set aside for a class may depend on the images that there are: those that
+    turn out to be unfit shall count no more than if they were not there.
+    """
+    rejections: set[Rejection] = set()
+    quotas = quotas_of(images, job.config, labelled)
+    while True:
+        rows, found = _cut_until_enough(quotas, job)
+        rejections |= found
+        dead = {item.name for item in rejections if item.kind == IMAGES}
+        alive = [image for image in images if image.path not in dead]
+        fit = quotas_of(alive, job.config, labelled)
+        if all(
+            [image for image in quota.images if image.path not in dead] == list(settled.images)
+            for quota, settled in zip(quotas, fit, strict=True)
+        ):
+            return fit, rows, rejections
+        quotas = fit
 
 
 def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], set[Rejection]]:

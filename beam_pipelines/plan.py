@@ -3,11 +3,14 @@
 The draws of a class are put in one order: first every image's draw 0, then every image's draw 1
 and so on (`--image_sampling=even`), each round in the order of the draws' keys. A set of n
 patches is the first n draws of that order that could be cut; a damaged image therefore changes
-nothing but that the next draws move up.
+nothing but that the next draws move up. With `--image_sampling=random` an image's draws have
+places of their own in the order, so that the same holds.
 """
 
 import dataclasses
+import heapq
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 from beam_pipelines.sampling import draw_key
@@ -30,7 +33,9 @@ class Draw:
 
     Attributes:
       group: the quota it counts for, see `Quota.group`.
+      index: of the draw among those of its image and class.
       key: 32 hexadecimal digits, see `sampling.draw_key`.
+      place: in the order of the group's draws; keys decide between equal ones.
     """
 
     group: str
@@ -38,6 +43,7 @@ class Draw:
     patch_class: str
     index: int
     key: str
+    place: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +89,7 @@ def draws_of(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, Draw]
         return
     index = 0
     while quota.images:
-        pairs = [(image, _draw(quota, image, index, config)) for image in quota.images]
+        pairs = [(image, _draw(quota, image, index, index, config)) for image in quota.images]
         yield from sorted(pairs, key=lambda pair: pair[1].key)
         index += 1
 
@@ -105,19 +111,29 @@ def next_draws(
 
 
 def _random_draws(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, Draw]]:
-    """Images with replacement: 'a random mammogram image', literally."""
-    index = 0
-    while quota.images:
-        place = unit_hash(config.seed, "image", quota.group, index)
-        image = quota.images[int(place * len(quota.images))]
-        yield image, _draw(quota, image, index, config)
-        index += 1
+    """Images with replacement: 'a random mammogram image', literally.
+
+    Every image comes up at the times of a Poisson process of its own. Taken together in the order
+    of time these are independent uniform draws, yet no image's times depend on another image.
+    """
+
+    def wait(image: Image, index: int) -> float:
+        drawn = unit_hash(config.seed, "image", quota.group, image.sop_uid, index)
+        return -math.log1p(-drawn)
+
+    queue = [(wait(image, 0), number, 0) for number, image in enumerate(quota.images)]
+    heapq.heapify(queue)
+    while queue:
+        time, number, index = queue[0]
+        image = quota.images[number]
+        yield image, _draw(quota, image, index, time, config)
+        heapq.heapreplace(queue, (time + wait(image, index + 1), number, index + 1))
 
 
-def _draw(quota: Quota, image: Image, index: int, config: PatchesConfig) -> Draw:
+def _draw(quota: Quota, image: Image, index: int, place: float, config: PatchesConfig) -> Draw:
     split = quota.split or split_of(image.client_id, config, image.splits)
     key = draw_key(config.seed, split, image.sop_uid, quota.patch_class, index)
-    return Draw(quota.group, split, quota.patch_class, index, key.hex())
+    return Draw(quota.group, split, quota.patch_class, index, key.hex(), place)
 
 
 def _counts(split: str, config: PatchesConfig) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from beam_pipelines.augment import Box
 from beam_pipelines.sources import digest
-from beam_pipelines.tissue import valid_windows, window_tissue
+from beam_pipelines.tissue import Integral, valid_windows, window_tissue
 
 _PROPOSALS = 256
 
@@ -69,7 +69,7 @@ def lesion_window(
 
 def tissue_window(
     generator: np.random.Generator,
-    integral: np.ndarray,
+    integral: Integral,
     side: int,
     min_tissue: float,
     lesions: Sequence[Box] = (),

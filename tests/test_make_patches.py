@@ -183,6 +183,21 @@ def test_damaged_files_change_nothing_for_the_others(tree, tmp_path):
     assert ledger["rejected"]["broken_dicom"] == 1
 
 
+def test_a_damaged_source_image_is_replaced_as_if_it_were_not_there(tree, tmp_path):
+    """One image of ten is set aside for class source, and none of the others without it."""
+    counts = {"train_normal": 30, "train_source": 1}
+    make_patches(_config(tree, tmp_path / "whole", **counts))
+    sop = PatchSet(tmp_path / "whole").index("train", "source").record(0).sop_uid
+    victim = next(tree.images.rglob(f"{sop}.dcm"))
+    victim.write_bytes(victim.read_bytes()[:5000])
+    make_patches(_config(tree, tmp_path / "damaged", **counts))
+    victim.unlink()
+    make_patches(_config(tree, tmp_path / "removed", **counts))
+    damaged, removed = _files(tmp_path / "damaged"), _files(tmp_path / "removed")
+    assert damaged.pop("rejections.csv") != removed.pop("rejections.csv")
+    assert damaged == removed
+
+
 def test_a_mark_outside_the_real_image_is_counted_when_the_side_car_lies(tree, tmp_path):
     side_car = next(tree.data.glob("demd1/*/*.1.1.dcm.json"))
     content = json.loads(side_car.read_text())

@@ -72,11 +72,13 @@ def test_draws_are_spread_evenly():
     assert len(counts) == 7
 
 
-def test_a_lost_image_moves_the_others_up_and_changes_nothing_else():
+@pytest.mark.parametrize("sampling", ["even", "random"])
+def test_a_lost_image_moves_the_others_up_and_changes_nothing_else(sampling):
+    config = dataclasses.replace(CONFIG, image_sampling=sampling)
     images = [_image(number) for number in range(7)]
-    whole = [(i.sop_uid, d.index) for i, d in _first(_quota(images), 70) if i is not images[3]]
+    whole = [pair for pair in _first(_quota(images), 120, config) if pair[0] is not images[3]]
     rest = [image for image in images if image is not images[3]]
-    assert [(i.sop_uid, d.index) for i, d in _first(_quota(rest), 60)] == whole[:60]
+    assert _first(_quota(rest), 60, config) == whole[:60]
 
 
 def test_literal_sampling_is_with_replacement():
@@ -84,8 +86,20 @@ def test_literal_sampling_is_with_replacement():
     images = [_image(number) for number in range(50)]
     counts = collections.Counter(i.sop_uid for i, _ in _first(_quota(images), 200, config))
     assert max(counts.values()) > 5
-    keys = {draw.key for _, draw in _first(_quota(images), 200, config)}
-    assert len(keys) == 200
+    draws = [draw for _, draw in _first(_quota(images), 200, config)]
+    assert len({draw.key for draw in draws}) == 200
+    assert draws == sorted(draws, key=lambda draw: draw.place)
+
+
+def test_literal_draws_are_independent_and_uniform():
+    """The next image does not depend on the last one: as many repeats as 1 in 5, and each pair."""
+    config = dataclasses.replace(CONFIG, image_sampling="random")
+    images = [_image(number) for number in range(5)]
+    order = [image.sop_uid for image, _ in _first(_quota(images), 25_001, config)]
+    pairs = collections.Counter(itertools.pairwise(order))
+    assert len(pairs) == 25
+    # 1,000 of each expected; a chi-square with 24 degrees of freedom is below 52 (p = 0.0008).
+    assert sum((count - 1000) ** 2 / 1000 for count in pairs.values()) < 52
 
 
 def test_nothing_without_images():

@@ -24,7 +24,7 @@ def _row(index, key, group="train/normal", length=100):
 def _spilled(directory, count):
     cuts = []
     for index in range(count):
-        draw = Draw("train/normal", "train", "normal", index, f"{index * 37 % 101:032x}")
+        draw = Draw("train/normal", "train", "normal", index, f"{index * 37 % 101:032x}", index)
         patch = np.random.default_rng(index).uniform(-1, 1, (32, 32))
         cuts.append(Cut(draw, PatchRecord(f"1.2/normal/{index}", patch, "normal", sop_uid="1.2")))
     write_spill(str(directory), "x.spill", Outcome(tuple(cuts)))

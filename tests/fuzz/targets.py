@@ -35,7 +35,7 @@ def read_dicom(data: bytes) -> None:
     except Rejected as fault:
         _check_rejection(fault)
         return
-    grey, header = mammogram.grey, mammogram.header
+    grey, header = mammogram.grey[:], mammogram.header
     assert grey.dtype == np.float32
     assert grey.shape == (header.rows, header.columns)
     assert 0 < grey.size <= LARGEST_IMAGE
