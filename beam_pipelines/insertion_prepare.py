@@ -19,7 +19,7 @@ from beam_pipelines.lesions import lesions_inside
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sampling import draw_stream
 from beam_pipelines.sources import Image, digest
-from beam_pipelines.tissue import breast_mask, integral_of
+from beam_pipelines.tissue import breast_mask, integral_of, tissue_in
 from cgan_tf.config import MALIGNANT_CLASSES
 
 
@@ -49,12 +49,15 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
     if min(shown.grey.shape) < setup.size:
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*shown.grey.shape))
     if setup.removal:
+        mask = np.ones((1, 1), np.uint8)  # a lesion is taken away wherever its mark is
         places = _lesions(image, shown, setup, rejections)
     else:
-        places = _healthy(image, shown, setup)
+        mask = breast_mask(shown.grey)
+        places = _healthy(image, shown.grey.shape, mask, setup)
     request = Request(
         patches_of(shown.grey, places, setup.size),
         np.stack([scalars(setup, image.sop_uid, place.key) for place in places]),
+        np.stack([tissue_in(mask, shown.grey.shape, p.left, p.top, setup.size) for p in places]),
         tuple(place.box for place in places),
     )
     return Prepared(image, stored, tuple(places), shown.scale), request
@@ -70,10 +73,10 @@ def scalars(setup: Setup, sop_uid: str, place: str) -> np.ndarray:
     return np.stack([2 * stream.random(width) - 1 for stream in streams]).astype(np.float32)
 
 
-def _healthy(image: Image, shown: dicom.Mammogram, setup: Setup) -> list[Place]:
+def _healthy(image: Image, shape: tuple[int, int], mask: np.ndarray, setup: Setup) -> list[Place]:
     config = setup.config
     stream = draw_stream(digest(config.seed, "insertion places", image.sop_uid))
-    integral = integral_of(breast_mask(shown.grey), shown.grey.shape)
+    integral = integral_of(mask, shape)
     choose = row_places if config.places == "row" else random_places
     places = choose(stream, integral, setup.size, config.min_tissue, config.lesions_per_image)
     if not places:

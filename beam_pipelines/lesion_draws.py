@@ -15,7 +15,9 @@ from cgan_tf.postprocess import Lesion, extract_lesion
 
 ELSEWHERE = "elsewhere"  # the largest object is not at the lesion that is to be removed
 SATURATED = "saturated"  # most of it is lost at the end of the grey scale
+OUTSIDE = "outside"  # it glows beyond the skin
 _SHOWN = 0.5  # of a lesion's sum at least
+_OUTSIDE = 0.05  # of a lesion's sum at most
 
 Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -26,11 +28,13 @@ class Request:
 
     Attributes:
       patches: float32 [n, size, size]. scalars: float32 [n, draws, z_width].
-      boxes: [n], what a lesion must touch; None: nothing.
+      tissue: bool [n, size, size], where the breast is.
+      boxes: [n], what a lesion must touch, wherever it is; None: it must lie in tissue.
     """
 
     patches: np.ndarray
     scalars: np.ndarray
+    tissue: np.ndarray
     boxes: tuple[Box | None, ...]
 
 
@@ -66,7 +70,7 @@ def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, 
         for place, channel in zip(places, channels, strict=True):
             draws[place] = draw + 1
             lesion = extract_lesion(channel, **extraction)  # type: ignore[arg-type]
-            fault = lesion.rejected or _fault(lesion, request.patches[place], request.boxes[place])
+            fault = lesion.rejected or _fault(lesion, request, place)
             if fault:
                 rejected[fault] += 1
             else:
@@ -74,15 +78,18 @@ def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, 
     return Answer(tuple(lesions), tuple(draws), dict(sorted(rejected.items())))
 
 
-def _fault(lesion: Lesion, patch: np.ndarray, box: Box | None) -> str:
+def _fault(lesion: Lesion, request: Request, place: int) -> str:
     """Why a lesion of the paper's rules is no use in a whole image; empty when it is of use."""
     assert lesion.lesion is not None
     assert lesion.box is not None
+    patch, box = request.patches[place], request.boxes[place]
+    change = np.abs(lesion.lesion)
     shown = np.clip(patch + lesion.lesion, -1.0, 1.0) - patch
-    if np.abs(shown).sum() < _SHOWN * np.abs(lesion.lesion).sum():
+    if np.abs(shown).sum() < _SHOWN * change.sum():
         return SATURATED
     if box is None:
-        return ""
+        beyond = change[~request.tissue[place]].sum()
+        return OUTSIDE if beyond > _OUTSIDE * change.sum() else ""
     x0, y0, x1, y1 = lesion.box
     touches = x0 < box[2] and box[0] < x1 and y0 < box[3] and box[1] < y1
     return "" if touches else ELSEWHERE

@@ -96,6 +96,15 @@ def window_tissue(
     return (lower - upper) * (height * width / (h * w * side * side))
 
 
+def tissue_in(
+    mask: np.ndarray, shape: tuple[int, int], left: int, top: int, side: int
+) -> np.ndarray:
+    """bool [side, side]: where a window of an image of `shape` (H, W) lies in its mask [h, w]."""
+    (h, w), (height, width) = mask.shape, shape
+    rows, columns = np.arange(top, top + side), np.arange(left, left + side)
+    return mask[np.ix_(rows * h // height, columns * w // width)] > 0
+
+
 def valid_windows(integral: Integral, side: int, min_tissue: float) -> np.ndarray:
     """bool [H-side+1, W-side+1]: whether the window with that top-left corner has the tissue.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from beam_pipelines.lesion_draws import ELSEWHERE, SATURATED, Request, draw_lesions
+from beam_pipelines.lesion_draws import ELSEWHERE, OUTSIDE, SATURATED, Request, draw_lesions
 
 SIZE = 32
 EXTRACTION = {
@@ -23,11 +23,12 @@ def generate(patches, z):
     return channels
 
 
-def request(*scalars, boxes=None, level=0.5):
+def request(*scalars, boxes=None, level=0.5, tissue=True):
     """Places with the draws given, all as many."""
     z = np.array(scalars, np.float32)
     patches = np.full((len(z), SIZE, SIZE), level, np.float32)
-    return Request(patches, z, boxes or (None,) * len(z))
+    inside = np.broadcast_to(np.asarray(tissue), patches.shape)
+    return Request(patches, z, inside, boxes or (None,) * len(z))
 
 
 def test_each_place_has_its_first_accepted_draw():
@@ -73,6 +74,18 @@ def test_a_lesion_that_nobody_would_see_is_none():
         answer = draw_lesions(generate, request([[6, 4, 4]], level=level), EXTRACTION)
         assert (answer.lesions[0] is not None) == accepted
         assert answer.rejected == ({} if accepted else {SATURATED: 1})
+
+
+def test_a_lesion_lies_in_the_breast():
+    """The skin is at column 16; a lesion at x = 4 ends before it, one at 14 goes beyond."""
+    tissue = np.arange(SIZE) < 16
+    beyond, inside = [6, 14, 4], [6, 4, 4]
+    answer = draw_lesions(generate, request([beyond, inside], tissue=tissue), EXTRACTION)
+    assert answer.draws == (2,)
+    assert answer.rejected == {OUTSIDE: 1}
+    assert not answer.lesions[0].lesion[:, 16:].any()
+    removal = request([[6, 14, 4]], boxes=((14.0, 4.0, 20.0, 10.0),), level=-0.5, tissue=tissue)
+    assert draw_lesions(generate, removal, {**EXTRACTION, "removal": True}).rejected == {}
 
 
 @pytest.mark.parametrize("pending", [1, 2, 3])

@@ -9,7 +9,7 @@ from beam_pipelines.phantom_noise import keyed_generator
 from beam_pipelines.phantom_picture import draw_picture
 from beam_pipelines.phantom_plan import plan_client
 from beam_pipelines.rejections import Reason, Rejected
-from beam_pipelines.tissue import integral_of, valid_windows, window_tissue
+from beam_pipelines.tissue import integral_of, tissue_in, valid_windows, window_tissue
 from tests.film_outlines import overlap, whole_mask
 
 POSES = (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))
@@ -166,3 +166,11 @@ def test_an_exact_threshold_counts_as_enough():
 
 def test_no_window_in_an_image_smaller_than_it():
     assert not valid_windows(integral_of(np.ones((10, 10), np.uint8)), 11, 0.9).any()
+
+
+def test_the_tissue_of_a_window_is_that_of_the_mask():
+    """Three pixels of the image make one of the mask, here and where the image is a row longer."""
+    mask = np.array([[0, 1], [1, 1]], np.uint8)
+    found = tissue_in(mask, (6, 6), left=1, top=2, side=3)
+    np.testing.assert_array_equal(found, [[0, 0, 1], [1, 1, 1], [1, 1, 1]])
+    assert tissue_in(mask, (7, 6), left=3, top=4, side=3).all()
