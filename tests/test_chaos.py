@@ -221,7 +221,7 @@ def test_the_results_are_written_between_their_marks(tmp_path):
     assert text.startswith("Before.\n")
     assert text.endswith(f"{results.END}\nAfter.\n")
     assert "old" not in text
-    assert "13 disturbances, 1 broken promises, 10 minutes on " in text
+    assert "13 disturbances, 1 broken promises, 10 minutes in all on " in text
     assert "| `evaluate` | 2 s | 5 | 1 broken |" in text
     assert "| all |  | 11 | 2 |" in text
     assert "- `evaluate`, full disk: 3 pages: ended with 0" in text

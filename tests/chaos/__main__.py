@@ -3,8 +3,8 @@
     python -m tests.chaos [--seed=1] [--kills=50] [--parallel=2] [--only=evaluate,report]
 
 The chain is run once without a disturbance; every disturbed run must in the end have left the same.
-Writes the results into docs/reliability.md (with --only just prints them); exit code 1 when a
-promise was broken. The directories of what went wrong are kept.
+When every program was tried, the results go into docs/reliability.md; with --directory it goes on
+where it was. Exit code 1 when a promise was broken; the directories of what went wrong are kept.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.chaos import disturbances, results, small_disk
 from tests.chaos.chain import CHAIN, DISTURBED, Program
 from tests.chaos.disturbances import Laboratory, Result, Undisturbed
+from tests.chaos.memory import Memory
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 Disturbance = Callable[[Laboratory, Program, Undisturbed, int], Result]
@@ -33,18 +34,24 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of programs, separated by commas")
     parser.add_argument("--directory", type=Path, help="where to work; a new one in /tmp")
     arguments = parser.parse_args()
-    started = time.monotonic()
     root = arguments.directory or Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"chaos: in {root}", flush=True)
     lab = Laboratory(root, arguments.seed)
+    memory = Memory(root)
     chosen = [p for p in DISTURBED if not arguments.only or p.name in arguments.only.split(",")]
-    runs = {}
+    started = time.monotonic()
     for program in needed(chosen):
-        runs[program.name] = lab.run_undisturbed(program)
-        print(f"{program.name} undisturbed: {runs[program.name].seconds:.1f} s", flush=True)
-    found = disturb(lab, chosen, runs, arguments)
-    if not arguments.only:
-        text = results.section(found, runs, arguments.seed, time.monotonic() - started)
+        if program.name not in memory.runs:
+            memory.runs[program.name] = lab.run_undisturbed(program)
+            memory.keep()
+        seconds = memory.runs[program.name].seconds
+        print(f"{program.name} undisturbed: {seconds:.1f} s", flush=True)
+    disturb(lab, chosen, memory, arguments)
+    memory.seconds += time.monotonic() - started
+    memory.keep()
+    found = [r for p in DISTURBED for r in memory.results.values() if r.program == p.name]
+    if {result.program for result in found} == {program.name for program in DISTURBED}:
+        text = results.section(found, memory.runs, arguments.seed, memory.seconds)
         results.write_into(DOCUMENT, text)
     broken = [result for result in found if result.problems]
     for result in broken:
@@ -63,20 +70,22 @@ def needed(chosen: list[Program]) -> list[Program]:
 
 
 def disturb(
-    lab: Laboratory,
-    chosen: list[Program],
-    runs: dict[str, Undisturbed],
-    arguments: argparse.Namespace,
-) -> list[Result]:
-    """Everything that is done to the programs, `--parallel` at a time."""
+    lab: Laboratory, chosen: list[Program], memory: Memory, arguments: argparse.Namespace
+) -> None:
+    """What was not done yet to the programs, `--parallel` at a time."""
+    runs = memory.runs
     shares = deal(arguments.kills, [runs[program.name].seconds for program in chosen])
     with concurrent.futures.ThreadPoolExecutor(arguments.parallel) as pool:
         jobs = [
             pool.submit(_attempt, disturbance, lab, program, runs[program.name], count)
             for program, share in zip(chosen, shares, strict=True)
-            for disturbance, count in plan(share, runs[program.name].seconds)
+            for kind, (disturbance, count) in plan(share, runs[program.name].seconds).items()
+            if not memory.has(program.name, kind)
         ]
-        return [job.result() for job in jobs]
+        for job in concurrent.futures.as_completed(jobs):
+            result = job.result()
+            memory.results[result.program, result.kind] = result
+            memory.keep()
 
 
 def deal(kills: int, seconds: list[float]) -> list[int]:
@@ -92,18 +101,18 @@ def deal(kills: int, seconds: list[float]) -> list[int]:
     return shares
 
 
-def plan(kills: int, seconds: float) -> list[tuple[Disturbance, int]]:
+def plan(kills: int, seconds: float) -> dict[str, tuple[Disturbance, int]]:
     """What is done to a program that takes so long undisturbed, and how often."""
     times = 2 if seconds < 15 else 1
-    wanted: list[tuple[Disturbance, int]] = [
-        (disturbances.killed, kills),
-        (disturbances.terminated, times),
-        (disturbances.disk_full, times),
-        (disturbances.input_gone, times),
-        (disturbances.second_copy, 1),
-    ]
+    wanted: dict[str, tuple[Disturbance, int]] = {
+        disturbances.KILL: (disturbances.killed, kills),
+        disturbances.TERM: (disturbances.terminated, times),
+        disturbances.DISK: (disturbances.disk_full, times),
+        disturbances.INPUT: (disturbances.input_gone, times),
+        disturbances.COPY: (disturbances.second_copy, 1),
+    }
     if small_disk.has_namespaces():
-        wanted.append((disturbances.read_only, 1))
+        wanted[disturbances.READ_ONLY] = (disturbances.read_only, 1)
     return wanted
 
 

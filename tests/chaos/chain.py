@@ -122,6 +122,24 @@ CHAIN = (
         victims=("evaluation/baseline/scores.csv", "evaluation/baseline/features.npz"),
     ),
     Program(
+        name="insert_lesions",
+        module="beam_pipelines.insert_lesions",
+        flags=(
+            "--generator=gan/mass/generator",
+            "--input_dir=phantom",
+            "--output_dir=insertions",
+            "--images=4",
+            "--threshold=0",
+            "--min_area_fraction=0.01",
+            "--min_tissue=0.5",
+        ),
+        output="insertions",
+        inputs=("gan/mass", "phantom"),
+        victims=("gan/mass/generator/variables/variables.data-*",),
+        tells_time=("metrics.json",),
+        forks=False,
+    ),
+    Program(
         name="experiment",
         module="cgan_tf.experiment",
         flags=(

@@ -15,6 +15,8 @@ from tests.chaos.forks import Forks
 from tests.chaos.processes import Ended, Running, snapshot
 from tests.test_chain import BAR
 
+KILL, TERM, DISK = "kill -9", "SIGTERM", "full disk"
+INPUT, COPY, READ_ONLY = "input gone", "second copy", "read-only output"
 REFUSAL = "another process is working in it"
 # The runner of steps shows a line for all of them where there is no screen.
 _STEPS = re.compile(r"\[#* *\] +\d+%  .*|step '.*' failed: .*; the others go on")
@@ -95,13 +97,13 @@ class Laboratory:
 
 def killed(lab: Laboratory, program: Program, run: Undisturbed, count: int) -> Result:
     """SIGKILL at random moments, one after the other in one directory."""
-    return _signalled(lab, program, run, count, "kill -9", signal.SIGKILL, (-signal.SIGKILL,))
+    return _signalled(lab, program, run, count, KILL, signal.SIGKILL, (-signal.SIGKILL,))
 
 
 def terminated(lab: Laboratory, program: Program, run: Undisturbed, count: int) -> Result:
     """SIGTERM likewise: the program may save what it has."""
     codes = (-signal.SIGTERM, 130)
-    return _signalled(lab, program, run, count, "SIGTERM", signal.SIGTERM, codes)
+    return _signalled(lab, program, run, count, TERM, signal.SIGTERM, codes)
 
 
 def _signalled(
@@ -138,7 +140,7 @@ def _signalled(
 
 def disk_full(lab: Laboratory, program: Program, run: Undisturbed, count: int) -> Result:
     """A disk with room for a random part of the output."""
-    kind = "full disk"
+    kind = DISK
     rng, problems = lab.random(program, kind), []
     pages = small_disk.pages_of(lab.expected(program))
     words = small_disk.FULL if small_disk.has_namespaces() else small_disk.TOO_LARGE
@@ -151,7 +153,7 @@ def disk_full(lab: Laboratory, program: Program, run: Undisturbed, count: int) -
 def read_only(lab: Laboratory, program: Program, run: Undisturbed, count: int) -> Result:
     """An output that cannot be written."""
     problems = _on_small_disk(lab, program, 0, small_disk.READ_ONLY)
-    return Result(program.name, "read-only output", 1, tuple(problems))
+    return Result(program.name, READ_ONLY, 1, tuple(problems))
 
 
 def _on_small_disk(lab: Laboratory, program: Program, pages: int, words: str) -> list[str]:
@@ -169,7 +171,7 @@ def _on_small_disk(lab: Laboratory, program: Program, pages: int, words: str) ->
 
 def input_gone(lab: Laboratory, program: Program, run: Undisturbed, count: int) -> Result:
     """An input file is taken away at a random moment, and put back for the second run."""
-    kind = "input gone"
+    kind = INPUT
     rng, problems = lab.random(program, kind), []
     for number in range(count if program.victims else 0):
         pattern = program.victims[number % len(program.victims)]
@@ -215,7 +217,7 @@ def second_copy(lab: Laboratory, program: Program, run: Undisturbed, count: int)
         problems.append("no lock was seen")
     problems += ended_well(program, first.finish())
     problems += lab.compare(program, directory)
-    return Result(program.name, "second copy", 1, tuple(problems))
+    return Result(program.name, COPY, 1, tuple(problems))
 
 
 def ended_well(program: Program, ended: Ended) -> list[str]:

@@ -36,7 +36,7 @@ def section(
     broken = [f"- `{r.program}`, {r.kind}: {p}" for r in found for p in r.problems]
     head = (
         f"`make chaos` with seed {seed}: {sum(r.tried for r in found)} disturbances, "
-        f"{len(broken)} broken promises, {seconds / 60:.0f} minutes on {machine()}."
+        f"{len(broken)} broken promises, {seconds / 60:.0f} minutes in all on {machine()}."
     )
     return "\n".join([head, "", *table, *(["", *broken] if broken else [])])
 
