@@ -9,8 +9,7 @@ from cgan_tf.run_directory import write_json
 def gan_run(directory, flags, table):
     directory.mkdir()
     write_json(directory / "run.json", {"flags": flags})
-    if table:
-        (directory / "metrics.csv").write_text(table)
+    (directory / "metrics.csv").write_text(table)
     return str(directory)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cgan_tf import config as configs
+from cgan_tf.before_after import SCRIPT
 from cgan_tf.config import PATCH_CLASSES, SPLITS, TASKS, QualityConfig, ReportConfig
 from cgan_tf.errors import UserError
 from cgan_tf.failed_runs import FailedRun, write_failed_runs
@@ -163,12 +164,13 @@ def page(config):
 
 def test_no_text_of_the_data_is_markup(page):
     reader = _Reader(page)
-    assert not reader.tags & {"script", "iframe", "object", "link", "svg", "embed", "form"}
+    assert not reader.tags & {"iframe", "object", "link", "embed", "form"}
     assert not [name for name, _ in reader.attributes if name.startswith("on")]
     pictures = [value for name, value in reader.attributes if name == "src"]
     assert pictures
     assert all(value.startswith("data:image/png;base64,") for value in pictures)
-    assert "<script" not in page
+    assert page.count("<script") == 1, "the page's own, which moves edges"
+    assert f"<script>{SCRIPT}</script>" in page
 
 
 @pytest.mark.parametrize(
