@@ -20,6 +20,7 @@ from cgan_tf.quality_pictures import Beside, examples, likely_copies, nearest_re
 from cgan_tf.quality_run import measure_quality, set_name
 from cgan_tf.quality_sets import mask_box
 from tests import toy_quality
+from tests.interruptions import interrupted_at
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +116,8 @@ def test_interrupted_and_run_again_the_same_bytes(
     of_both, tmp_path, monkeypatch, owner, name, calls, kept
 ):
     config = dataclasses.replace(of_both, output_dir=str(tmp_path / "quality"))
-    original, counter = getattr(owner, name), iter(range(100))
-
-    def interrupted(*arguments, **settings):
-        if next(counter) == calls:
-            raise KeyboardInterrupt
-        return original(*arguments, **settings)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            measure_quality(config)
+    with interrupted_at(monkeypatch, owner, name, calls):
+        measure_quality(config)
     directory = tmp_path / "quality"
     assert not (directory / "manifest.json").exists()
     with monkeypatch.context() as patch:

@@ -17,6 +17,7 @@ from cgan_tf.records import LEVELS, decode_record
 from cgan_tf.run_directory import read_json, read_manifest
 from cgan_tf.synthesis import Synthesis, check_config, synthesize
 from cgan_tf.tfrecords import frame
+from tests.interruptions import interrupted_at
 from tests.pages import PageReader, levels_of
 from tests.tfds_reading import assert_read_alike
 from tests.toy_patches import write_toy_patches
@@ -283,20 +284,6 @@ class TestRepeatable:
         synthesize(at(config, tmp_path / "other", seed=1))
         assert shard_bytes(tmp_path / "other") != expected
 
-    def interrupt(self, config, monkeypatch, owner, name, calls):
-        """Ends a run at the given call of a function."""
-        original, counter = getattr(owner, name), iter(range(1000))
-
-        def interrupted(*arguments, **settings):
-            if next(counter) == calls:
-                raise KeyboardInterrupt
-            return original(*arguments, **settings)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                synthesize(config)
-
     @pytest.mark.parametrize(
         ("owner", "name", "calls"),
         [
@@ -313,7 +300,8 @@ class TestRepeatable:
     def test_interrupted_anywhere_the_same_bytes(
         self, config, expected, tmp_path, monkeypatch, owner, name, calls
     ):
-        self.interrupt(config, monkeypatch, owner, name, calls)
+        with interrupted_at(monkeypatch, owner, name, calls):
+            synthesize(config)
         directory = tmp_path / "synthetic"
         with pytest.raises(UserError, match="unfinished run"):
             PatchSet(directory)
@@ -330,14 +318,16 @@ class TestRepeatable:
     def test_what_the_progress_does_not_vouch_for_is_cut_off(
         self, config, expected, tmp_path, monkeypatch
     ):
-        self.interrupt(config, monkeypatch, Synthesis, "_keep", 2)
+        with interrupted_at(monkeypatch, Synthesis, "_keep", 2):
+            synthesize(config)
         with (tmp_path / "synthetic" / "accepted.tfrecord").open("ab") as file:
             file.write(frame(b"a whole record") + b"and half of one")
         synthesize(config)
         assert shard_bytes(tmp_path / "synthetic") == expected
 
     def test_records_that_were_lost_are_made_again(self, config, expected, tmp_path, monkeypatch):
-        self.interrupt(config, monkeypatch, Synthesis, "_keep", 2)
+        with interrupted_at(monkeypatch, Synthesis, "_keep", 2):
+            synthesize(config)
         pending = tmp_path / "synthetic" / "accepted.tfrecord"
         pending.write_bytes(pending.read_bytes()[:100])
         synthesize(config)
