@@ -30,7 +30,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             f"--input_dir={root / 'phantom'}", after=("phantom",), whole_machine=True, seconds=15,
         ),
     ]  # fmt: skip
-    for task, seconds in (("calcification", 380), ("mass", 270), ("removal", 170)):
+    for task, seconds in (("calcification", 550), ("mass", 270), ("removal", 170)):
         steps.append(
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
