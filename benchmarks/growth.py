@@ -68,7 +68,7 @@ def of_synthesis(options: frame.Options) -> Iterator[Growth]:
         for count in (16, 64, 256):
             place = Path(root) / str(count)
             given.count = count
-            runs = iter(synthesis.opened_runs(place, given, stack))
+            runs = iter(synthesis.opened_runs(place, given, stack, options.rounds + 1))
             works[count] = lambda runs=runs: next(runs).run()
         yield Growth("synthesize", "patches", _seconds(works, options))
 

@@ -2,13 +2,11 @@
 
 Candidate k takes a source patch and a z that depend on (seed, task, k) alone, so that an
 interrupted run goes on with the same bytes. While the generator works on a batch, threads
-post-process and encode the one before and read the one after.
+post-process and encode the one before.
 """
 
 import dataclasses
 import hashlib
-import itertools
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -97,28 +95,30 @@ class Candidates:
         self.sources = open_sources(config, patches, self.card, config.source_split, classes)
         self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
 
-    def batches(self, first: int, threads: Executor) -> Iterator[list[Future[Candidate]]]:
-        """Batches from candidate `first` on, without end; each is generated when it is asked for
-        and post-processed by `threads` while the next one is."""
-        size = self.config.batch_size
-        reads = self._start_reading(range(first, first + size), threads)
-        for start in itertools.count(first, size):
-            sources = [read.result() for read in reads]
-            channels = self._lesions(range(start, start + size), sources)
-            # Reading comes first in the queue, for the generator waits for it.
-            reads = self._start_reading(range(start + size, start + 2 * size), threads)
-            yield [
-                threads.submit(self._finished, start + i, sources[i], channels[i])
-                for i in range(size)
-            ]
+    def start(
+        self, first: int, threads: Executor, generating: Executor
+    ) -> Future[list[Future[Candidate]]]:
+        """The batch from candidate `first` on, begun: `threads` read its sources and post-process
+        what the only thread of `generating` makes of them, one batch after another."""
+        numbers = range(first, first + self.config.batch_size)
+        # In the queue of `threads` before what other batches still bring: the generator waits.
+        reads = [threads.submit(self.sources.record, self.order[n]) for n in numbers]
+        return generating.submit(self._generated, numbers, reads, threads)
 
     def source_of(self, record: PatchRecord) -> PatchRecord:
         """The patch that an accepted candidate was made from."""
         number = int(record.patch_id.rpartition(f"~{self.task}")[2])
         return self.sources.record(self.order[number])
 
-    def _start_reading(self, numbers: range, threads: Executor) -> list[Future[PatchRecord]]:
-        return [threads.submit(self.sources.record, self.order[n]) for n in numbers]
+    def _generated(
+        self, numbers: range, reads: list[Future[PatchRecord]], threads: Executor
+    ) -> list[Future[Candidate]]:
+        sources = [read.result() for read in reads]
+        channels = self._lesions(numbers, sources)
+        return [
+            threads.submit(self._finished, *given)
+            for given in zip(numbers, sources, channels, strict=True)
+        ]
 
     def _lesions(self, numbers: range, sources: list[PatchRecord]) -> np.ndarray:
         """Lesion channels float32 [n, size, size] of candidates."""

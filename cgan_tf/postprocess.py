@@ -58,10 +58,8 @@ def extract_lesion(
 
 def largest_object(binary: np.ndarray) -> tuple[np.ndarray, int]:
     """The largest 8-connected object and its area; of equals, the first in reading order."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        binary.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    areas = stats[1:, cv2.CC_STAT_AREA]
+    _, labels = cv2.connectedComponents(binary.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    areas = np.bincount(labels.ravel())[1:]  # OpenCV's own statistics take four times as long
     if not areas.size:
         return np.zeros_like(binary, bool), 0
     ties = np.flatnonzero(areas == areas.max()) + 1

@@ -182,8 +182,7 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
     if not np.isfinite(image).all():
         raise ValueError(f"{name}: expected finite values")
     levels = np.subtract(image, lowest, dtype=np.float64)
-    levels /= span  # in place: fresh memory costs more than the arithmetic
-    levels *= LEVELS
+    levels *= LEVELS / span  # in place: fresh memory costs more than the arithmetic
     np.rint(levels, out=levels).clip(0, LEVELS, out=levels)
     return cv2.imencode(".png", levels.astype(np.uint16), PNG_SETTINGS)[1].tobytes()
 

@@ -80,9 +80,10 @@ def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
 
 
 @house_style
-def png(figure: Figure) -> bytes:
-    """No version in it: the same data give the same bytes."""
-    return _saved(figure, format="png", dpi=DPI, metadata={"Software": None})
+def png(figure: Figure, effort: int = 6) -> bytes:
+    """No version in it: the same data give the same bytes. `effort`: of the compression, 0 to 9."""
+    settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": effort}}
+    return _saved(figure, format="png", dpi=DPI, **settings)
 
 
 @house_style

@@ -5,7 +5,7 @@ Accepted records wait in `accepted.tfrecord`; how far they are valid is in `prog
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +30,7 @@ PROGRESS = "progress.json"
 CONTACT_SHEET = "contact_sheet.png"
 GALLERY = "gallery.html"
 SHOWN = 24  # patches on the contact sheet and in the gallery
+_BEGUN = 2  # batches: one is generated, one post-processed
 
 
 def synthesize(config: SynthesisConfig) -> None:
@@ -84,24 +85,28 @@ class Synthesis:
         with (
             progress.progress_bar(config.count, label, "patches", state["accepted"]) as bar,
             ThreadPoolExecutor(core_count()) as threads,
+            ThreadPoolExecutor(1) as generating,
         ):
-            for batch in self._batches(threads):
+            for batch in self._batches(threads, generating):
                 bar.update(self._keep(batch))
                 self._stop_if_hopeless()
         self._finish()
 
-    def _batches(self, threads: Executor) -> Iterator[list[Future[Candidate]]]:
-        """Batches until the count is met, the generator one ahead unless this one may be the last.
+    def _batches(
+        self, threads: Executor, generating: Executor
+    ) -> Iterator[list[Future[Candidate]]]:
+        """Batches until the count is met, each begun before the one before it is kept, unless that
+        one may be the last.
 
         Whether a batch is made does not depend on how fast the others are.
         """
-        batches = self.candidates.batches(self.state["candidates"], threads)
-        ahead = None
-        while self.state["accepted"] < self.config.count:
-            batch = ahead or next(batches)
-            may_be_last = self.state["accepted"] + len(batch) >= self.config.count
-            ahead = None if may_be_last else next(batches)
-            yield batch
+        size, first = self.config.batch_size, self.state["candidates"]
+        begun: deque[Future[list[Future[Candidate]]]] = deque()
+        while (missing := self.config.count - self.state["accepted"]) > 0:
+            while len(begun) < _BEGUN and len(begun) * size < missing:
+                begun.append(self.candidates.start(first, threads, generating))
+                first += size
+            yield begun.popleft().result()
 
     def _keep(self, batch: list[Future[Candidate]]) -> int:
         """Adds what is accepted, in order, up to the count; returns how many."""

@@ -3,7 +3,9 @@
 import dataclasses
 import struct
 import zlib
+from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -153,6 +155,16 @@ class TestLevels:
         image = (levels / 65535 * 2 - 1).astype(np.float32)
         decoded = decode_png(encode_png(image), "patch", "shard")
         np.testing.assert_array_equal(np.rint((decoded.astype(np.float64) + 1) / 2 * 65535), levels)
+
+    @pytest.mark.parametrize(("name", "lowest", "span"), [("lesion", -1, 2), ("mask", 0, 1)])
+    def test_the_nearest_level_is_stored_however_near_the_middle_of_two(self, name, lowest, span):
+        middles = lowest + (np.arange(7, 65535, 37) + 0.5) * span / 65535
+        below = middles.astype(np.float32)
+        image = np.stack([below, np.nextafter(below, np.float32(2))])
+        stored = cv2.imdecode(np.frombuffer(encode_png(image, name), np.uint8), -1)
+        exact = [round((Fraction(float(x)) - lowest) / span * 65535) for x in image.ravel()]
+        np.testing.assert_array_equal(stored.ravel(), exact)
+        assert (stored[0] != stored[1]).mean() > 0.3  # that is how near they are
 
     def test_values_beyond_the_range_are_clipped(self):
         found = decode_png(encode_png(np.array([[-1.2, 1.7]])), "patch", "shard")

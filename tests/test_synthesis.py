@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -174,8 +175,8 @@ class TestOutput:
 
     def test_the_gallery_takes_its_sources_by_number(self, config, patches):
         made = Candidates(config, patches)
-        with ThreadPoolExecutor(1) as threads:
-            batch = [future.result() for future in next(made.batches(0, threads))]
+        with ThreadPoolExecutor(1) as threads, ThreadPoolExecutor(1) as generating:
+            batch = [f.result() for f in made.start(0, threads, generating).result()]
         records = [decode_record(c.frame[12:-4], "r") for c in batch if c.frame]
         assert len(records) > 3
         for record in records:
@@ -264,6 +265,50 @@ class TestOutput:
         assert max(sizes) < 1.35e6
         ids = [record.patch_id for record in records_of(directory)]
         assert len(set(ids)) == 400
+
+
+class TestPace:
+    def test_a_batch_is_generated_while_the_one_before_it_is_kept(
+        self, config, generator, monkeypatch
+    ):
+        being_kept = threading.Event()
+        make, keep, calls = disks(), Synthesis._keep, []
+
+        def generate(image, z):
+            assert not calls or being_kept.wait(60)
+            calls.append(len(image))
+            return make(image, z)
+
+        def slow_keep(self, batch):
+            being_kept.set()
+            return keep(self, batch)
+
+        generator["function"] = generate
+        monkeypatch.setattr(Synthesis, "_keep", slow_keep)
+        synthesize(config)
+        assert len(calls) > 2
+
+    @pytest.mark.parametrize(("count", "batches"), [(8, 1), (9, 2), (24, 3)])
+    def test_no_batch_is_made_in_vain(self, config, generator, tmp_path, count, batches):
+        calls = []
+
+        def generate(image, z):
+            calls.append(len(image))
+            lesions = np.zeros((len(z), SIZE, SIZE, 1), np.float32)
+            lesions[:, 8:24, 8:24] = 0.5
+            return {"lesion": tf.constant(lesions)}
+
+        generator["function"] = generate
+        synthesize(dataclasses.replace(config, count=count))
+        assert calls == [8] * batches
+
+    def test_a_fault_of_the_generator_is_not_lost_in_its_thread(self, config, generator):
+        def generate(image, z):
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+        generator["function"] = generate
+        with pytest.raises(tf.errors.ResourceExhaustedError, match="out of memory"):
+            synthesize(config)
 
 
 class TestRepeatable:
