@@ -306,6 +306,29 @@ def test_a_lesion_larger_than_the_generators_reach_is_left_out(generators, tmp_p
     assert ledger["images"]["rejected"] == {"no_usable_mark": 1}
 
 
+def test_a_lesion_that_no_draw_takes_away_is_counted(generators, tmp_path):
+    """A mark beside the breast: nothing can be darker there."""
+    tree = Tree(tmp_path / "tree")
+    beside = {**MARK, "X1": "100", "X2": "120"}
+    images = {"LCC": {"7": MARK, "8": beside}, "LMLO": {"9": beside}}
+    tree.client("demd1", images, screening(SURGERY=malignant()))
+    insert_lesions(config_of(tree, tmp_path / "out", generators, "removal", draws=6))
+    rows, _ = tables_of(tmp_path / "out")
+    assert [row["place"] for row in rows] == ["7"]
+    manifest = read_json(tmp_path / "out" / "manifest.json")
+    images, marks = manifest["ledger"]["images"], manifest["ledger"]["marks"]
+    assert images["rejected"] == {"no_lesion_accepted": 1}
+    assert marks["rejected"] == {"no_lesion_accepted": 2}
+    assert (marks["read"], marks["used"], marks["not_needed"]) == (3, 1, 0)
+    assert manifest["places"] == {
+        **{"wanted": 3, "filled": 1},
+        **{"no_lesion_accepted": 2, "no_valid_place": 0},
+    }
+    draws = manifest["draws"]
+    assert draws["made"] == 12 + int(rows[0]["draw"]) + 1
+    assert sum(draws["rejected"].values()) == draws["made"] - 1
+
+
 # Places and flags
 
 
