@@ -15,6 +15,7 @@ import numpy as np
 
 from beam_pipelines.grey_levels import GreyLevels
 from beam_pipelines.rejections import Reason, Rejected
+from cgan_tf.postprocess import largest_object
 
 # Long side of the image that the mask is computed on, about: 1/8 of a 3328x2560 mammogram. The
 # lengths below are in pixels at that size.
@@ -182,10 +183,11 @@ def _breast_component(mask: np.ndarray, unit: float) -> np.ndarray:
     opening = 2 * round(0.5 * (_OPENING - 1) * unit) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
     opened = cv2.morphologyEx(inner, cv2.MORPH_OPEN, kernel)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
-    if len(stats) < 2:
+    largest, area = largest_object(opened)
+    if not area:
         return np.zeros_like(mask)
-    largest = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
-    outlines, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(np.zeros_like(largest), outlines, -1, 1, cv2.FILLED)
+    outlines, _ = cv2.findContours(
+        largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    filled = cv2.drawContours(np.zeros_like(opened), outlines, -1, 1, cv2.FILLED)
     return np.pad(filled, frame, mode="edge")

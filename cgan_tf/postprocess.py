@@ -59,12 +59,13 @@ def extract_lesion(
 def largest_object(binary: np.ndarray) -> tuple[np.ndarray, int]:
     """The largest 8-connected object and its area; of equals, the first in reading order."""
     _, labels = cv2.connectedComponents(binary.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    areas = np.bincount(labels.ravel())[1:]  # OpenCV's own statistics take four times as long
-    if not areas.size:
+    areas = np.bincount(labels.ravel())  # OpenCV's own statistics take four times as long
+    areas[0] = 0  # the background
+    area = int(areas.max())
+    if not area:
         return np.zeros_like(binary, bool), 0
-    ties = np.flatnonzero(areas == areas.max()) + 1
-    first = min(ties, key=lambda label: int(np.argmax(labels.ravel() == label)))
-    return labels == first, int(areas.max())
+    first = np.argmax((areas == area)[labels])
+    return labels == labels.ravel()[first], area
 
 
 def expand(binary: np.ndarray, radius_px: int) -> np.ndarray:
