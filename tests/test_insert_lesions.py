@@ -321,8 +321,10 @@ def test_a_lesion_that_no_draw_takes_away_is_counted(generators, tmp_path):
     assert marks["rejected"] == {"no_lesion_accepted": 2}
     assert (marks["read"], marks["used"], marks["not_needed"]) == (3, 1, 0)
     assert manifest["places"] == {
-        **{"wanted": 3, "filled": 1},
-        **{"no_lesion_accepted": 2, "no_valid_place": 0},
+        "wanted": 3,
+        "filled": 1,
+        "no_lesion_accepted": 2,
+        "no_valid_place": 0,
     }
     draws = manifest["draws"]
     assert draws["made"] == 12 + int(rows[0]["draw"]) + 1
