@@ -7,6 +7,7 @@ when it has finished; a directory without `manifest.json` holds an unfinished ru
 import contextlib
 import dataclasses
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -131,17 +132,24 @@ def check_run(directory: str | Path, saved: dict[str, Any], program: str, config
 
 
 def remove_leftovers(directory: Path, name: str = "") -> None:
-    """Drops what killed processes left under temporary names, of one file or of all; the caller
-    holds the lock. Directories with a lock of their own are left alone."""
-    for path in sorted(directory.iterdir()):
-        is_directory = path.is_dir() and not path.is_symlink()
-        if path.name.startswith(f".{name}") and path.name.endswith(".tmp"):
-            if is_directory:
+    """Drops what killed processes left under temporary names in a directory, of one file or of
+    all, and then in its folders too; the caller holds the lock.
+
+    Folders with a lock of their own are left alone. Only Beam's workers write deeper than that;
+    their files are removed when the run is finished.
+    """
+    below = [] if name else [path for path in _folders(directory) if not (path / ".lock").exists()]
+    for folder in (directory, *below):
+        for path in sorted(folder.glob(f".{glob.escape(name)}*.tmp")):
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        elif is_directory and not name and not (path / ".lock").exists():
-            remove_leftovers(path)
+
+
+def _folders(directory: Path) -> list[Path]:
+    with os.scandir(directory) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _is_ours(name: str) -> bool:

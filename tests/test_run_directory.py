@@ -18,6 +18,7 @@ from cgan_tf.run_directory import (
     open_run,
     read_json,
     read_manifest,
+    remove_leftovers,
     sha256,
     write_bytes,
     write_json,
@@ -172,9 +173,10 @@ def test_what_a_killed_process_left_under_a_temporary_name_is_no_strangers(tmp_p
         assert not run.finished
 
 
-def test_what_a_killed_process_left_is_dropped_wherever_it_is(tmp_path):
-    own, others = tmp_path / "pictures" / "deep", tmp_path / "other_run"
-    for folder in (tmp_path, own, others):
+def test_what_a_killed_process_left_is_dropped_in_the_directory_and_its_folders(tmp_path):
+    own, others = tmp_path / "pictures", tmp_path / "other_run"
+    of_workers = tmp_path / "images" / "demd1"  # Beam's, who may have made thousands
+    for folder in (tmp_path, own, others, of_workers):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".a.png.4711.tmp").write_text("half")
         (folder / "a.png").write_text("whole")
@@ -183,8 +185,15 @@ def test_what_a_killed_process_left_is_dropped_wherever_it_is(tmp_path):
     (others / ".lock").touch()  # somebody else's: it may be at work
     with open_directory(tmp_path, "train_gan"):
         left = [path.parent for path in tmp_path.rglob(".*.tmp")]
-    assert left == [others]
-    assert len(list(tmp_path.rglob("a.png"))) == 3
+    assert sorted(left) == [of_workers, others]
+    assert len(list(tmp_path.rglob("a.png"))) == 4
+
+
+def test_the_leftovers_of_one_file_are_dropped_alone(tmp_path):
+    for name in (".report[1].html.4711.tmp", ".report1.html.4711.tmp"):
+        (tmp_path / name).write_text("half")
+    remove_leftovers(tmp_path, "report[1].html.")
+    assert [path.name for path in tmp_path.iterdir()] == [".report1.html.4711.tmp"]
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):
