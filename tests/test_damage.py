@@ -14,7 +14,7 @@ from beam_pipelines.patch_job import make_patches
 from beam_pipelines.rejections import Reason
 from cgan_tf.config import PatchesConfig
 from cgan_tf.patch_sets import PatchSet
-from tests.damaged_files import DICOM_DAMAGES, bad_stretch, cut_json, damage_files
+from tests.fatal_damage import DICOM_DAMAGES, bad_stretch, cut_json, damage_files
 from tests.omidb_tree import MARK, SHAPE, Tree, breast, compressed, malignant, screening
 
 FIRST = 100  # client

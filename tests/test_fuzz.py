@@ -13,7 +13,7 @@ import pytest
 from beam_pipelines import dicom
 from beam_pipelines.omidb_tree import Tree
 from beam_pipelines.optimam import Optimam
-from tests.damage import change_value
+from tests.random_damage import change_value
 from tests.fuzz import targets
 from tests.fuzz.seeds import CLIENT, SEPARATOR, client_documents, dicom_files, json_seeds
 

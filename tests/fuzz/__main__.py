@@ -20,7 +20,7 @@ with atheris.instrument_imports(
 ):
     from tests.fuzz import targets
 
-from tests.damage import change_value
+from tests.random_damage import change_value
 from tests.fuzz.seeds import SEPARATOR, dicom_files, json_seeds
 
 SECONDS_A_FILE, MEGABYTES = 10, 1024
