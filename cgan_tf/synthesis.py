@@ -149,10 +149,12 @@ class Synthesis:
     def _finish(self) -> None:
         state, task = self.state, self.candidates.task
         split, name = self.config.source_split, RESULT_CLASS[task]
-        shards = self._write_shards(split, name)
+        with ThreadPoolExecutor(1) as beside:
+            pictures = beside.submit(self._write_pictures, split, name)
+            shards = self._write_shards(split, name)
+            pictures.result()
         splits = {split: {name: {"count": state["accepted"], "shards": shards}}}
         write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
-        self._write_pictures(split, name)
         content = {
             "task": task,
             "candidates": state["candidates"],
