@@ -42,10 +42,27 @@ class Growth:
 def growths(options: frame.Options) -> Iterator[Growth]:
     """Every measured growth."""
     progress.quiet_tensorflow()
+    yield from of_data(options)
     yield from of_statistics(options)
     yield from of_synthesis(options)
     yield from of_classifier(options)
     yield from of_gan(options)
+
+
+def of_data(options: frame.Options) -> Iterator[Growth]:
+    """The whole of make_patches, evaluate and quality over what they are given."""
+    from benchmarks import growth_of_data as data
+
+    sizes = (
+        ("make_patches", "images", data.cut_images, (32, 128, 512)),
+        ("make_patches", "patches of the same images", data.cut_patches, (192, 768, 3072)),
+        ("make_patches", "pixels of an image", data.cut_pixels, (256, 512, 1024, 2048)),
+        ("evaluate", "patches", data.evaluate_patches, (30, 120, 480)),
+        ("quality", "patches of a set", data.compare_sets, (60, 240, 960)),
+    )
+    for program, over, works_of, chosen in sizes:
+        with tempfile.TemporaryDirectory() as root:
+            yield Growth(program, over, _seconds(works_of(Path(root), chosen), options))
 
 
 def of_statistics(options: frame.Options) -> Iterator[Growth]:

@@ -5,14 +5,13 @@ python -m benchmarks.patch_speed [--phantom_dir=DIR] [--parts=plain,bound,beam,w
 
 The images are of a phantom of clinical size (3328x2560), coded as JPEG lossless; six patches are
 cut of each. The first three parts compare CPU seconds of one process, so that it matters little
-what else the machine does; for the last one, two cores must be free.
+what else the machine does; for the last one, two cores must be free, and the seconds are those on
+the clock, the start of the workers included.
 """
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from beam_pipelines.sampling import draw_key
 from beam_pipelines.shards import WriteShard, shard_plan
 from beam_pipelines.sources import HEALTHY, Image, open_source, read_index
 from beam_pipelines.spills import Row
+from benchmarks import frame
 from benchmarks.patch_memory import draw_phantom
 from cgan_tf.config import NORMAL, PatchesConfig
 from cgan_tf.progress import quiet_tensorflow
@@ -39,30 +39,31 @@ from cgan_tf.tfrecords import read_shard
 PATCHES_OF_AN_IMAGE = 6
 DIFFERENT_IMAGES = 4
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
-PARTS = ("plain", "bound", "beam", "workers")
-# What each part has to reach.
-PLAIN, BOUND, BEAM, WORKERS = 4.0, 0.7, 1.15, 1.7
+OPTIONS = {
+    "phantom_dir": "",
+    "parts": "plain,bound,beam,workers",
+    "rounds": 5,  # of plain and bound
+    "beam_images": 200,
+    "worker_images": 800,
+}
+QUICK = {"parts": "plain,bound", "rounds": 1}
+SCRIPT, CODECS = "pydicom, scikit-image and Pillow", "decoder and encoder alone"
+LOOP, ONE_WORKER = "a loop without Beam", "one worker"
+# The smallest ratios to each of them; Beam may take 15% more than the loop.
+PROMISES = {SCRIPT: 4.0, CODECS: 0.7, LOOP: 1 / 1.15, ONE_WORKER: 1.7}
 TWO_WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 
 
-def main() -> None:
-    """Prints a line for each part; exit code 1 when one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--phantom_dir", help="a phantom of clinical size; drawn where missing")
-    parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--rounds", type=int, default=5, help="of plain and bound")
-    parser.add_argument("--beam_images", type=int, default=200)
-    parser.add_argument("--worker_images", type=int, default=800)
-    arguments = parser.parse_args()
+def cases(options: frame.Options) -> Iterator[frame.Case]:
+    """A case for each part."""
     cv2.setNumThreads(1)  # as in a worker
     with tempfile.TemporaryDirectory() as root:
-        phantom = Path(arguments.phantom_dir or Path(root) / "phantom")
+        phantom = Path(options.phantom_dir or Path(root) / "phantom")
         if not phantom.exists():
             draw_phantom(phantom)
-        images = list(lossless_images(phantom, Path(root) / "images"))
-        bench = Bench(images, Path(root), arguments)
-        met = [getattr(bench, part)() for part in arguments.parts.split(",")]
-    raise SystemExit(not all(met))
+        bench = Bench(list(lossless_images(phantom, Path(root) / "images")), Path(root), options)
+        for part in options.parts.split(","):
+            yield getattr(bench, part)()
 
 
 def lossless_images(phantom: Path, directory: Path) -> Iterator[Image]:
@@ -88,76 +89,69 @@ def lossless_images(phantom: Path, directory: Path) -> Iterator[Image]:
 class Bench:
     """The four parts. `images`: of clinical size, in JPEG lossless."""
 
-    def __init__(self, images: list[Image], root: Path, arguments: argparse.Namespace):
+    def __init__(self, images: list[Image], root: Path, options: frame.Options):
         self.images = images
         self.root = root
-        self.arguments = arguments
+        self.options = options
         self.config = PatchesConfig()
         self._runs = 0
 
-    def plain(self) -> bool:
-        """CPU seconds a patch, of the plain script and of ours, shards included; turn about."""
+    def plain(self) -> frame.Case:
+        """CPU seconds of a patch, by the plain script and by ours, shards included."""
         quiet_tensorflow()
         import tensorflow as tf
 
         from benchmarks.plain_patches import cut_plainly
 
-        seconds: tuple[list[float], list[float]] = ([], [])
-        for number in range(self.arguments.rounds + 1):
-            generator = np.random.default_rng(number)
+        generator = np.random.default_rng(0)
+
+        def script() -> None:
             with tf.io.TFRecordWriter(str(self.root / "plain.tfrecord")) as writer:
                 for image in self.images:
-                    count = PATCHES_OF_AN_IMAGE
-                    taken, cut = _cpu(cut_plainly, image.path, count, generator, writer)
-                    if number and cut == count:  # the first round warms up
-                        seconds[0].append(taken / cut)
-            taken, _ = _cpu(self.loop, self.items(len(self.images)))
-            if number:
-                seconds[1].append(taken / (PATCHES_OF_AN_IMAGE * len(self.images)))
-        theirs, ours = map(statistics.median, seconds)
-        print(f"plain script  {1e3 * theirs:7.1f} ms of CPU a patch")
-        print(f"make_patches  {1e3 * ours:7.1f} ms of CPU a patch")
-        return _verdict("patches a CPU second, of the plain script's", theirs / ours, PLAIN, 1)
+                    cut_plainly(image.path, PATCHES_OF_AN_IMAGE, generator, writer)
 
-    def bound(self) -> bool:
-        """CPU seconds an image: its decoder and its encoder alone, and all that is done."""
-        seconds: tuple[list[float], list[float], list[float]] = ([], [], [])
-        frames = [_frame_of(image) for image in self.images]
+        works = {frame.OURS: lambda: self.loop(self.items(len(self.images))), SCRIPT: script}
+        return self._case("a patch, CPU seconds", works, PATCHES_OF_AN_IMAGE * len(self.images))
+
+    def bound(self) -> frame.Case:
+        """CPU seconds of an image: its decoder and its encoder alone, and all that is done."""
+        streams = [_stream_of(image) for image in self.images]
         levels = self.levels_of_patches()
-        for _ in range(self.arguments.rounds):
-            decoding, encoding = [], []
-            for frame in frames:
-                decoding.append(_cpu(imagecodecs.jpeg8_decode, frame)[0])
+
+        def codecs() -> None:
+            for stream in streams:
+                imagecodecs.jpeg8_decode(stream)
             for patch in levels:
-                encoding.append(_cpu(cv2.imencode, ".png", patch, PNG_SETTINGS)[0])
-            whole, _ = _cpu(self.loop, self.items(len(self.images)))
-            for times, value in zip(seconds, (sum(decoding), sum(encoding), whole), strict=True):
-                times.append(1e3 * value / len(self.images))
-        decoding, encoding, whole = map(statistics.median, seconds)
-        print(f"decoding {decoding:.1f} + encoding {encoding:.1f} of {whole:.1f} ms an image")
-        return _verdict(
-            "decoding and encoding, of the whole", (decoding + encoding) / whole, BOUND, 1
-        )
+                cv2.imencode(".png", patch, PNG_SETTINGS)
 
-    def beam(self) -> bool:
+        works = {frame.OURS: lambda: self.loop(self.items(len(self.images))), CODECS: codecs}
+        return self._case("an image of six patches, CPU seconds", works, len(self.images), CODECS)
+
+    def beam(self) -> frame.Case:
         """CPU seconds of a Beam job and of a loop over the same items."""
-        count = self.arguments.beam_images
+        count = self.options.beam_images
         self.job(self.items(1))  # Beam imports much at its first job
-        loop, _ = _cpu(self.loop, self.items(count), False)
-        job, _ = _cpu(self.job, self.items(count))
-        print(f"{count} images: a loop {loop:.1f} s, Beam {job:.1f} s of CPU")
-        return _verdict("Beam, of a plain loop", job / loop, BEAM, -1)
+        loop = _cpu(lambda: self.loop(self.items(count), shards=False))
+        job = _cpu(lambda: self.job(self.items(count)))
+        return _one_round(f"{count} images by Beam, CPU seconds", {frame.OURS: job, LOOP: loop})
 
-    def workers(self) -> bool:
-        """Seconds on the clock of one worker and of two, their start included."""
-        count = self.arguments.worker_images
-        seconds = []
-        for flags in ((), TWO_WORKERS):
+    def workers(self) -> frame.Case:
+        """Seconds on the clock of one worker and of two."""
+        count = self.options.worker_images
+        seconds = {}
+        for name, flags in ((ONE_WORKER, ()), (frame.OURS, TWO_WORKERS)):
             started = time.perf_counter()
             self.job(self.items(count), flags)
-            seconds.append(time.perf_counter() - started)
-        print(f"{count} images: one worker {seconds[0]:.1f} s, two {seconds[1]:.1f} s")
-        return _verdict("two workers, of one", seconds[0] / seconds[1], WORKERS, 1)
+            seconds[name] = time.perf_counter() - started
+        return _one_round(f"{count} images by two workers", seconds)
+
+    def _case(
+        self, name: str, works: dict[str, Callable[[], object]], parts: int, bound: str = ""
+    ) -> frame.Case:
+        """The works turn about; seconds are those of one of so many equal parts."""
+        seconds = frame.take_turns(works, self.options.rounds, clock=time.process_time)
+        shares = {name: [value / parts for value in values] for name, values in seconds.items()}
+        return frame.Case(name, shares, bound, _promises(seconds))
 
     def items(self, count: int) -> list[dict[str, Any]]:
         """Work items of images with names of their own, so that each is cut anew."""
@@ -204,23 +198,28 @@ def _values(image: Image) -> dict[str, Any]:
     return {name: getattr(image, name) for name in Image.__slots__}
 
 
-def _frame_of(image: Image) -> bytes:
+def _stream_of(image: Image) -> bytes:
     dataset = pydicom.dcmread(image.path)
     return next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
 
 
-def _cpu(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    """(CPU seconds of this process in all its threads, result)."""
+def _cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this process in all its threads."""
     started = time.process_time()
-    result = function(*arguments)
-    return time.process_time() - started, result
+    work()
+    return time.process_time() - started
 
 
-def _verdict(what: str, found: float, wanted: float, sign: int) -> bool:
-    met = sign * found >= sign * wanted
-    print(f"{what}: {found:.2f} ({'at least' if sign > 0 else 'at most'} {wanted})", flush=True)
-    return met
+def _one_round(name: str, seconds: dict[str, float]) -> frame.Case:
+    ours = {frame.OURS: [seconds[frame.OURS]]}
+    return frame.Case(
+        name, ours | {key: [value] for key, value in seconds.items()}, "", _promises(seconds)
+    )
+
+
+def _promises(names: Iterable[str]) -> dict[str, float]:
+    return {name: PROMISES[name] for name in names if name in PROMISES}
 
 
 if __name__ == "__main__":
-    main()
+    frame.main(__doc__, cases, OPTIONS, QUICK)

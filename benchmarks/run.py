@@ -33,7 +33,6 @@ BENCHMARKS = {
     "auc_statistics": "Comparison of AUCs",
     "growth": "Growth",
 }
-ARGUMENTS = {"patch_speed": ("--parts=plain,bound",)}  # the other parts want a machine of their own
 EXPLANATION = (
     "The alternatives take turns with ours in one process. Times are medians; a ratio is the",
     "median over the rounds of (the other's time / ours): above 1 we are faster. The bound is what",
@@ -71,7 +70,7 @@ def printed(name: str, arguments: argparse.Namespace) -> list[str]:
     """What a benchmark prints on standard output, now or, with --reuse, when it ran last."""
     kept = KEPT / f"{name}.txt"
     if not (arguments.reuse and kept.exists()):
-        given = ARGUMENTS.get(name, ("--quick",) if arguments.quick else ())
+        given = ("--quick",) if arguments.quick else ()
         command = [sys.executable, "-m", f"benchmarks.{name}", *given]
         started = time.monotonic()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -148,9 +147,16 @@ def rows(case: Content) -> Iterator[str]:
             duration(seconds),
             "" if ratio is None else f"{ratio:.0%}" if bound else f"{ratio:.2f}",
             "" if promised is None else _promise(promised, ours, bound),
-            "missed" if name in case["missed"] else "",
+            _miss(case, name),
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _miss(case: Content, name: str) -> str:
+    if name not in case["missed"]:
+        return ""
+    because = case["missed_because"] if name == OURS else ""
+    return f"missed: {because}" if because else "missed"
 
 
 def _promise(value: float, ours: bool, bound: bool) -> str:

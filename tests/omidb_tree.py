@@ -125,6 +125,7 @@ class Tree:
         episode: dict[str, Any] | None = None,
         headers: dict[str, dict[str, Any]] | None = None,
         side_cars: bool = True,
+        shape: tuple[int, int] = SHAPE,
     ) -> Path:
         """One client with one study.
 
@@ -132,6 +133,7 @@ class Tree:
           images: marks (or None) by "LCC", "RMLO" and so on.
           episode: of NBSS, normal when left out.
           headers: attributes of an image's DICOM file by the same names.
+          shape: (rows, columns) of the images.
 
         Returns:
           The directory of its DICOM files.
@@ -149,7 +151,7 @@ class Tree:
                 "ImageLaterality": image[0],
                 "ViewPosition": image[1:],
             }
-            header = dataset(breast(seed=number), **attributes | (headers or {}).get(image, {}))
+            header = dataset(breast(shape, number), **attributes | (headers or {}).get(image, {}))
             write(folder / f"{sop}.dcm", header)
             if side_cars:
                 ending = ".json" if self.lower else ".dcm.json"

@@ -67,8 +67,9 @@ def tissue(seed: int, number: int) -> np.ndarray:
     return plane - 0.2 + 0.03 * rng.standard_normal((SIZE, SIZE))
 
 
-def write_patches(directory: Path) -> Path:
-    """A finished make_patches directory of masses, normals and sources."""
+def write_patches(directory: Path, lesions: int = LESIONS) -> Path:
+    """A finished make_patches directory of masses, normals and sources, `lesions` of each class
+    and split."""
     config = PatchesConfig(input_dir="toy", output_dir=str(directory), size=SIZE)
     classes = {
         "train": (MALIGNANT_MASS, SOURCE),
@@ -79,7 +80,7 @@ def write_patches(directory: Path) -> Path:
         splits = {
             split: {
                 name: write_patch_set(
-                    directory, split, name, [_real(seed, split, name, n) for n in range(LESIONS)],
+                    directory, split, name, [_real(seed, split, name, n) for n in range(lesions)],
                     1 << 20,
                 )
                 for name in names
@@ -110,7 +111,8 @@ def _extracted(channel: np.ndarray):
 def write_masses(
     directory: Path, patches_dir: Path, channel: Channel, change: Callable | None = None
 ) -> Path:
-    """A finished synthesize directory; `change` spoils the patch of each record, [size, size]."""
+    """A finished synthesize directory, with a patch of every source; `change` spoils the patch of
+    each record, [size, size]."""
 
     def result(number: int) -> bytes:
         source, lesion = sources.record(number), _extracted(channel(number))
@@ -125,7 +127,7 @@ def write_masses(
         )  # fmt: skip
 
     sources = PatchSet(patches_dir).index("train", SOURCE)
-    return _write(directory, patches_dir, "mass", MALIGNANT_MASS, map(result, range(LESIONS)))
+    return _write(directory, patches_dir, "mass", MALIGNANT_MASS, map(result, range(len(sources))))
 
 
 def write_removals(directory: Path, patches_dir: Path, left: float) -> Path:
