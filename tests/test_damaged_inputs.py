@@ -33,10 +33,10 @@ from cgan_tf.flag_config import config_from_file, flags_text
 from cgan_tf.generator_card import directory_checksum
 from cgan_tf.patch_sets import PatchSet
 from cgan_tf.records import PatchRecord
-from tests.random_damage import DAMAGES, change_value, damaged
 from tests.fuzz import targets
 from tests.fuzz.seeds import SEPARATOR, client_documents, dicom_files
 from tests.memory import memory_peak
+from tests.random_damage import DAMAGES, change_value, damaged
 from tests.toy_patches import write_toy_patches
 
 # 120 + 120 + 80 + 60 + 60 + 60 files.

@@ -13,9 +13,9 @@ import pytest
 from beam_pipelines import dicom
 from beam_pipelines.omidb_tree import Tree
 from beam_pipelines.optimam import Optimam
-from tests.random_damage import change_value
 from tests.fuzz import targets
 from tests.fuzz.seeds import CLIENT, SEPARATOR, client_documents, dicom_files, json_seeds
+from tests.random_damage import change_value
 
 FOUND = Path(__file__).parent / "fuzz" / "found"
 READERS = {"dicom": targets.read_dicom, "json": targets.read_client}

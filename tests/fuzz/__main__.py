@@ -20,8 +20,8 @@ with atheris.instrument_imports(
 ):
     from tests.fuzz import targets
 
-from tests.random_damage import change_value
 from tests.fuzz.seeds import SEPARATOR, dicom_files, json_seeds
+from tests.random_damage import change_value
 
 SECONDS_A_FILE, MEGABYTES = 10, 1024
 LONGEST = {"dicom": 8192, "json": 8192}  # bytes
