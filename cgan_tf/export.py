@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import TASKS, GanConfig
+from cgan_tf.errors import UserError
 from cgan_tf.flag_config import config_to_dict
 from cgan_tf.generator_card import CARD, directory_checksum, read_card, resolution_of, wrong_card
 from cgan_tf.models.generator import combine, scalar_count
@@ -24,7 +25,7 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
       serving_default(image) -> lesion, combined, with scalars drawn inside;
       with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
     Both of a conditional generator also take category, int32 [batch]: places in the card's
-    "categories".
+    "categories". Raises `UserError` for a disk that is full.
     """
     generator, size, width = model.averaged, config.size, scalar_count(config.size)
 
@@ -49,7 +50,10 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
     archive.add_endpoint("serving_default", serve, [image, *category])
     archive.add_endpoint("with_noise", with_noise, [image, z, *category])
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    archive.write_out(str(temporary), verbose=False)
+    try:
+        archive.write_out(str(temporary), verbose=False)
+    except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
+        raise UserError(f"{directory}: cannot be written: {error.message}") from error
     card = {
         "format": 1,
         "task": config.model_name(),

@@ -276,3 +276,13 @@ def test_an_old_export_is_replaced_whole(gan_runs, trained, tmp_path, expected):
     lesion = function(image=IMAGES, z=Z)["lesion"].numpy()
     inner = (slice(None), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(lesion[inner], expected[inner] + 0.25, rtol=0, atol=1e-5)
+
+
+def test_a_disk_that_tensorflow_finds_full_is_a_line(gan_runs, trained, tmp_path, monkeypatch):
+    def refuse(archive, path, verbose):
+        raise tf.errors.ResourceExhaustedError(None, None, "saved_model.pb; No space left on device")
+
+    monkeypatch.setattr(keras.export.ExportArchive, "write_out", refuse)
+    with pytest.raises(UserError, match="generator: cannot be written: .*No space left on device"):
+        export_generator(trained, gan_runs.config, tmp_path / "generator")
+    assert not (tmp_path / "generator").exists()

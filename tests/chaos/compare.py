@@ -35,10 +35,12 @@ def differences(expected: Path, found: Path, ignored: tuple[str, ...] = ()) -> l
     return sorted(_differences(whole, other))
 
 
-def torn(expected: Path, found: Path) -> list[str]:
-    """Files of an unfinished run that have their final names and not their final contents."""
+def torn(expected: Path, found: Path, ignored: tuple[str, ...] = ()) -> list[str]:
+    """Files of an unfinished run that have their final names and not their final contents, but for
+    the files `ignored`."""
+    passed_over = (*GROWING, *ignored)
     whole, part = (
-        {name: read for name, read in contents(path).items() if not _matches(name, GROWING)}
+        {name: read for name, read in contents(path).items() if not _matches(name, passed_over)}
         for path in (expected, found)
     )
     named = [n for n in part if not Path(n).name.startswith(".") and n in whole]

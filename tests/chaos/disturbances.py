@@ -161,7 +161,10 @@ def _on_small_disk(lab: Laboratory, program: Program, pages: int, words: str) ->
     first, second = small_disk.run_on_small_disk(program, directory, pages, lab.forks)
     expected = lab.expected(program)
     problems = ended_in_a_line(program, first, words)
-    problems += [f"half-written: {name}" for name in torn(expected, directory / "at_fault")]
+    problems += [
+        f"half-written: {name}"
+        for name in torn(expected, directory / "at_fault", program.tells_time)
+    ]
     problems += ended_well(program, second)
     problems += differences(expected, directory / "final", program.tells_time)
     if not problems:
@@ -263,7 +266,7 @@ def _moment(rng: random.Random, run: Undisturbed) -> Callable[[float, int], bool
 
 
 def _torn(lab: Laboratory, program: Program, directory: Path) -> list[str]:
-    return torn(lab.expected(program), directory / program.output)
+    return torn(lab.expected(program), directory / program.output, program.tells_time)
 
 
 def _lock(output: Path) -> Path:
