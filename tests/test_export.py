@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -279,10 +280,10 @@ def test_an_old_export_is_replaced_whole(gan_runs, trained, tmp_path, expected):
 
 
 def test_a_disk_that_tensorflow_finds_full_is_a_line(gan_runs, trained, tmp_path, monkeypatch):
-    def refuse(archive, path, verbose):
-        raise tf.errors.ResourceExhaustedError(None, None, "saved_model.pb; No space left on device")
-
-    monkeypatch.setattr(keras.export.ExportArchive, "write_out", refuse)
-    with pytest.raises(UserError, match="generator: cannot be written: .*No space left on device"):
+    archive = mock.Mock()
+    words = "model.pb; No space left on device"
+    archive.write_out.side_effect = tf.errors.ResourceExhaustedError(None, None, words)
+    monkeypatch.setattr(keras.export, "ExportArchive", lambda: archive)
+    with pytest.raises(UserError, match=f"generator: cannot be written: {words}"):
         export_generator(trained, gan_runs.config, tmp_path / "generator")
     assert not (tmp_path / "generator").exists()
