@@ -7,6 +7,7 @@ validation/ (the scores of every validation), best.weights.h5 and, at the end, m
 
 import contextlib
 import dataclasses
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,12 +187,24 @@ class ClassifierTraining:
         if auc > float(state["best_auc"]):
             for name, value in (("best_auc", auc), ("best_seen", seen), ("stale", 0)):
                 state[name].assign(value)
-            temporary = self.directory / ".partial.weights.h5"
-            self.model.save_weights(temporary)
-            temporary.replace(self.directory / WEIGHTS_FILE)
+            self._keep_weights()
         log.add_validation(seen, loss, auc, float(state["best_auc"]), logits, self.sets.labels)
         state["loss_sum"].assign(0)
         state["loss_count"].assign(0)
+
+    def _keep_weights(self) -> None:
+        """Writes the weights whole or not at all."""
+        temporary = self.directory / ".partial.weights.h5"
+        try:
+            self.model.save_weights(temporary)
+            temporary.replace(self.directory / WEIGHTS_FILE)
+        except (OSError, RuntimeError) as error:  # HDF5 has the one or the other for a full disk
+            temporary.unlink(missing_ok=True)
+            found = re.search("error message = '(.+?)'", str(error))
+            reason = found[1] if found else " ".join(str(error).split())
+            raise UserError(
+                f"{self.directory / WEIGHTS_FILE}: cannot be written: {reason}"
+            ) from error
 
     def _finish(self, plan: np.ndarray, log) -> None:
         config, state = self.config, self.state

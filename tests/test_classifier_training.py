@@ -5,14 +5,16 @@ import csv
 import dataclasses
 import subprocess
 import sys
+import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cgan_tf import classifier_training, tfrecords, threads
 from cgan_tf.classifier_scoring import load_classifier, score
-from cgan_tf.classifier_training import open_training, train_classifier
+from cgan_tf.classifier_training import ClassifierTraining, open_training, train_classifier
 from cgan_tf.errors import UserError
 from cgan_tf.patch_pools import evaluation_pool
 from cgan_tf.patch_sets import PatchSet
@@ -401,3 +403,12 @@ def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
     training._restore()
     for variable, value in zip(variables, expected, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_a_disk_that_is_full_of_weights_is_a_line(tmp_path):
+    (tmp_path / ".partial.weights.h5").symlink_to("/dev/full")
+    model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(3000)])
+    training = types.SimpleNamespace(directory=tmp_path, model=model)
+    with pytest.raises(UserError, match=r"weights\.h5: cannot be written: No space left on device"):
+        ClassifierTraining._keep_weights(training)
+    assert list(tmp_path.iterdir()) == []
