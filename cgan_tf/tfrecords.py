@@ -49,8 +49,11 @@ def read_shard(path: str | Path) -> Iterator[bytes]:
 
 def read_payload(path: str | Path, offset: int, length: int) -> bytes:
     """One payload at a place that `shard_index` gave, CRC checked."""
-    with Path(path).open("rb") as file:
-        return _read_payload(file, path, offset, length)
+    try:
+        with Path(path).open("rb") as file:
+            return _read_payload(file, path, offset, length)
+    except OSError as error:  # a shard that has gone since its index was read
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def shard_index(path: str | Path) -> list[tuple[int, int]]:

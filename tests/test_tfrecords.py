@@ -102,6 +102,13 @@ def test_a_missing_file_is_named(tmp_path):
         list(read_shard(tmp_path / "gone"))
 
 
+def test_a_shard_that_has_gone_since_its_index_was_read_is_named(shard):
+    place = shard_index(shard)[0]
+    shard.unlink()
+    with pytest.raises(UserError, match=f"{shard}: cannot be read: No such file or directory"):
+        read_payload(shard, *place)
+
+
 def test_a_failure_while_writing_leaves_the_old_file(shard):
     before = shard.read_bytes()
 

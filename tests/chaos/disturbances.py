@@ -208,7 +208,7 @@ def second_copy(lab: Laboratory, program: Program, run: Undisturbed, count: int)
     directory = lab.trial(program)
     first = Running(program, directory, lab.forks)
     problems = []
-    if first.wait_until(lambda _, __: (_lock(first.output)).exists()):
+    if first.wait_until(lambda _, __: _is_locked(_lock(first.output))):
         first.signal(signal.SIGSTOP)
         before = _unlocked(first.output)
         second = Running(program, directory, lab.forks).finish()
@@ -272,6 +272,15 @@ def _torn(lab: Laboratory, program: Program, directory: Path) -> list[str]:
 def _lock(output: Path) -> Path:
     """The file that is locked; the report's is beside its page."""
     return next(output.rglob(".lock"), output / ".lock")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the lock: the file alone is there a moment earlier."""
+    if not path.exists():
+        return False
+    inode = str(path.stat().st_ino)
+    locks = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    return any(line.split()[-3].rpartition(":")[2] == inode for line in locks)
 
 
 def _unlocked(output: Path) -> set[tuple[str, int, int]]:
