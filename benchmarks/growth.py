@@ -1,6 +1,6 @@
 """How the cost of each program grows: nothing worse than linear in data.
 
-python -m benchmarks.growth [--rounds=3] [--output_dir=benchmarks/growth]
+python -m benchmarks.growth [--rounds=2] [--output_dir=benchmarks/growth]
 
 For each program a few sizes of what it works on, in processor seconds on one thread, the exponent
 p of a fit of seconds = c n^p, and one plot a program. Constant parts (TensorFlow's start, a graph's
@@ -18,7 +18,7 @@ from benchmarks import frame
 from cgan_tf import progress
 from cgan_tf.config import GanConfig
 
-OPTIONS = {"rounds": 3, "output_dir": "benchmarks/growth", "size": 64}
+OPTIONS = {"rounds": 2, "output_dir": "benchmarks/growth", "size": 64}
 QUICK = {"rounds": 1, "size": 32}
 MOST = 1.1  # exponent: sorting is a little worse than linear
 
@@ -56,7 +56,7 @@ def of_data(options: frame.Options) -> Iterator[Growth]:
     sizes = (
         ("make_patches", "images", data.cut_images, (32, 128, 512)),
         ("make_patches", "patches of the same images", data.cut_patches, (192, 768, 3072)),
-        ("make_patches", "pixels of an image", data.cut_pixels, (256, 512, 1024, 2048)),
+        ("make_patches", "pixels of an image", data.cut_pixels, (512, 1024, 2048, 4096)),
         ("evaluate", "patches", data.evaluate_patches, (30, 120, 480)),
         ("quality", "patches of a set", data.compare_sets, (60, 240, 960)),
     )

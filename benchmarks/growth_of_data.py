@@ -29,7 +29,7 @@ def cut_patches(root: Path, counts: Iterable[int], images: int = 16) -> Works:
     return {count: _cut(tree, count) for count in counts}
 
 
-def cut_pixels(root: Path, sides: Iterable[int], images: int = 8) -> Works:
+def cut_pixels(root: Path, sides: Iterable[int], images: int = 4) -> Works:
     """make_patches on a few images of so many pixels."""
     works = {}
     for side in sides:

@@ -61,7 +61,7 @@ def main() -> None:
         found[name] = [json.loads(line) for line in lines if line.startswith("{")]
         texts[name] = [line for line in lines if not line.startswith("{")]
         failed += [] if lines else [name]
-        content = "\n".join(page(command, found, texts, failed)) + "\n"
+        content = "\n".join(page(command, found, texts, failed, arguments.output.parent)) + "\n"
         arguments.output.write_text(content, encoding="utf-8")  # so far: all of it takes a while
     raise SystemExit(bool(failed))
 
@@ -85,8 +85,9 @@ def page(
     found: Mapping[str, list[Content]],
     texts: Mapping[str, list[str]],
     failed: Iterable[str],
+    directory: Path,
 ) -> Iterator[str]:
-    """The lines of results.md."""
+    """The lines of results.md in `directory`, where pictures of a benchmark are in its folder."""
     yield "# How fast it is"
     yield ""
     yield f"Written by `{command}` ({time.strftime('%Y-%m-%d')}); `make bench` does it again."
@@ -107,6 +108,8 @@ def page(
             yield "\n".join(["```", *texts[name], "```"])
         for note in dict.fromkeys(case["note"] for case in cases if case["note"]):
             yield f"\n{note}"
+        for picture in sorted((directory / name).glob("*.png")):
+            yield f"\n![{picture.stem}]({name}/{picture.name})"
 
 
 def machine() -> Iterator[str]:
