@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "ours"
+SAID_EVERY_SECONDS = 15.0
 
 Options = argparse.Namespace
 
@@ -85,9 +86,9 @@ def take_turns(
     """Seconds of each work in each round, after `warm_up` rounds that nobody times.
 
     The works take turns, so that what else the machine does meets all of them, and every round
-    begins with another one.
+    begins with another one. Long works say on standard error where they are.
     """
-    names = list(works)
+    names, said = list(works), time.monotonic()
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         first = number % len(names)
@@ -97,6 +98,10 @@ def take_turns(
                 works[name]()
             if number >= 0:
                 seconds[name].append(clock() - started)
+            if time.monotonic() - said > SAID_EVERY_SECONDS:
+                said = time.monotonic()
+                turn = f"round {number + 1} of {rounds}" if number >= 0 else "warming up"
+                print(f"    {turn}, after {name}", file=sys.stderr, flush=True)
     return seconds
 
 

@@ -72,6 +72,7 @@ def printed(name: str, arguments: argparse.Namespace) -> list[str]:
     if not (arguments.reuse and kept.exists()):
         given = ("--quick",) if arguments.quick else ()
         command = [sys.executable, "-m", f"benchmarks.{name}", *given]
+        print(f"{name} ({BENCHMARKS[name]}) ...", file=sys.stderr, flush=True)
         started = time.monotonic()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
