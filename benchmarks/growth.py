@@ -9,6 +9,7 @@ trace) are outside the clock.
 
 import contextlib
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +19,8 @@ from benchmarks import frame
 from cgan_tf import progress
 from cgan_tf.config import GanConfig
 
-OPTIONS = {"rounds": 2, "output_dir": "benchmarks/growth", "size": 64}
-QUICK = {"rounds": 1, "size": 32}
+OPTIONS = {"rounds": 2, "output_dir": "benchmarks/growth", "size": 64, "data_sizes": 3}
+QUICK = {"rounds": 1, "size": 32, "data_sizes": 2, "output_dir": "build/benchmarks/growth"}
 MOST = 1.1  # exponent: sorting is a little worse than linear
 
 
@@ -56,13 +57,15 @@ def of_data(options: frame.Options) -> Iterator[Growth]:
     sizes = (
         ("make_patches", "images", data.cut_images, (32, 128, 512)),
         ("make_patches", "patches of the same images", data.cut_patches, (192, 768, 3072)),
-        ("make_patches", "pixels of an image", data.cut_pixels, (512, 1024, 2048, 4096)),
+        ("make_patches", "pixels of an image", data.cut_pixels, (1024, 2048, 4096)),
         ("evaluate", "patches", data.evaluate_patches, (30, 120, 480)),
         ("quality", "patches of a set", data.compare_sets, (60, 240, 960)),
     )
     for program, over, works_of, chosen in sizes:
         with tempfile.TemporaryDirectory() as root:
-            yield Growth(program, over, _seconds(works_of(Path(root), chosen), options))
+            with contextlib.redirect_stdout(sys.stderr):  # training prints, too
+                works = works_of(Path(root), chosen[: options.data_sizes])
+            yield Growth(program, over, _seconds(works, options))
 
 
 def of_statistics(options: frame.Options) -> Iterator[Growth]:
@@ -145,7 +148,10 @@ def _gan_step(size: int, batch: int, replicas: int = 1) -> Callable[[], None]:
     )
     devices = tf.config.list_logical_devices("CPU")[:replicas]
     strategy = (
-        tf.distribute.MirroredStrategy([device.name for device in devices])
+        # Collective operations know groups of one size in a process.
+        tf.distribute.MirroredStrategy(
+            [device.name for device in devices], tf.distribute.ReductionToOneDevice()
+        )
         if replicas > 1
         else tf.distribute.get_strategy()
     )
@@ -157,7 +163,8 @@ def _gan_step(size: int, batch: int, replicas: int = 1) -> Callable[[], None]:
         lambda _: dict.fromkeys(("real", "source", "benign", "normal"), patch)
     )
     step = tf.function(lambda batch: strategy.run(gan.train_step, args=(batch,))["alpha"])
-    return lambda: (step(data), int(gan.step))
+    steps = strategy.experimental_local_results
+    return lambda: (step(data), [int(done) for done in steps(gan.step)])
 
 
 def _seconds(works: Mapping[int, Callable], options: frame.Options) -> dict[int, float]:
