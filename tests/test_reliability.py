@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import results
+from tests.chaos.chain import DISTURBED
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -38,3 +41,13 @@ def test_there_are_promises_of_every_kind():
     headings = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
     assert len(headings) == 5
     assert len(TEST.findall(TEXT)) == len(TEST.findall("".join(row[1] for row in promises())))
+
+
+def test_the_results_of_the_chaos_are_whole():
+    shown = TEXT.split(results.BEGIN)[1].split(results.END)[0]
+    for program in DISTURBED:
+        assert f"| `{program.name}` |" in shown
+    (total,) = re.findall(r"^\| all \| .*$", shown, re.MULTILINE)
+    numbers = sorted(int(cell) for cell in re.findall(r"\d+", total))
+    assert numbers[-1] >= 50  # kills
+    assert numbers[0] >= len(DISTURBED) - 1  # the first has no inputs
