@@ -44,7 +44,7 @@ OPTIONS = {
     "parts": "plain,bound,beam,workers",
     "rounds": 5,  # of plain and bound
     "beam_images": 200,
-    "worker_images": 800,
+    "worker_images": 1600,
 }
 QUICK = {"parts": "plain,bound", "rounds": 1}
 SCRIPT, CODECS = "pydicom, scikit-image and Pillow", "decoder and encoder alone"
