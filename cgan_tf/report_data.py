@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cgan_tf.errors import UserError
+from cgan_tf.errors import UserError, reading
 from cgan_tf.run_directory import read_json, read_manifest
 
 
@@ -124,11 +124,8 @@ def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; `UserError` when it is missing."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cgan_tf import report_html
 from cgan_tf.contained import contained
-from cgan_tf.errors import UserError
+from cgan_tf.errors import reading
 from cgan_tf.report_content import Gallery, Part, Plot, Section, Table, section
 from cgan_tf.report_data import ScoredTest, by_regime, read_table
 from cgan_tf.report_numbers import auc_and_interval, signed
@@ -167,10 +167,8 @@ def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
 
 def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:
     path = contained(directory, row["file"])
-    try:
+    with reading(path):
         return path.read_bytes(), f"{row['patch_id']}, logit {float(row['logit']):.2f}"
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:

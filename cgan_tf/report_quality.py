@@ -6,7 +6,7 @@ from typing import Any
 
 from cgan_tf import report_html
 from cgan_tf.contained import contained
-from cgan_tf.errors import UserError
+from cgan_tf.errors import reading
 from cgan_tf.quality_checks import NAMES
 from cgan_tf.quality_measures import PICTURES
 from cgan_tf.quality_tables import SPREADS, verdict_line
@@ -148,7 +148,5 @@ def _alternative(pair: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error

@@ -32,6 +32,8 @@ GALLERY = "gallery.html"
 SHOWN = 24  # patches on the contact sheet and in the gallery
 _BEGUN = 2  # batches: one is generated, one post-processed
 
+Places = list[tuple[int, int]]  # (offset, length) of the accepted records
+
 
 def synthesize(config: SynthesisConfig) -> None:
     """Runs or resumes a synthesis."""
@@ -149,9 +151,10 @@ class Synthesis:
     def _finish(self) -> None:
         state, task = self.state, self.candidates.task
         split, name = self.config.source_split, RESULT_CLASS[task]
+        places = tfrecords.shard_index(self.directory / PENDING)
         with ThreadPoolExecutor(1) as beside:
-            pictures = beside.submit(self._write_pictures, split, name)
-            shards = self._write_shards(split, name)
+            pictures = beside.submit(self._write_pictures, split, name, places)
+            shards = self._write_shards(split, name, places)
             pictures.result()
         splits = {split: {name: {"count": state["accepted"], "shards": shards}}}
         write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
@@ -172,10 +175,9 @@ class Synthesis:
             f"{content['acceptance_rate']:.0%} of the candidates accepted"
         )
 
-    def _write_shards(self, split: str, name: str) -> list[dict[str, Any]]:
+    def _write_shards(self, split: str, name: str, places: Places) -> list[dict[str, Any]]:
         """Deals the accepted records out to shards; returns their entries in the manifest."""
         pending = self.directory / PENDING
-        places = tfrecords.shard_index(pending)
         total = shard_count(self.state["bytes"], self.config.shard_megabytes * 10**6)
         (self.directory / split).mkdir(exist_ok=True)
         shards = []
@@ -187,11 +189,11 @@ class Synthesis:
             shards.append(describe_shard(self.directory, file, len(chunk)))
         return shards
 
-    def _write_pictures(self, split: str, name: str) -> None:
+    def _write_pictures(self, split: str, name: str, places: Places) -> None:
         """The same patches on a contact sheet and, over their sources, in a gallery."""
         pending, state = self.directory / PENDING, self.state
-        places = [(0, *place) for place in tfrecords.shard_index(pending)]
-        index = PatchIndex(f"{split}/{name}", (pending,), np.asarray(places, np.int64))
+        of_shards = np.asarray([(0, *place) for place in places], np.int64)
+        index = PatchIndex(f"{split}/{name}", (pending,), of_shards)
         content, records = draw_sheet(index, split, name, SHOWN, self.config.seed)
         write_bytes(self.directory / CONTACT_SHEET, content)
         facts = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from cgan_tf.errors import UserError
+from cgan_tf.errors import UserError, reading
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -42,40 +42,34 @@ def write_shard(path: str | Path, payloads: Iterable[bytes]) -> None:
 def read_shard(path: str | Path) -> Iterator[bytes]:
     """The payloads of a TFRecord file, CRCs checked."""
     places = shard_index(path)
-    with Path(path).open("rb") as file:
+    with reading(path), Path(path).open("rb") as file:
         for offset, length in places:
             yield _read_payload(file, path, offset, length)
 
 
 def read_payload(path: str | Path, offset: int, length: int) -> bytes:
     """One payload at a place that `shard_index` gave, CRC checked."""
-    try:
-        with Path(path).open("rb") as file:
-            return _read_payload(file, path, offset, length)
-    except OSError as error:  # a shard that has gone since its index was read
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    with reading(path), Path(path).open("rb") as file:
+        return _read_payload(file, path, offset, length)
 
 
 def shard_index(path: str | Path) -> list[tuple[int, int]]:
     """(offset, length) of every payload; reads the frame headers only."""
     places = []
-    try:
+    with reading(path), Path(path).open("rb") as file:
         size = Path(path).stat().st_size
-        with Path(path).open("rb") as file:
-            position = 0
-            while position < size:
-                file.seek(position)
-                header = file.read(_HEADER.size)
-                if len(header) < _HEADER.size:
-                    raise UserError(f"{path}: expected a TFRecord frame at byte {position}")
-                length, crc = _HEADER.unpack(header)
-                end = position + _HEADER.size + length + _FOOTER.size
-                if crc != _masked_crc(header[:8]) or length > _LONGEST or end > size:
-                    raise UserError(f"{path}: damaged TFRecord frame at byte {position}")
-                places.append((position + _HEADER.size, length))
-                position = end
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        position = 0
+        while position < size:
+            file.seek(position)
+            header = file.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                raise UserError(f"{path}: expected a TFRecord frame at byte {position}")
+            length, crc = _HEADER.unpack(header)
+            end = position + _HEADER.size + length + _FOOTER.size
+            if crc != _masked_crc(header[:8]) or length > _LONGEST or end > size:
+                raise UserError(f"{path}: damaged TFRecord frame at byte {position}")
+            places.append((position + _HEADER.size, length))
+            position = end
     return places
 
 
