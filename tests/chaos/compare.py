@@ -38,13 +38,13 @@ def differences(expected: Path, found: Path, ignored: tuple[str, ...] = ()) -> l
 def torn(expected: Path, found: Path, ignored: tuple[str, ...] = ()) -> list[str]:
     """Files of an unfinished run that have their final names and not their final contents, but for
     the files `ignored`."""
-    passed_over = (*GROWING, *ignored)
     whole, part = (
-        {name: read for name, read in contents(path).items() if not _matches(name, passed_over)}
+        {name: read for name, read in contents(path).items() if not _matches(name, GROWING)}
         for path in (expected, found)
     )
-    named = [n for n in part if not Path(n).name.startswith(".") and n in whole]
-    return sorted(name for name in named if whole[name]() != part[name]())
+    named = (part.keys() & whole.keys()) - set(ignored)
+    final = (name for name in named if not Path(name).name.startswith("."))
+    return sorted(name for name in final if whole[name]() != part[name]())
 
 
 def contents(directory: Path) -> dict[str, Callable[[], Any]]:

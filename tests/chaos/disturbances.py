@@ -132,7 +132,7 @@ def _signalled(
         elif ended.code not in codes or "Traceback" in ended.err:
             problems.append(f"ended with {ended.code}: {last_line(ended.err)}")
         problems += [f"left running: {command}" for command in ended.left]
-        problems += [f"half-written: {name}" for name in _torn(lab, program, directory)]
+        problems += _half_written(lab, program, directory / program.output)
     problems += ended_well(program, Running(program, directory, lab.forks).finish())
     problems += lab.compare(program, directory)
     return Result(program.name, kind, tried, tuple(problems))
@@ -161,10 +161,7 @@ def _on_small_disk(lab: Laboratory, program: Program, pages: int, words: str) ->
     first, second = small_disk.run_on_small_disk(program, directory, pages, lab.forks)
     expected = lab.expected(program)
     problems = ended_in_a_line(program, first, words)
-    problems += [
-        f"half-written: {name}"
-        for name in torn(expected, directory / "at_fault", program.tells_time)
-    ]
+    problems += _half_written(lab, program, directory / "at_fault")
     problems += ended_well(program, second)
     problems += differences(expected, directory / "final", program.tells_time)
     if not problems:
@@ -194,7 +191,7 @@ def input_gone(lab: Laboratory, program: Program, run: Undisturbed, count: int) 
         name = str(victim.relative_to(directory))
         if first.code:  # it had not been read yet
             found = ended_in_a_line(program, first, "")
-            found += [f"half-written: {file}" for file in _torn(lab, program, directory)]
+            found += _half_written(lab, program, directory / program.output)
             found += ended_well(program, Running(program, directory, lab.forks).finish())
         else:
             found = ended_well(program, first)
@@ -265,8 +262,9 @@ def _moment(rng: random.Random, run: Undisturbed) -> Callable[[float, int], bool
     return lambda seconds, _: seconds >= moment
 
 
-def _torn(lab: Laboratory, program: Program, directory: Path) -> list[str]:
-    return torn(lab.expected(program), directory / program.output, program.tells_time)
+def _half_written(lab: Laboratory, program: Program, output: Path) -> list[str]:
+    names = torn(lab.expected(program), output, program.tells_time)
+    return [f"half-written: {name}" for name in names]
 
 
 def _lock(output: Path) -> Path:
@@ -275,7 +273,8 @@ def _lock(output: Path) -> Path:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock: the file alone is there a moment earlier."""
+    """Whether a process holds the lock. The file alone is there a moment earlier, and to try the
+    lock would be to take it."""
     if not path.exists():
         return False
     inode = str(path.stat().st_ino)
