@@ -1,90 +1,39 @@
 """Many small work items through Beam: one function, small results, nothing large in between.
 
 Items and results are JSON. They travel by files under the run's own directory, and only places in
-those files go through Beam: a pipeline stays small however many items there are, and the results
-are there for the program that started it, whichever runner did the work.
+those files go through Beam: a pipeline stays small however many items there are, and so does the
+runner, which would hold ten times the size of what goes through its shuffle. The results are there
+for the program that started it, whichever runner did the work.
 """
 
-import argparse
 import json
 import os
 import re
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import cv2
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import (
-    PipelineOptions,
-    SetupOptions,
-    StandardOptions,
-)
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pipelines import files, metrics, retries
+from beam_pipelines.beam_flags import on_this_machine, runner_name
 from cgan_tf.errors import UserError
 
 _CHUNK_BYTES = 1 << 16
+_PART_BYTES = 1 << 20  # of the results that a worker keeps before it writes them
 _BUCKETS = 64
 ERROR = "error of the work"  # in a result: what ends the run, in one line
-_DEFAULTS = ("--runner=FnApiRunner",)
-_OF_THIS_MACHINE = ("fnapirunner", "directrunner", "bundlebaseddirectrunner", "prismrunner")
 
 Item = dict[str, Any]
-# A function, or steps of their own: from items as JSON to what `bucketed` makes of results, a
-# failure that ends the run being a result with the key `ERROR`.
+Place = tuple[str, int, int]  # a file, an offset and a length in bytes
+# A function, or steps of their own from items as JSON to results, a failure that ends the run being
+# a result with the key `ERROR`.
 Work = Callable[[Item], Item] | beam.PTransform
-
-
-class _Strict(argparse.ArgumentParser):
-    def error(self, message: str):  # type: ignore[no-untyped-def]
-        raise UserError(f"--beam: {message}")
-
-
-def beam_options(flags: Sequence[str]) -> PipelineOptions:
-    """Beam's options from `--beam` flags, for the files in stores too.
-
-    An option that Beam does not have is a `UserError` (Beam itself drops it with a warning), and so
-    is one that its runner misses. Without a runner it is FnApiRunner: Beam's own default looks for
-    a binary to download.
-    """
-    parser = _Strict(add_help=False, allow_abbrev=False)
-    for options in _with_subclasses(PipelineOptions):
-        if "_add_argparse_args" in vars(options):
-            options._add_argparse_args(parser)
-    found, unknown = parser.parse_known_args(list(flags))
-    if unknown:
-        raise UserError(f"--beam={unknown[0]}: Beam has no such option")
-    chosen = PipelineOptions([*([] if found.runner else _DEFAULTS), *flags])
-    # What workers do is in modules, not in the program's own; Dataflow would send that along.
-    chosen.view_as(SetupOptions).save_main_session = False
-    try:
-        beam.Pipeline(options=chosen)
-    except Exception as error:  # of a runner that is not there, of options, of a cloud's client
-        raise UserError(f"--beam: {' '.join(str(error).split())[:1000]}") from error
-    FileSystems.set_options(chosen)
-    return chosen
-
-
-def on_this_machine(options: PipelineOptions) -> bool:
-    """Whether the workers are processes or threads of the program itself."""
-    return _runner(options).lower().rpartition(".")[2] in _OF_THIS_MACHINE
-
-
-def check_paths(options: PipelineOptions, **paths: str) -> None:
-    """Raises `UserError` for paths, by flag, that the workers would not find."""
-    for name, path in paths.items():
-        if on_this_machine(options) or files.is_remote(path):
-            continue
-        if "dataflow" in _runner(options).lower():
-            raise UserError(f"--{name}={path}: Dataflow's workers read and write gs:// only")
-        if not os.path.isabs(path):
-            raise UserError(
-                f"--{name}={path}: expected an absolute path with {_runner(options)}, "
-                "whose workers may start in another directory"
-            )
 
 
 def run_work(
@@ -124,7 +73,8 @@ def work_results(
     for file in files.file_names(results):
         if file.startswith("."):
             continue
-        for result in json.loads(files.read_bytes(os.path.join(results, file))):
+        for line in files.read_bytes(os.path.join(results, file)).splitlines():
+            result = json.loads(line)
             if ERROR in result:
                 raise UserError(result[ERROR])
             counted.number -= 1
@@ -148,7 +98,7 @@ class _Counted:
 
 def _run(
     function: Work,
-    places: list[tuple[str, int, int]],
+    places: list[Place],
     results: str,
     options: PipelineOptions,
     collected: metrics.Collected,
@@ -167,25 +117,27 @@ def _run(
             raise UserError(f"{results}: cannot be written: {refused[1]}") from error
         if on_this_machine(options):
             raise
-        raise UserError(f"{_runner(options)}: {_last_line(error)}") from error
+        raise UserError(f"{runner_name(options)}: {_last_line(error)}") from error
 
 
 def build_work(
     pipeline: beam.Pipeline,
     work: Work,
-    places: list[tuple[str, int, int]],
+    places: list[Place],
     results: str,
 ) -> None:
-    """The stages of the work: only places and small results go through the runner's shuffle."""
+    """The stages of the work: only places go through the runner's shuffle."""
     _ = (
         pipeline
         | "Places" >> beam.Create(places)
         | "SpreadPlaces" >> beam.Reshuffle()
-        | "ReadItems" >> beam.FlatMap(_read_items)
+        | "FindItems" >> beam.FlatMap(_places_of_items)
         | "SpreadItems" >> beam.Reshuffle()
+        | "ReadItems" >> beam.Map(_read_item)
         | "Work" >> (work if isinstance(work, beam.PTransform) else beam.ParDo(_Work(work)))
+        | "KeepResults" >> beam.ParDo(_KeepResults(results))
         | "Collect" >> beam.GroupByKey()
-        | "WriteResults" >> beam.MapTuple(_WriteResults(results))
+        | "JoinResults" >> beam.MapTuple(_JoinResults(results))
     )
 
 
@@ -196,40 +148,66 @@ class _Work(beam.DoFn):
     def setup(self) -> None:
         cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
 
-    def process(self, line: str) -> Iterator[tuple[int, str]]:
+    def process(self, line: str) -> Iterator[Item]:
         try:
             result = self.function(json.loads(line))
         except (OSError, UserError) as error:
             result = {ERROR: str(error)}
         metrics.count("retries", retries.take_count())
-        yield bucketed(result)
+        yield result
 
 
-def bucketed(result: Item) -> tuple[int, str]:
-    """A result as work of several steps gives it to be kept."""
-    text = json.dumps(result)
-    return len(text) % _BUCKETS, text
+class _KeepResults(beam.DoFn):
+    """Results to (bucket, file of many of them): one line a result.
+
+    Only files that the runner got to know of count: those of an attempt that failed do not.
+    """
+
+    def __init__(self, directory: str):
+        self.directory = f"{directory}-parts"
+
+    def start_bundle(self) -> None:
+        self.lines: list[bytes] = []
+        self.length = 0
+
+    def process(self, result: Item) -> Iterator[tuple[int, str]]:
+        line = json.dumps(result).encode() + b"\n"
+        self.lines.append(line)
+        self.length += len(line)
+        if self.length >= _PART_BYTES:
+            yield self._write()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if self.lines:
+            yield GlobalWindows.windowed_value(self._write())
+
+    def _write(self) -> tuple[int, str]:
+        name = uuid.uuid4()
+        path = os.path.join(self.directory, f"{name.hex}.jsonl")
+        files.write_atomically_from(path, self.lines)
+        self.start_bundle()
+        return name.int % _BUCKETS, path
 
 
-class _WriteResults:
+class _JoinResults:
+    """The files of a bucket to one, so that few are left to be read by one process."""
+
     def __init__(self, directory: str):
         self.directory = directory
 
-    def __call__(self, bucket: int, results: Iterable[str]) -> None:
-        content = "[" + ",".join(results) + "]"
-        files.write_atomically(os.path.join(self.directory, f"{bucket:02d}.json"), content.encode())
+    def __call__(self, bucket: int, parts: Iterable[str]) -> None:
+        path = os.path.join(self.directory, f"{bucket:02d}.jsonl")
+        files.write_atomically_from(path, map(files.read_bytes, parts))
 
 
-def _write_items(path: str, items: Iterable[Item]) -> list[tuple[str, int, int]]:
+def _write_items(path: str, items: Iterable[Item]) -> list[Place]:
     """One line an item; returns (path, offset, length) of chunks of whole lines."""
-    places: list[tuple[str, int, int]] = []
+    places: list[Place] = []
     files.write_atomically_from(path, _chunks(path, items, places))
     return places
 
 
-def _chunks(
-    path: str, items: Iterable[Item], places: list[tuple[str, int, int]]
-) -> Iterator[bytes]:
+def _chunks(path: str, items: Iterable[Item], places: list[Place]) -> Iterator[bytes]:
     """The lines of the items in chunks, whose places are noted."""
     lines: list[bytes] = []
     start, length = 0, 0
@@ -245,22 +223,18 @@ def _chunks(
         yield b"".join(lines)
 
 
-def _read_items(place: tuple[str, int, int]) -> list[str]:
-    return files.read_range(*place).decode().splitlines()
+def _places_of_items(chunk: Place) -> Iterator[Place]:
+    path, offset, _ = chunk
+    for line in files.read_range(*chunk).splitlines(keepends=True):
+        yield path, offset, len(line)
+        offset += len(line)
 
 
-def _runner(options: PipelineOptions) -> str:
-    return options.view_as(StandardOptions).runner or ""
+def _read_item(place: Place) -> str:
+    return files.read_range(*place).decode()
 
 
 def _last_line(error: Exception) -> str:
     """The end of a runner's message, where the cause is."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _with_subclasses(options: type) -> list[type]:
-    found = [options]
-    for subclass in options.__subclasses__():
-        found += [item for item in _with_subclasses(subclass) if item not in found]
-    return found

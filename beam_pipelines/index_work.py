@@ -8,7 +8,8 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines import files, metrics
-from beam_pipelines.beam_work import on_this_machine, work_results
+from beam_pipelines.beam_flags import on_this_machine
+from beam_pipelines.beam_work import work_results
 from beam_pipelines.image_work import image_from
 from beam_pipelines.rejections import Origin, Reason, Rejection
 from beam_pipelines.sources import Image, Source, UnitIndex, merge, read_index

@@ -12,7 +12,8 @@ from typing import Any
 
 from beam_pipelines import files, index_work
 from beam_pipelines.accounting import shown_rejections
-from beam_pipelines.beam_work import beam_options, check_paths, run_work
+from beam_pipelines.beam_flags import beam_options, check_paths
+from beam_pipelines.beam_work import run_work
 from beam_pipelines.files_bar import files_bar
 from beam_pipelines.index_work import index_of
 from beam_pipelines.insertion_account import account_of, summary

@@ -16,7 +16,7 @@ import cv2
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from beam_pipelines import files
-from beam_pipelines.beam_work import ERROR, bucketed
+from beam_pipelines.beam_work import ERROR
 from beam_pipelines.image_reading import reject_whole
 from beam_pipelines.image_work import image_from
 from beam_pipelines.insertion_finish import finish
@@ -60,7 +60,7 @@ class InsertLesions(beam.PTransform):
             | "DrawLesions" >> RunInference(KeyedModelHandler(self.handler))
             | "Finish" >> beam.ParDo(_Finish(self.setup))
         )
-        return (made, prepared[_READY]) | beam.Flatten() | "Bucket" >> beam.Map(bucketed)
+        return (made, prepared[_READY]) | beam.Flatten()
 
 
 class _Prepare(beam.DoFn):

@@ -12,7 +12,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines import files, index_work, metrics, spills
 from beam_pipelines.accounting import account_of, origins_of, shown_rejections, summary
-from beam_pipelines.beam_work import Item, beam_options, check_paths, work_results
+from beam_pipelines.beam_flags import beam_options, check_paths
+from beam_pipelines.beam_work import Item, work_results
 from beam_pipelines.files_bar import files_bar
 from beam_pipelines.image_work import CutToSpill, by_image, spill_name, work_item
 from beam_pipelines.listing import LISTING_FILES, list_index

@@ -21,7 +21,8 @@ import numpy as np
 import pydicom
 
 from beam_pipelines import dicom_file
-from beam_pipelines.beam_work import beam_options, run_work
+from beam_pipelines.beam_flags import beam_options
+from beam_pipelines.beam_work import run_work
 from beam_pipelines.decoders import decode_pixels
 from beam_pipelines.image_work import CutToSpill, work_item
 from beam_pipelines.plan import Draw

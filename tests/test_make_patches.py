@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pipelines import spills
-from beam_pipelines.beam_work import beam_options, run_work
+from beam_pipelines import beam_work, files, spills
+from beam_pipelines.beam_flags import beam_options
+from beam_pipelines.beam_work import run_work
 from beam_pipelines.patch_job import make_patches
 from cgan_tf.config import PatchesConfig
 from cgan_tf.errors import UserError
@@ -331,6 +332,44 @@ def test_work_gives_one_result_an_item(tmp_path):
     results = run_work(_double, items, str(tmp_path), "double", beam_options(()))
     assert sorted(result["value"] for result in results) == list(range(0, 10000, 2))
     assert run_work(_double, [], str(tmp_path), "none", beam_options(())) == []
+
+
+def test_results_in_many_parts_are_all_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(beam_work, "_PART_BYTES", 200)
+    items = [{"value": number} for number in range(500)]
+    results = run_work(_double, items, str(tmp_path), "double", beam_options(()))
+    assert sorted(result["value"] for result in results) == list(range(0, 1000, 2))
+    (parts,) = tmp_path.glob("double-results-*-parts")
+    assert len(list(parts.iterdir())) >= 500 * len('{"value": 998}') / 300
+
+
+def test_what_a_failed_attempt_has_kept_does_not_count(tmp_path):
+    """A runner tries a bundle again; it knows only the files of the attempt that went well."""
+    results = str(tmp_path / "results")
+    keep = beam_work._KeepResults(results)
+    keep.start_bundle()
+    assert list(keep.process({"value": 1})) == []
+    list(keep.finish_bundle())  # lost: the runner never heard of it
+    keep.start_bundle()
+    list(keep.process({"value": 1}))
+    (found,) = keep.finish_bundle()
+    bucket, part = found.value
+    beam_work._JoinResults(results)(bucket, [part])
+    (joined,) = (tmp_path / "results").iterdir()
+    assert joined.read_text() == '{"value": 1}\n'
+
+
+def test_results_that_cannot_be_kept_are_one_line(tmp_path, monkeypatch):
+    real = files.write_atomically_from
+
+    def full(path, parts):
+        if "-parts" in path:
+            raise OSError(28, "No space left on device", path)
+        real(path, parts)
+
+    monkeypatch.setattr(files, "write_atomically_from", full)
+    with pytest.raises(UserError, match=r"results-.*: cannot be written: No space left on device"):
+        run_work(_double, [{"value": 1}], str(tmp_path), "double", beam_options(()))
 
 
 def _full_disk(item):

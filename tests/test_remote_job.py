@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import beam_work, files, image_work, index_work, output, retries
+from beam_pipelines import beam_flags, files, image_work, index_work, output, retries
 from beam_pipelines.patch_job import make_patches
 from beam_pipelines.sources import open_source, read_index
 from cgan_tf.config import PatchesConfig
@@ -235,10 +235,10 @@ def test_the_workers_index_is_the_index(tree):
     ],
 )
 def test_paths_that_other_machines_would_not_find(flags, paths, complaint):
-    options = beam_work.beam_options(flags)
+    options = beam_flags.beam_options(flags)
     with pytest.raises(UserError, match=complaint):
-        beam_work.check_paths(options, input_dir=paths[0], output_dir=paths[1])
-    beam_work.check_paths(options, input_dir="/in", output_dir="gs://bucket/out")
+        beam_flags.check_paths(options, input_dir=paths[0], output_dir=paths[1])
+    beam_flags.check_paths(options, input_dir="/in", output_dir="gs://bucket/out")
 
 
 def test_metrics_are_of_the_work(tree, tmp_path):

@@ -1,6 +1,7 @@
 """The patch job on other runners: a job service with worker processes, Dataflow's translation."""
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.pipeline_context import PipelineContext
 
-from beam_pipelines import beam_work
+from beam_pipelines import beam_flags, beam_work
 from beam_pipelines.image_work import CutToSpill
 from beam_pipelines.patch_job import make_patches
 from cgan_tf.config import PatchesConfig
@@ -111,7 +112,7 @@ def test_a_job_service_with_worker_processes_gives_the_same_shards(tree, tmp_pat
 
 def test_a_runner_that_is_not_there_is_one_line(tree, tmp_path):
     with pytest.raises(UserError, match=r"--beam: .*DataflowRunnr"):
-        beam_work.beam_options(("--runner=DataflowRunnr",))
+        beam_flags.beam_options(("--runner=DataflowRunnr",))
 
 
 # Dataflow
@@ -150,8 +151,8 @@ def submitted(monkeypatch):
     monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # none, without a look
     monkeypatch.setattr(gcsio.GcsIO, "is_soft_delete_enabled", lambda *arguments: False)
     given = parse_strictly(ROOT / "configs" / "dataflow.cfg").beam
-    options = beam_work.beam_options((*given, *FILLED_IN))
-    beam_work.check_paths(options, input_dir="gs://bucket-of-ours/in", output_dir=OUTPUT)
+    options = beam_flags.beam_options((*given, *FILLED_IN))
+    beam_flags.check_paths(options, input_dir="gs://bucket-of-ours/in", output_dir=OUTPUT)
     pipeline = beam_work.beam.Pipeline(options=options)
     function = CutToSpill(PatchesConfig(output_dir=OUTPUT), f"{OUTPUT}/.spill")
     beam_work.build_work(pipeline, function, PLACES, RESULTS)
@@ -200,14 +201,17 @@ def test_dataflow_gets_every_stage(submitted):
     assert urns == {
         "Places": "beam:transform:pickled_python:v1",
         "SpreadPlaces": common_urns.composites.RESHUFFLE.urn,
-        "ReadItems": common_urns.primitives.PAR_DO.urn,
+        "FindItems": common_urns.primitives.PAR_DO.urn,
         "SpreadItems": common_urns.composites.RESHUFFLE.urn,
+        "ReadItems": common_urns.primitives.PAR_DO.urn,
         "Work": common_urns.primitives.PAR_DO.urn,
+        "KeepResults": common_urns.primitives.PAR_DO.urn,
         "Collect": common_urns.primitives.GROUP_BY_KEY.urn,
-        "WriteResults": common_urns.primitives.PAR_DO.urn,
+        "JoinResults": common_urns.primitives.PAR_DO.urn,
     }
-    order = ["Places", "SpreadPlaces", "ReadItems", "SpreadItems", "Work", "Collect"]
-    for before, after in zip(order, [*order[1:], "WriteResults"], strict=True):
+    order = ["Places", "SpreadPlaces", "FindItems", "SpreadItems", "ReadItems", "Work"]
+    order += ["KeepResults", "Collect", "JoinResults"]
+    for before, after in itertools.pairwise(order):
         (made,) = stages[before].outputs.values()
         (taken,) = stages[after].inputs.values()
         assert made == taken, (before, after)
@@ -219,7 +223,7 @@ def test_dataflow_gets_every_stage(submitted):
 
 
 def test_dataflow_gets_coders_that_every_runner_knows(submitted):
-    """Nothing but names, numbers and JSON goes through the shuffle, and no pickled key."""
+    """Nothing but places goes through the shuffle, and no pickled key."""
     components = _graph(submitted[1]).components
     context = PipelineContext(components)
     found = {
@@ -230,10 +234,10 @@ def test_dataflow_gets_coders_that_every_runner_knows(submitted):
         if item.outputs
     }
     text, number = coders.StrUtf8Coder(), coders.VarIntCoder()
-    assert found["SpreadPlaces"] == coders.TupleCoder((text, number, number))
-    assert found["ReadItems"] == text
-    assert found["SpreadItems"] == text
-    assert found["Work"] == coders.TupleCoder((number, text))
+    place = coders.TupleCoder((text, number, number))
+    for name in ("SpreadPlaces", "FindItems", "SpreadItems"):
+        assert found[name] == place, name
+    assert found["KeepResults"] == coders.TupleCoder((number, text))
     assert found["Collect"] == coders.TupleCoder((number, coders.IterableCoder(text)))
 
 
@@ -241,7 +245,7 @@ def test_dataflow_gets_our_functions_and_the_output_path(submitted):
     transforms = _graph(submitted[1]).components.transforms.values()
     functions = {}
     for item in transforms:
-        if item.unique_name in ("ReadItems", "Work", "WriteResults"):
+        if item.unique_name in ("FindItems", "ReadItems", "Work", "KeepResults", "JoinResults"):
             pardo = beam_runner_api_pb2.ParDoPayload.FromString(item.spec.payload)
             assert pardo.do_fn.urn == "beam:dofn:pickled_python_info:v1"
             functions[item.unique_name] = pickler.loads(pardo.do_fn.payload)[0]
@@ -250,7 +254,8 @@ def test_dataflow_gets_our_functions_and_the_output_path(submitted):
     work = functions["Work"].function
     assert work == CutToSpill(PatchesConfig(output_dir=OUTPUT), f"{OUTPUT}/.spill")
     assert work.directory.startswith("gs://bucket-of-ours/patches")
-    assert RESULTS in repr(_values_in(functions["WriteResults"]))
+    assert functions["KeepResults"].directory.startswith(RESULTS)
+    assert RESULTS in repr(_values_in(functions["JoinResults"]))
 
 
 def _values_in(thing, depth=6):
@@ -272,7 +277,7 @@ def test_what_dataflow_misses_is_one_line(missing, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no gcloud to ask for a region
     flags = [flag for flag in FILLED_IN if not flag.startswith(missing)]
     with pytest.raises(UserError, match=missing.strip("-")) as fault:
-        beam_work.beam_options(("--runner=DataflowRunner", *flags))
+        beam_flags.beam_options(("--runner=DataflowRunner", *flags))
     assert "\n" not in str(fault.value)
 
 
@@ -280,6 +285,6 @@ def test_dataflow_has_no_local_files(monkeypatch):
     from apache_beam.io.gcp import gcsio
 
     monkeypatch.setattr(gcsio.GcsIO, "is_soft_delete_enabled", lambda *arguments: False)
-    options = beam_work.beam_options(("--runner=DataflowRunner", *FILLED_IN))
+    options = beam_flags.beam_options(("--runner=DataflowRunner", *FILLED_IN))
     with pytest.raises(UserError, match="--input_dir=/data: Dataflow's workers read"):
-        beam_work.check_paths(options, input_dir="/data", output_dir=OUTPUT)
+        beam_flags.check_paths(options, input_dir="/data", output_dir=OUTPUT)
