@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cgan_tf.classifier_sets import ClassifierSets, schedule_of
 from cgan_tf.config import ClassifierConfig
-from cgan_tf.errors import UserError
+from cgan_tf.errors import UserError, writing
 from cgan_tf.mixing import CLASS_WEIGHTS, Schedule, patch_numbers, plan_checksum, source_weights
 from cgan_tf.run_directory import read_json, write_json
 
@@ -33,10 +33,8 @@ def keep_plan(directory: Path, config: ClassifierConfig, sets: ClassifierSets) -
         return _read(directory, read_json(path), sets)
     counts = [len(pool) for pool in sets.streams]
     plan = sampling_plan(schedule_of(config), config.samples, counts, config.seed)
-    temporary = directory / f".{PLAN_FILE}.tmp"
-    with temporary.open("wb") as file:
+    with writing(directory / PLAN_FILE) as temporary, temporary.open("wb") as file:
         np.save(file, plan)
-    temporary.replace(directory / PLAN_FILE)
     write_json(path, {"sha256": plan_checksum(plan), "sets": sets.description()})
     return plan
 

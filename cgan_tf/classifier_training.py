@@ -7,7 +7,7 @@ validation/ (the scores of every validation), best.weights.h5 and, at the end, m
 
 import contextlib
 import dataclasses
-import re
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +22,18 @@ from cgan_tf.errors import UserError
 from cgan_tf.interruption import stop_signals
 from cgan_tf.mixing import STREAM_NAMES, plan_checksum
 from cgan_tf.models.weights_file import find_weights
-from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run, sha256
+from cgan_tf.run_directory import MANIFEST_FILE, finish_run, open_run, sha256, write_bytes
 from cgan_tf.threads import Threads, resolve_threads, save_threads, set_threads
 
 WEIGHTS_FILE = "best.weights.h5"
 VALIDATION_BATCH = 64
+
+
+class _NamedMemory(io.BytesIO):
+    """Where Keras writes weights: HDF5 that meets a full disk kills the process when it ends."""
+
+    def __str__(self) -> str:
+        return WEIGHTS_FILE  # Keras looks at the suffix
 
 
 def train_classifier(config: ClassifierConfig) -> None:
@@ -194,17 +201,9 @@ class ClassifierTraining:
 
     def _keep_weights(self) -> None:
         """Writes the weights whole or not at all."""
-        temporary = self.directory / ".partial.weights.h5"
-        try:
-            self.model.save_weights(temporary)
-            temporary.replace(self.directory / WEIGHTS_FILE)
-        except (OSError, RuntimeError) as error:  # HDF5 has the one or the other for a full disk
-            temporary.unlink(missing_ok=True)
-            found = re.search("error message = '(.+?)'", str(error))
-            reason = found[1] if found else " ".join(str(error).split())
-            raise UserError(
-                f"{self.directory / WEIGHTS_FILE}: cannot be written: {reason}"
-            ) from error
+        content = _NamedMemory()
+        self.model.save_weights(content)
+        write_bytes(self.directory / WEIGHTS_FILE, content.getbuffer())
 
     def _finish(self, plan: np.ndarray, log) -> None:
         config, state = self.config, self.state

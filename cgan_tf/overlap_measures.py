@@ -71,14 +71,13 @@ def kid(
     sizes = np.bincount(unit)
     strangers = units[:, None] // 2 != units // 2  # units of two patients
     sums = np.where(strangers, _kernel_sums(pool.features, unit), 0)
-    pairs = np.where(strangers, np.outer(sizes, sizes), 0)
     orders = rng.permuted(np.tile(np.arange(len(units)), (permutations, 1)), axis=1)
     filled = np.cumsum(sizes[orders], axis=1) - sizes[orders] / 2 < len(first)
     filled[:, 0], filled[:, -1] = True, False
     sides = np.empty((permutations + 1, len(units)))
     sides[0] = units % 2 == 0
     np.put_along_axis(sides[1:], orders, filled.astype(float), axis=1)
-    values = _discrepancies(sides, sums, pairs)
+    values = _discrepancies(sides, sums, sizes, units // 2)
     at_least = values >= values[0] - 1e-9 * abs(values[0])
     return float(values[0]), float(at_least.mean())
 
@@ -197,16 +196,41 @@ def _kernel_sums(features: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _discrepancies(sides: np.ndarray, sums: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Squared discrepancies [p] of `sides` [p, units], 1 or 0; the others are [units, units]."""
-    (first, second, between), (m, n, both) = _parts(sides, sums), _parts(sides, pairs)
+def _discrepancies(
+    sides: np.ndarray, sums: np.ndarray, sizes: np.ndarray, patient: np.ndarray
+) -> np.ndarray:
+    """Squared discrepancies [p] of `sides` [p, units], 1 or 0.
+
+    Args:
+      sums: of the kernel over two units, [units, units], 0 for units of one patient.
+      sizes: patches in each unit. patient: of each unit, sorted.
+    """
+    first, second, between = _sums_of_sides(sides, sums)
+    m, n, both = _pairs_of_sides(sides, sizes, patient)
     # A side of one unit has no pair, and nothing in its sum.
     return first / np.maximum(m, 1) + second / np.maximum(n, 1) - 2 * between / both
 
 
-def _parts(sides: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sums_of_sides(
+    sides: np.ndarray, matrix: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums of a symmetric matrix within side 1, within side 0 and from one to the other, [p]."""
     to_first = sides @ matrix
     within_first = (to_first * sides).sum(axis=1)
     between = to_first.sum(axis=1) - within_first
     return within_first, matrix.sum() - within_first - 2 * between, between
+
+
+def _pairs_of_sides(
+    sides: np.ndarray, sizes: np.ndarray, patient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of patches of two patients within side 1, within side 0 and from one to the other."""
+    starts = np.unique(patient, return_index=True)[1]
+    first = np.add.reduceat(sides * sizes, starts, axis=1)  # patches of each patient on side 1
+    second = np.add.reduceat((1 - sides) * sizes, starts, axis=1)
+    one, other = first.sum(axis=1), second.sum(axis=1)
+    return (
+        one * one - np.square(first).sum(axis=1),  # without those of one patient
+        other * other - np.square(second).sum(axis=1),
+        one * other - (first * second).sum(axis=1),
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cgan_tf import __version__
-from cgan_tf.errors import UserError
+from cgan_tf.errors import UserError, writing
 from cgan_tf.flag_config import config_to_dict
 
 RUN_FILE = "run.json"
@@ -218,19 +218,12 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     """Writes a file so that its final name never holds a part of it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sha256(path: str | Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from cgan_tf.errors import UserError, reading
+from cgan_tf.errors import UserError, reading, writing
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -27,16 +27,8 @@ def frame(payload: bytes) -> bytes:
 
 def write_shard(path: str | Path, payloads: Iterable[bytes]) -> None:
     """Writes a TFRecord file under a temporary name and renames it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for payload in payloads:
-                file.write(frame(payload))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(map(frame, payloads))
 
 
 def read_shard(path: str | Path) -> Iterator[bytes]:

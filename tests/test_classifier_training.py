@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import os
 import subprocess
 import sys
 import types
@@ -406,9 +407,28 @@ def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
 
 
 def test_a_disk_that_is_full_of_weights_is_a_line(tmp_path):
-    (tmp_path / ".partial.weights.h5").symlink_to("/dev/full")
+    (tmp_path / f".best.weights.h5.{os.getpid()}.tmp").symlink_to("/dev/full")
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(3000)])
     training = types.SimpleNamespace(directory=tmp_path, model=model)
     with pytest.raises(UserError, match=r"weights\.h5: cannot be written: No space left on device"):
         ClassifierTraining._keep_weights(training)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_cannot_be_written_do_not_kill_the_process(tmp_path):
+    """HDF5 would, with a segmentation fault when the process ends."""
+    code = f"""
+import resource, types, keras
+from pathlib import Path
+from cgan_tf.classifier_training import ClassifierTraining
+from cgan_tf.errors import UserError
+directory = Path({str(tmp_path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(3000)])
+try:
+    ClassifierTraining._keep_weights(types.SimpleNamespace(directory=directory, model=model))
+except UserError:
+    raise SystemExit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr

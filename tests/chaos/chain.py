@@ -75,7 +75,7 @@ CHAIN = (
         **_step("classifier/baseline", *_THREADS),
         output="classifier/baseline",
         inputs=("patches",),
-        victims=("patches/train/normal-*", "patches/validation/malignant_mass-*"),
+        victims=("patches/train/normal-*", "patches/validation/malignant_*"),
     ),
     Program(
         name="evaluate",

@@ -177,7 +177,9 @@ def input_gone(lab: Laboratory, program: Program, run: Undisturbed, count: int) 
         pattern = program.victims[number % len(program.victims)]
         owner = next(name for name in program.inputs if pattern.startswith(f"{name}/"))
         directory = lab.trial(program, copied=owner)
-        victim = rng.choice(sorted(directory.glob(pattern)))
+        candidates = sorted(directory.glob(pattern))
+        assert candidates, f"the chain has left no {pattern}: a mistake of tests/chaos/chain.py"
+        victim = rng.choice(candidates)
         hidden = directory / "hidden"
         running = Running(program, directory, lab.forks)
         listed = directory / program.listed
