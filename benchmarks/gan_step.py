@@ -1,16 +1,18 @@
 """One training step of the GAN at the paper's size, batch 1, against plain Keras and eager PyTorch.
 
-python -m benchmarks.gan_step [--size=256] [--batch_size=1] [--rounds=3] [--threads=1]
+python -m benchmarks.gan_step [--size=256] [--batch_size=1] [--rounds=2] [--threads=1]
 
 The step of masses (one discriminator update with its penalty, two generator updates) in the half
 phase (128 px) and the full one (256 px). The bound is the time of the step's own convolutions, each
 forward, input-gradient and filter-gradient operation as TensorFlow's own, back to back. PyTorch
 takes part where it is installed. In processor seconds on one thread, which a busy machine changes
-little.
+little. Beside each case stands how fast the thread multiplies large matrices: nothing that computes
+all of the step's convolutions can be much faster than that.
 """
 
 import gc
 import importlib.util
+import statistics
 import time
 from collections.abc import Iterator
 from unittest import mock
@@ -22,7 +24,7 @@ from cgan_tf.config import GanConfig
 OPTIONS = {
     "size": 256,
     "batch_size": 1,
-    "rounds": 3,
+    "rounds": 2,
     "multiplier": 8,
     "threads": 1,
     "phases": "half,full",
@@ -77,13 +79,38 @@ def case(options: frame.Options, phase: str, precision: str, threads: int) -> fr
         works[TORCH] = torch_work(shape, precision, own, threads)
     full = phase == "full" and config.size == GanConfig.size
     promised = {KERAS: 1.0, TORCH: 3.0, BOUND: SMALLEST_SHARE[precision]} if full else {}
-    return frame.Case(
-        f"{shape.side} px, {precision}",
-        frame.take_turns(works, options.rounds, clock=time.process_time),
-        BOUND,
-        promised,
-        note=f"{flops / 1e9:,.0f} GFLOP of convolutions a step",
+    name = f"{shape.side} px, {precision}"
+    seconds = frame.take_turns(works, options.rounds, clock=time.process_time)
+    rates = rates_note(flops, seconds, matrix_rate(precision))
+    return frame.Case(name, seconds, BOUND, promised, note=f"{name}: {rates}")
+
+
+def rates_note(flops: int, seconds: dict[str, list[float]], fastest: float) -> str:
+    """Rates, for what is possible: `fastest` are the operations a second of a matrix product."""
+    ours = flops / statistics.median(seconds[frame.OURS])
+    note = (
+        f"{flops / 1e9:,.0f} GFLOP of convolutions a step, {ours / 1e9:,.0f} GFLOP/s of ours; "
+        f"a product of two large matrices runs at {fastest / 1e9:,.0f} GFLOP/s"
     )
+    if TORCH not in seconds:
+        return note
+    torch = flops / statistics.median(seconds[TORCH])
+    return f"{note}, {fastest / torch:.2f} times the rate of PyTorch's step"
+
+
+def matrix_rate(precision: str, side: int = 4096, tries: int = 3) -> float:
+    """Floating-point operations a processor second of TensorFlow's matrix product."""
+    import tensorflow as tf
+
+    kind = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    matrix = tf.cast(tf.random.uniform([side, side]), kind)
+
+    def seconds() -> float:
+        start = time.process_time()
+        tf.reduce_sum(tf.matmul(matrix, matrix)).numpy()
+        return time.process_time() - start
+
+    return 2 * side**3 / min(seconds() for _ in range(tries))
 
 
 def our_works(config: GanConfig, phase: str, batch: dict) -> tuple[dict, float]:

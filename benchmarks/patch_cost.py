@@ -1,4 +1,4 @@
-"""What one mammogram costs make_patches: CPU seconds by step, bytes kept, bytes shuffled.
+"""What one mammogram costs make_patches: CPU seconds by step, bytes kept, of items, of rows.
 
 python -m benchmarks.patch_cost --phantom_dir=DIR [--patches=6] [--repeats=3]
 
@@ -77,8 +77,8 @@ def cost_of(image: Image, config: PatchesConfig, arguments: argparse.Namespace) 
         "encode, write the spill (ms)": 1000 * spilling,
         "all of it (ms)": 1000 * (whole + spilling),
         "spill, a patch (bytes)": spill / patches,
-        "item shuffled, an image (bytes)": len(json.dumps(work_item(image, draws))),
-        "rows shuffled, a patch (bytes)": len(json.dumps(trailer)) / patches,
+        "work item, an image (bytes)": len(json.dumps(work_item(image, draws))),
+        "rows, a patch (bytes)": len(json.dumps(trailer)) / patches,
     }
 
 
