@@ -86,7 +86,10 @@ def draws_on(image: Image, count: int) -> list[Draw]:
     """Draws of the image's own class."""
     name = image.marks[0].patch_class if image.marks else "normal"
     keys = [draw_key(0, "train", image.sop_uid, name, index).hex() for index in range(count)]
-    return [Draw(f"train/{name}", "train", name, index, key) for index, key in enumerate(keys)]
+    return [
+        Draw(f"train/{name}", "train", name, index, key, float(index))
+        for index, key in enumerate(keys)
+    ]
 
 
 def fastest(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
