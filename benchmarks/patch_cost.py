@@ -3,7 +3,8 @@
 python -m benchmarks.patch_cost --phantom_dir=DIR [--patches=6] [--repeats=3]
 
 Reads a tree in OMI-DB's layout (make_phantom draws one of a clinical size) and prints medians over
-its images, of the fastest of the repeats, on one thread. docs/scaling.md reckons with them.
+its images of each transfer syntax, of the fastest of the repeats, on one thread. docs/scaling.md
+reckons with them.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 
 from beam_pipelines import dicom, files, spills
 from beam_pipelines.cutting import cut_image
@@ -47,12 +49,22 @@ def main() -> None:
     images = [image for index in indexes for image in index.images]
     print(f"{len(units)} clients, {len(images)} usable images, {arguments.patches} patches each")
     print(f"{'index, a client (ms)':<34}{1000 * statistics.median(seconds):>12.1f}")
-    rows = [cost_of(image, config, arguments) for image in images]
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        print(
-            f"{name:<34}{statistics.median(values):>12.1f}{min(values):>12.1f}{max(values):>12.1f}"
-        )
+    rows: dict[str, list[dict[str, float]]] = {}
+    for image in images:
+        rows.setdefault(transfer_syntax(image), []).append(cost_of(image, config, arguments))
+    for syntax, costs in sorted(rows.items()):
+        print(f"\n{syntax}, {len(costs)} images: median, least, most")
+        for name in costs[0]:
+            values = [cost[name] for cost in costs]
+            print(
+                f"  {name:<32}{statistics.median(values):>12.1f}"
+                f"{min(values):>12.1f}{max(values):>12.1f}"
+            )
+
+
+def transfer_syntax(image: Image) -> str:
+    """The name of how the file of an image is encoded."""
+    return pydicom.dcmread(image.path, specific_tags=[]).file_meta.TransferSyntaxUID.name
 
 
 def cost_of(image: Image, config: PatchesConfig, arguments: argparse.Namespace) -> dict[str, float]:
