@@ -201,7 +201,7 @@ def plot(path: Path, program: str, several: list[Growth]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
     for growth in several:
@@ -213,6 +213,10 @@ def plot(path: Path, program: str, several: list[Growth]) -> None:
     ends = axes.get_xlim()
     axes.loglog(ends, ends, ":", color="grey", label="linear")
     axes.set(title=program, xlabel="size, the smallest = 1", ylabel="time, the smallest = 1")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(ticker.NullFormatter())
     axes.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
