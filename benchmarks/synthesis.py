@@ -1,6 +1,6 @@
 """Whether synthesize keeps up with its generator: at least 80% of the patches a second.
 
-python -m benchmarks.synthesis [--size=256] [--count=1024] [--batch_size=32] [--rounds=2]
+python -m benchmarks.synthesis [--size=256] [--count=1024] [--batch_size=32] [--rounds=3]
 
 Times the whole program once TensorFlow and the generator are loaded: patches read, generator,
 post-processing, records written, shards made, contact sheet and gallery. The last two take half a
@@ -24,7 +24,7 @@ from benchmarks import frame
 from cgan_tf import progress
 from cgan_tf.config import GanConfig, SynthesisConfig
 
-OPTIONS = {"size": 256, "count": 1024, "batch_size": 32, "rounds": 2}
+OPTIONS = {"size": 256, "count": 1024, "batch_size": 32, "rounds": 3}
 QUICK = {"size": 64, "count": 16, "batch_size": 8, "rounds": 2}
 BOUND, LOOP = "the bare generator", "a loop with SciPy and tf.train.Example"
 SMALLEST_SHARE = 0.8
