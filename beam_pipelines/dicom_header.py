@@ -258,6 +258,6 @@ def _number(source: _Attributes, tag: str) -> float:
 def _numbers(source: _Attributes, tag: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(value) for value in source.values(tag))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ()
     return numbers if all(abs(number) < 1e9 for number in numbers) else ()
