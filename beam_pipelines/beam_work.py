@@ -22,6 +22,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pipelines import files, metrics, retries
 from beam_pipelines.beam_flags import on_this_machine, runner_name
+from beam_pipelines.files import Place
 from cgan_tf.errors import UserError
 
 _CHUNK_BYTES = 1 << 16
@@ -30,7 +31,6 @@ _BUCKETS = 64
 ERROR = "error of the work"  # in a result: what ends the run, in one line
 
 Item = dict[str, Any]
-Place = tuple[str, int, int]  # a file, an offset and a length in bytes
 # A function, or steps of their own from items as JSON to results, a failure that ends the run being
 # a result with the key `ERROR`.
 Work = Callable[[Item], Item] | beam.PTransform

@@ -33,4 +33,5 @@ def writing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that takes no file refuses this, too
+            temporary.unlink(missing_ok=True)

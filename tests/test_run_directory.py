@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +241,16 @@ def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new(tmp_path, monkey
         write_json(path, {"new": 2})
     assert read_json(path) == {"old": 1}
     assert files(tmp_path) == ["manifest.json"]
+
+
+def test_a_disk_that_became_read_only_is_a_line(tmp_path, monkeypatch):
+    def refuse(path, *_arguments, **_named):  # as Linux does, to remove what is not there, too
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match=r"manifest\.json: cannot be written: Read-only file"):
+        write_bytes(tmp_path / "manifest.json", b"{}")
 
 
 def test_a_process_killed_while_it_writes_leaves_the_final_name_free(tmp_path, monkeypatch):
