@@ -11,4 +11,4 @@ COPY cgan_tf ./cgan_tf
 COPY beam_pipelines ./beam_pipelines
 RUN pip install --no-cache-dir --no-deps .
 # Fails the build where a module is missing, or one brings TensorFlow in.
-RUN cd / && python -c "import sys, beam_pipelines.patch_job; assert 'tensorflow' not in sys.modules"
+RUN cd / && python -c "import sys, beam_pipelines.patches.job; assert 'tensorflow' not in sys.modules"

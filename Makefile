@@ -66,7 +66,7 @@ PARITY_PYTHON ?= python3.11
 
 parity: $(VENV)/dev.stamp $(PARITY)/stamp
 	$(PARITY)/bin/python -W ignore tests/golden/make_addons.py
-	$(BIN)/python -m pytest tests/test_addons.py
+	$(BIN)/python -m pytest tests/contracts/test_addons.py
 
 $(PARITY)/stamp: tests/golden/addons_constraints.txt
 	@$(PARITY_PYTHON) -m venv $(PARITY)

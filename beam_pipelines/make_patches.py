@@ -10,9 +10,11 @@ Beam's own options go through `--beam`, e.g.
 """
 
 from cgan_tf.config import PatchesConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
-        PatchesConfig, "beam_pipelines.patch_job:make_patches", required=("input_dir", "output_dir")
+        PatchesConfig,
+        "beam_pipelines.patches.job:make_patches",
+        required=("input_dir", "output_dir"),
     )

@@ -4,7 +4,7 @@ python -m beam_pipelines.make_phantom --output_dir=DIR --clients=40 --image_size
 """
 
 from cgan_tf.config import PhantomConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
-    run_program(PhantomConfig, "beam_pipelines.phantom:run", required=("output_dir",))
+    run_program(PhantomConfig, "beam_pipelines.phantom.job:run", required=("output_dir",))

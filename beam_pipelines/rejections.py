@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from cgan_tf.config import SPLITS
+from cgan_tf.labels import SPLITS
 
 IMAGES, MARKS, FILES = "images", "marks", "files"
 KINDS = (IMAGES, MARKS, FILES)

@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import frame
-from cgan_tf.statistics import auc_interval, delong_test
+from cgan_tf.statistics.auc import auc_interval, delong_test
 
 OPTIONS = {"rounds": 5, "scores": 1_000_000}
 QUICK = {"rounds": 2, "scores": 100_000}
-BOOTSTRAP_ROUNDS = 1000  # as in smoothed_bootstrap
+BOOTSTRAP_ROUNDS = 1000  # as in statistics.auc
 MOST_SECONDS = 2.0  # for a million scores
 BOUND = "sorting the scores"
 PAIRS, BOOTSTRAP = "all pairs, without patients", "scikit-learn, bootstrap of 1,000 (scaled)"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import frame
-from cgan_tf import progress
 from cgan_tf.config import ClassifierConfig
+from cgan_tf.runs import console
 
 OPTIONS = {"size": 256, "batch_size": 1, "rounds": 10, "precision": "float32"}
 QUICK = {"size": 64, "rounds": 3}
@@ -25,10 +25,10 @@ WARM_UP = 2  # the graphs are traced and the pipeline is full
 
 def cases(options: frame.Options) -> Iterator[frame.Case]:
     """One case: a training step."""
-    from cgan_tf.classifier_training import open_training
-    from tests.toy_patches import write_toy_patches
+    from cgan_tf.classifier.training import open_training
+    from tests.toys.patches import write_toy_patches
 
-    progress.quiet_tensorflow()
+    console.quiet_tensorflow()
     with tempfile.TemporaryDirectory() as root:
         patches = write_toy_patches(Path(root) / "patches", options.size, per_class=12)
         config = ClassifierConfig(
@@ -54,13 +54,13 @@ def cases(options: frame.Options) -> Iterator[frame.Case]:
 
 def loop_step(training) -> Callable[[], None]:
     """One turn of the training loop, its input pipeline and progress bar included."""
-    from cgan_tf.classifier_plan import sampling_plan
-    from cgan_tf.classifier_sets import schedule_of
+    from cgan_tf.classifier.inputs import schedule_of
+    from cgan_tf.classifier.pipeline import sampling_plan
 
     config = training.config
     counts = [len(pool) for pool in training.sets.streams]
     plan = sampling_plan(schedule_of(config), config.samples, counts, config.seed)
-    bar = progress.progress_bar(config.samples, "steps", "samples")
+    bar = console.progress_bar(config.samples, "steps", "samples")
     turns = training.steps(plan, bar.update)
     return lambda: (next(turns), float(training.state["loss_sum"]))  # waits for a GPU, too
 
@@ -92,7 +92,7 @@ def _step(model, optimizer, config: ClassifierConfig) -> Callable[[], None]:
     import keras
     import numpy as np
 
-    from cgan_tf.classifier_sets import open_sets
+    from cgan_tf.classifier.inputs import open_sets
 
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     pool = open_sets(config).validation

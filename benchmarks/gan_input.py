@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import frame
-from cgan_tf import progress
 from cgan_tf.config import GanConfig
+from cgan_tf.runs import console
 
 OPTIONS = {"size": 64, "batch_size": 16, "rounds": 15}
 QUICK = {"size": 32, "batch_size": 4, "rounds": 5}
@@ -23,7 +23,7 @@ SMALLEST_SHARE = 0.97
 
 def cases(options: frame.Options) -> Iterator[frame.Case]:
     """One case: an iteration with its input."""
-    progress.quiet_tensorflow()
+    console.quiet_tensorflow()
     with tempfile.TemporaryDirectory() as root:
         training, patches = open_training(Path(root), options)
         step, ours = training._compile_step(), our_batches(training, patches)
@@ -47,9 +47,9 @@ def cases(options: frame.Options) -> Iterator[frame.Case]:
 
 def open_training(root: Path, options: frame.Options):
     """A training in its full phase, and its patches."""
-    from cgan_tf.gan_training import Training
-    from cgan_tf.patch_sets import PatchSet
-    from tests.toy_patches import write_toy_patches
+    from cgan_tf.data.patch_sets import PatchSet
+    from cgan_tf.gan.training import Training
+    from tests.toys.patches import write_toy_patches
 
     config = GanConfig(
         task="calcification",
@@ -69,7 +69,7 @@ def open_training(root: Path, options: frame.Options):
 
 def our_batches(training, patches) -> Iterator:
     """The input of train_gan."""
-    from cgan_tf.gan_data import distributed_batches
+    from cgan_tf.gan.data import distributed_batches
 
     return iter(distributed_batches(training.strategy, training.config, patches, 0))
 
@@ -78,7 +78,7 @@ def plain_batches(config: GanConfig, patches) -> Iterator:
     """The same classes by tf.data alone."""
     import tensorflow as tf
 
-    from cgan_tf.gan_data import CLASSES
+    from cgan_tf.gan.data import CLASSES
 
     def pixels(serialised):
         png = tf.io.parse_single_example(

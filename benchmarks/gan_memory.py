@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cgan_tf import progress
 from cgan_tf.config import GanConfig
+from cgan_tf.runs import console
 
 MOST_GIGABYTES = 6.0
 PHASES = ("half", "fade", "full")
@@ -41,11 +41,11 @@ def main() -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Iterations of one phase, as train_gan runs them."""
-    progress.quiet_tensorflow()
-    from cgan_tf.gan_data import distributed_batches
-    from cgan_tf.gan_training import Training
-    from cgan_tf.patch_sets import PatchSet
-    from tests.toy_patches import write_toy_patches
+    console.quiet_tensorflow()
+    from cgan_tf.data.patch_sets import PatchSet
+    from cgan_tf.gan.data import distributed_batches
+    from cgan_tf.gan.training import Training
+    from tests.toys.patches import write_toy_patches
 
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from unittest import mock
 
 from benchmarks import frame
-from cgan_tf import progress
 from cgan_tf.config import GanConfig
+from cgan_tf.runs import console
 
 OPTIONS = {
     "size": 256,
@@ -38,9 +38,9 @@ ROLES = ("real", "source", "benign", "normal")
 
 def cases(options: frame.Options) -> Iterator[frame.Case]:
     """A case for each phase and precision."""
-    from cgan_tf.threads import Threads, core_count, set_threads
+    from cgan_tf.runs.machine import Threads, core_count, set_threads
 
-    progress.quiet_tensorflow()
+    console.quiet_tensorflow()
     count = options.threads or core_count()
     set_threads(Threads(count, count))
     for phase in options.phases.split(","):
@@ -118,13 +118,13 @@ def our_works(config: GanConfig, phase: str, batch: dict) -> tuple[dict, float]:
     import tensorflow as tf
 
     from benchmarks.convolutions import back_to_back, convolutions_of
-    from cgan_tf.cgan import ContextualGan
+    from cgan_tf.gan.model import ContextualGan
     from cgan_tf.models import layers
 
     gan = ContextualGan(config)
     gan.phase = phase
     step = tf.function(gan.train_step)
-    # The deepest blocks multiply matrices instead (cgan_tf/models/convolution.py): the bound is of
+    # The deepest blocks multiply matrices instead (cgan_tf/models/layers.py): the bound is of
     # the network's convolutions as TensorFlow has them, so that more than 100% of it is possible.
     with mock.patch.object(layers, "convolve", tf.nn.conv2d):
         graph = tf.function(gan.train_step).get_concrete_function(batch).graph

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import frame
-from cgan_tf import progress
 from cgan_tf.config import GanConfig
+from cgan_tf.runs import console
 
 OPTIONS = {"rounds": 2, "output_dir": "benchmarks/growth", "size": 64, "data_sizes": 3}
 QUICK = {"rounds": 1, "size": 32, "data_sizes": 2, "output_dir": "build/benchmarks/growth"}
@@ -50,7 +50,7 @@ class Growth:
 
 def growths(options: frame.Options) -> Iterator[Growth]:
     """Every measured growth."""
-    progress.quiet_tensorflow()
+    console.quiet_tensorflow()
     yield from of_data(options)
     yield from of_statistics(options)
     yield from of_synthesis(options)
@@ -60,14 +60,19 @@ def growths(options: frame.Options) -> Iterator[Growth]:
 
 def of_data(options: frame.Options) -> Iterator[Growth]:
     """The whole of make_patches, evaluate and quality over what they are given."""
-    from benchmarks import growth_of_data as data
+    from benchmarks import growth_of_data
 
     sizes = (
-        ("make_patches", "images", data.cut_images, (32, 128, 512)),
-        ("make_patches", "patches of the same images", data.cut_patches, (192, 768, 3072)),
-        ("make_patches", "pixels of an image", data.cut_pixels, (1024, 2048, 4096)),
-        ("evaluate", "patches", data.evaluate_patches, (30, 120, 480)),
-        ("quality", "patches of a set", data.compare_sets, (60, 240, 960)),
+        ("make_patches", "images", growth_of_data.cut_images, (32, 128, 512)),
+        (
+            "make_patches",
+            "patches of the same images",
+            growth_of_data.cut_patches,
+            (192, 768, 3072),
+        ),
+        ("make_patches", "pixels of an image", growth_of_data.cut_pixels, (1024, 2048, 4096)),
+        ("evaluate", "patches", growth_of_data.evaluate_patches, (30, 120, 480)),
+        ("quality", "patches of a set", growth_of_data.compare_sets, (60, 240, 960)),
     )
     for program, over, works_of, chosen in sizes:
         with tempfile.TemporaryDirectory() as root:
@@ -79,7 +84,7 @@ def of_data(options: frame.Options) -> Iterator[Growth]:
 def of_statistics(options: frame.Options) -> Iterator[Growth]:
     """delong_test over scores: what evaluate and report do with each comparison."""
     from benchmarks.auc_statistics import made_up_scores
-    from cgan_tf.statistics import delong_test
+    from cgan_tf.statistics.auc import delong_test
 
     data = {count: made_up_scores(count) for count in (20_000, 80_000, 320_000)}
     works = {count: lambda given=given: delong_test(*given) for count, given in data.items()}
@@ -120,7 +125,7 @@ def of_classifier(options: frame.Options) -> Iterator[Growth]:
 def _classifier_step(model, optimizer) -> Callable[[int, int], Callable[[], None]]:
     import tensorflow as tf
 
-    from cgan_tf.classifier_training import train_step
+    from cgan_tf.classifier.training import train_step
 
     state = {
         name: tf.Variable(0.0, dtype=tf.float64) for name in ("seen", "loss_sum", "loss_count")
@@ -149,7 +154,7 @@ def _gan_step(size: int, batch: int, replicas: int = 1) -> Callable[[], None]:
     """A step in the full phase; the networks keep their widths when the patch grows."""
     import tensorflow as tf
 
-    from cgan_tf.cgan import ContextualGan
+    from cgan_tf.gan.model import ContextualGan
 
     config = GanConfig(
         task="calcification", size=size, batch_size=batch, discriminator_multiplier=2

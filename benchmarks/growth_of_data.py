@@ -40,7 +40,7 @@ def cut_pixels(root: Path, sides: Iterable[int], images: int = 4) -> Works:
 
 def _healthy_women(root: Path, count: int, shape: tuple[int, int] | None = None) -> Path:
     """An OMI-DB tree with an image of each."""
-    from tests.omidb_tree import SHAPE, Tree
+    from tests.toys.omidb_tree import SHAPE, Tree
 
     tree = Tree(root / "tree")
     for number in range(count):
@@ -49,7 +49,7 @@ def _healthy_women(root: Path, count: int, shape: tuple[int, int] | None = None)
 
 
 def _cut(tree: Path, patches: int) -> Callable[[], object]:
-    from beam_pipelines.patch_job import make_patches
+    from beam_pipelines.patches.job import make_patches
     from cgan_tf.config import PatchesConfig
 
     numbers = itertools.count()
@@ -72,8 +72,8 @@ def _cut(tree: Path, patches: int) -> Callable[[], object]:
 def evaluate_patches(root: Path, counts: Iterable[int]) -> Works:
     """evaluate on so many test patches, as many of validation, and half as many synthetic ones;
     the classifier is loaded before."""
-    from cgan_tf.classifier_training import train_classifier
-    from tests.toy_classifier import toy_config, write_toy_sets
+    from cgan_tf.classifier.training import train_classifier
+    from tests.toys.classifier import toy_config, write_toy_sets
 
     works: Works = {}
     for count in counts:
@@ -85,9 +85,10 @@ def evaluate_patches(root: Path, counts: Iterable[int]) -> Works:
 
 
 def _evaluate(classifier: Path, sets: Path) -> Callable[[], object]:
-    from cgan_tf.config import TASKS, EvaluateConfig
-    from cgan_tf.evaluation import Evaluation
-    from cgan_tf.run_directory import open_run
+    from cgan_tf.classifier.evaluation import Evaluation
+    from cgan_tf.config import EvaluateConfig
+    from cgan_tf.labels import TASKS
+    from cgan_tf.runs.directory import open_run
 
     config = EvaluateConfig(
         classifier=str(classifier),
@@ -105,20 +106,20 @@ def _evaluate(classifier: Path, sets: Path) -> Callable[[], object]:
 
 def compare_sets(root: Path, counts: Iterable[int]) -> Works:
     """quality of so many synthetic masses, beside twice as many real ones."""
-    from tests import toy_quality
+    from tests.toys import quality_sets
 
     works = {}
     for count in counts:
         sets = root / f"compared_{count}"
-        toy_quality.write_patches(sets / "patches", count)
-        toy_quality.write_masses(sets / "mass", sets / "patches", toy_quality.honest)
+        quality_sets.write_patches(sets / "patches", count)
+        quality_sets.write_masses(sets / "mass", sets / "patches", quality_sets.honest)
         works[count] = _compare(sets)
     return works
 
 
 def _compare(sets: Path) -> Callable[[], object]:
+    from cgan_tf.assessment.run import measure_quality
     from cgan_tf.config import QualityConfig
-    from cgan_tf.quality_run import measure_quality
 
     numbers = itertools.count()
 

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.patch_memory import DRAWN_CLIENTS, RUNNER, SEED, WORKER, link_clients, watch
-from cgan_tf.run_directory import read_manifest
+from cgan_tf.runs.directory import read_manifest
 
 LARGEST_GROWTH = 1.15  # from the first to the last number of images
 USABLE_OF_HEALTHY = 4  # images linked for each that is made: many have lesions

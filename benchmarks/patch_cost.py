@@ -20,13 +20,16 @@ import cv2
 import numpy as np
 import pydicom
 
-from beam_pipelines import dicom, files, spills
-from beam_pipelines.cutting import cut_image
-from beam_pipelines.image_work import spill_name, work_item
-from beam_pipelines.plan import Draw
-from beam_pipelines.sampling import draw_key
-from beam_pipelines.sources import Image, open_source
-from beam_pipelines.tissue import breast_mask
+from beam_pipelines.dicom import reading as dicom_reading
+from beam_pipelines.patches import shards
+from beam_pipelines.patches.cutting import cut_image
+from beam_pipelines.patches.plan import Draw
+from beam_pipelines.patches.shards import spill_name, work_item
+from beam_pipelines.patches.tissue import breast_mask
+from beam_pipelines.patches.windows import draw_key
+from beam_pipelines.sources.base import Image
+from beam_pipelines.sources.index import open_source
+from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 
 
@@ -71,13 +74,13 @@ def cost_of(image: Image, config: PatchesConfig, arguments: argparse.Namespace) 
     """The costs of one image by name: milliseconds of CPU, bytes."""
     repeats = arguments.repeats
     data, reading = fastest(lambda: files.read_bytes(image.path), repeats)
-    mammogram, decoding = fastest(lambda: dicom.read_mammogram(data), repeats)
+    mammogram, decoding = fastest(lambda: dicom_reading.read_mammogram(data), repeats)
     _, masking = fastest(lambda: breast_mask(mammogram.grey), repeats)
     draws = draws_on(image, arguments.patches)
     outcome, whole = fastest(lambda: cut_image(image, draws, config), repeats)
     with tempfile.TemporaryDirectory() as folder:
         name = spill_name(image, draws)
-        trailer, spilling = fastest(lambda: spills.write_spill(folder, name, outcome), repeats)
+        trailer, spilling = fastest(lambda: shards.write_spill(folder, name, outcome), repeats)
         spill = Path(folder, name).stat().st_size
     patches = max(1, len(outcome.cuts))
     return {

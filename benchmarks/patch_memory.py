@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from beam_pipelines.optimam import Optimam
-from beam_pipelines.sources import Image, open_source
+from beam_pipelines.sources.base import Image
+from beam_pipelines.sources.index import open_source
+from beam_pipelines.sources.optimam import Optimam
 from cgan_tf.config import PatchesConfig
-from cgan_tf.patch_sets import PatchSet
+from cgan_tf.data.patch_sets import PatchSet
 
 LARGEST_MB = 1500
 LARGEST_GROWTH = 1.15  # from the first to the last number of images

@@ -20,22 +20,22 @@ import imagecodecs
 import numpy as np
 import pydicom
 
-from beam_pipelines import dicom_file
-from beam_pipelines.beam_flags import beam_options
-from beam_pipelines.beam_work import run_work
-from beam_pipelines.decoders import decode_pixels
-from beam_pipelines.image_work import CutToSpill, work_item
-from beam_pipelines.plan import Draw
-from beam_pipelines.sampling import draw_key
-from beam_pipelines.shards import WriteShard, shard_plan
-from beam_pipelines.sources import HEALTHY, Image, open_source, read_index
-from beam_pipelines.spills import Row
+from beam_pipelines.dicom import reading
+from beam_pipelines.dicom.pixels import decode_pixels
+from beam_pipelines.jobs.options import beam_options
+from beam_pipelines.jobs.work import run_work
+from beam_pipelines.patches.plan import Draw
+from beam_pipelines.patches.shards import CutToSpill, Row, WriteShard, shard_plan, work_item
+from beam_pipelines.patches.windows import draw_key
+from beam_pipelines.sources.base import HEALTHY, Image
+from beam_pipelines.sources.index import open_source, read_index
 from benchmarks import frame
 from benchmarks.patch_memory import draw_phantom
-from cgan_tf.config import NORMAL, PatchesConfig
-from cgan_tf.progress import quiet_tensorflow
-from cgan_tf.records import LEVELS, PNG_SETTINGS, decode_record
-from cgan_tf.tfrecords import read_shard
+from cgan_tf.config import PatchesConfig
+from cgan_tf.data.records import LEVELS, PNG_SETTINGS, decode_record
+from cgan_tf.data.tfrecords import read_shard
+from cgan_tf.labels import NORMAL
+from cgan_tf.runs.console import quiet_tensorflow
 
 PATCHES_OF_AN_IMAGE = 6
 DIFFERENT_IMAGES = 4
@@ -76,7 +76,7 @@ def lossless_images(phantom: Path, directory: Path) -> Iterator[Image]:
         if image.use == HEALTHY:
             found.setdefault(image.client_id, image)
     for image in list(found.values())[:DIFFERENT_IMAGES]:
-        header, data = dicom_file.read_file(Path(image.path).read_bytes())
+        header, data = reading.read_file(Path(image.path).read_bytes())
         pixels = decode_pixels(header, data)
         stream = imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=header.BitsStored)
         header.file_meta.TransferSyntaxUID = JPEG_LOSSLESS

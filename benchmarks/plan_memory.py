@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from beam_pipelines import files
-from beam_pipelines.image_work import by_image, work_item
-from beam_pipelines.listing import TABLES, table
-from beam_pipelines.plan import draws_of, next_draws, quotas_of
+from beam_pipelines.patches.listing import TABLES, table
+from beam_pipelines.patches.plan import draws_of, next_draws, quotas_of
+from beam_pipelines.patches.shards import by_image, work_item
 from beam_pipelines.rejections import IMAGES, MARKS
-from beam_pipelines.sources import HEALTHY, LESION, Image, Mark, UnitIndex, merge
-from cgan_tf.config import LESION_CLASSES, PatchesConfig
+from beam_pipelines.sources.base import HEALTHY, LESION, Image, Mark, UnitIndex, merge
+from beam_pipelines.storage import files
+from cgan_tf.config import PatchesConfig
+from cgan_tf.labels import LESION_CLASSES
 
 MOST_GIGABYTES = 4.0
 IMAGES_OF_A_CLIENT = 12

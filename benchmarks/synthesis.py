@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import frame
-from cgan_tf import progress
 from cgan_tf.config import GanConfig, SynthesisConfig
+from cgan_tf.runs import console
 
 OPTIONS = {"size": 256, "count": 1024, "batch_size": 32, "rounds": 3}
 QUICK = {"size": 64, "count": 16, "batch_size": 8, "rounds": 2}
@@ -33,7 +33,7 @@ THRESHOLD = -0.99  # everything is a lesion
 
 def cases(options: frame.Options) -> Iterator[frame.Case]:
     """One case: `count` patches."""
-    progress.quiet_tensorflow()
+    console.quiet_tensorflow()
     with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
         runs = opened_runs(Path(root), options, stack, options.rounds)
         own = runs[0].candidates
@@ -58,10 +58,10 @@ def opened_runs(
     root: Path, options: frame.Options, stack: contextlib.ExitStack, count: int
 ) -> list:
     """So many Syntheses, each in a directory of its own."""
-    from cgan_tf.patch_sets import PatchSet
-    from cgan_tf.run_directory import open_run
-    from cgan_tf.synthesis import Synthesis
-    from tests.toy_patches import write_toy_patches
+    from cgan_tf.data.patch_sets import PatchSet
+    from cgan_tf.runs.directory import open_run
+    from cgan_tf.synthesis.run import Synthesis
+    from tests.toys.patches import write_toy_patches
 
     patches = PatchSet(write_toy_patches(root / "patches", options.size, per_class=16))
     write_generator(root / "generator", options.size, patches)
@@ -84,7 +84,7 @@ def generate_alone(own, options: frame.Options, count: int) -> None:
     """`count` lesion channels from patches and scalars that are in memory."""
     import numpy as np
 
-    from cgan_tf.export import generate
+    from cgan_tf.gan.export import generate
 
     batch, size, width = options.batch_size, own.card["size"], own.card["z_width"]
     images, z = np.zeros((batch, size, size), np.float32), np.zeros((batch, width), np.float32)
@@ -97,7 +97,7 @@ def loop(own, options: frame.Options, path: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from cgan_tf.export import generate
+    from cgan_tf.gan.export import generate
 
     rng = np.random.default_rng(0)
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -135,7 +135,7 @@ def write_generator(directory: Path, size: int, patches) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from cgan_tf.export import export_generator
+    from cgan_tf.gan.export import export_generator
     from cgan_tf.models.generator import Generator, scalar_count
 
     config = GanConfig(size=size, patches_dir=str(patches.directory))

@@ -6,46 +6,18 @@ quotes it in quotation marks. Where the paper is silent or contradicts itself, t
 was decided, and docs/decisions/ says why.
 
 All pixel lengths are given for the paper's 256 px patches and scale with size / 256
-(see `scaled_length`). Flags are generated from these classes by `flag_config`.
+(see `scaled_length`). Flags are generated from these classes by `runs.flags`.
 """
 
 import dataclasses
 from typing import Any
 
-PAPER_SIZE = 256
-
-NORMAL = "normal"
-MALIGNANT_MASS = "malignant_mass"
-BENIGN_MASS = "benign_mass"
-MALIGNANT_CALCIFICATION = "malignant_calcification"
-BENIGN_CALCIFICATION = "benign_calcification"
-SOURCE = "source"  # normal windows set aside for the generator; used for nothing else
-UNLABELLED = "unlabelled"  # patches of films nobody vouched for; never used for training
-PATCH_CLASSES = (
-    NORMAL,
-    MALIGNANT_MASS,
-    BENIGN_MASS,
-    MALIGNANT_CALCIFICATION,
-    BENIGN_CALCIFICATION,
-    SOURCE,
-    UNLABELLED,
-)
-LESION_CLASSES = (MALIGNANT_MASS, BENIGN_MASS, MALIGNANT_CALCIFICATION, BENIGN_CALCIFICATION)
-MALIGNANT_CLASSES = (MALIGNANT_MASS, MALIGNANT_CALCIFICATION)
-SPLITS = ("train", "validation", "test")
-TASKS = ("mass", "calcification", "removal")
+from cgan_tf.labels import PAPER_SIZE, SPLITS, TASKS, scaled_length
 
 
 def option(default: Any, help_text: str, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field that becomes a flag: its default, its help, its allowed values."""
     return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
-
-
-def scaled_length(pixels_at_256: float, size: int) -> int:
-    """A pixel length of the paper at another patch size: at least 1 px, 0 stays 0."""
-    if pixels_at_256 == 0:
-        return 0
-    return max(1, round(pixels_at_256 * size / PAPER_SIZE))
 
 
 @dataclasses.dataclass(frozen=True)

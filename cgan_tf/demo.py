@@ -8,7 +8,7 @@ manifest is done; a step that was interrupted goes on where it was.
 """
 
 from cgan_tf.config import DemoConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
-    run_program(DemoConfig, "cgan_tf.demo_run:run_demo", required=("output_dir",))
+    run_program(DemoConfig, "cgan_tf.workflows.demo:run_demo", required=("output_dir",))

@@ -8,11 +8,11 @@ time. The same command again goes on where it was and tries failed runs once mor
 """
 
 from cgan_tf.config import ExperimentConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         ExperimentConfig,
-        "cgan_tf.experiment_run:run_experiment",
+        "cgan_tf.workflows.sweep:run_experiment",
         required=("patches_dir", "output_dir"),
     )

@@ -4,7 +4,7 @@ python -m cgan_tf.export_onnx --generator=demo/gan/mass/generator --output=mass.
 """
 
 from cgan_tf.config import OnnxConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
-    run_program(OnnxConfig, "cgan_tf.onnx_file:export_onnx", required=("generator", "output"))
+    run_program(OnnxConfig, "cgan_tf.gan.export:export_onnx", required=("generator", "output"))

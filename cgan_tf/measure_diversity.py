@@ -4,11 +4,11 @@ python -m cgan_tf.measure_diversity --generator=W/generator --patches_dir=P --ou
 """
 
 from cgan_tf.config import DiversityConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         DiversityConfig,
-        "cgan_tf.diversity:measure_diversity",
+        "cgan_tf.assessment.diversity:measure_diversity",
         required=("generator", "patches_dir", "output_dir"),
     )

@@ -4,7 +4,7 @@ python -m cgan_tf.plot_curves --runs=A,B --output=curves.png
 """
 
 from cgan_tf.config import CurvesConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
-    run_program(CurvesConfig, "cgan_tf.gan_curves:plot_curves", required=("runs", "output"))
+    run_program(CurvesConfig, "cgan_tf.reporting.curves:plot_curves", required=("runs", "output"))

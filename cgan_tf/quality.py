@@ -4,11 +4,11 @@ python -m cgan_tf.quality --real=P --synthetic=S/mass,S/removal --classifier=C -
 """
 
 from cgan_tf.config import QualityConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         QualityConfig,
-        "cgan_tf.quality_run:measure_quality",
+        "cgan_tf.assessment.run:measure_quality",
         required=("real", "synthetic", "output_dir"),
     )

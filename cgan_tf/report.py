@@ -4,11 +4,11 @@ python -m cgan_tf.report --evaluations=BASELINE,MIXED --patches_dir=P --output=r
 """
 
 from cgan_tf.config import ReportConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         ReportConfig,
-        "cgan_tf.report_page:write_report",
+        "cgan_tf.reporting.page:write_report",
         required=("evaluations", "patches_dir", "output"),
     )

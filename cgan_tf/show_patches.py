@@ -4,12 +4,12 @@ python -m cgan_tf.show_patches PATCHES
 """
 
 from cgan_tf.config import ShowPatchesConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         ShowPatchesConfig,
-        "cgan_tf.contact_sheets:show_patches",
+        "cgan_tf.pages.contact_sheets:show_patches",
         required=("patches_dir",),
         positional="patches_dir",
     )

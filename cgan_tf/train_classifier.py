@@ -4,11 +4,11 @@ python -m cgan_tf.train_classifier --patches_dir=P --synthetic_dirs=M,C,R --work
 """
 
 from cgan_tf.config import ClassifierConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
     run_program(
         ClassifierConfig,
-        "cgan_tf.classifier_training:train_classifier",
+        "cgan_tf.classifier.training:train_classifier",
         required=("patches_dir", "workdir"),
     )

@@ -4,7 +4,7 @@ python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P --
 """
 
 from cgan_tf.config import GanConfig
-from cgan_tf.flag_config import run_program
+from cgan_tf.runs.flags import run_program
 
 if __name__ == "__main__":
-    run_program(GanConfig, "cgan_tf.gan_training:train_gan", required=())
+    run_program(GanConfig, "cgan_tf.gan.training:train_gan", required=())

@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def toy_experiment(tmp_path_factory):
     """A finished experiment on toy patches; tests read it and never write into it."""
-    from tests.toy_experiment import write_toy_experiment
+    from tests.toys.experiment import write_toy_experiment
 
     return write_toy_experiment(tmp_path_factory.mktemp("experiment"))
 
@@ -14,7 +14,7 @@ def toy_experiment(tmp_path_factory):
 @pytest.fixture(scope="session")
 def toy_sets(tmp_path_factory):
     """Toy patches and a synthetic set of each task; tests read them and never write into them."""
-    from tests.toy_classifier import write_toy_sets
+    from tests.toys.classifier import write_toy_sets
 
     return write_toy_sets(tmp_path_factory.mktemp("sets"))
 
@@ -24,7 +24,7 @@ def tiny(monkeypatch):
     """ResNet-50 replaced by a small network."""
     import keras
 
-    from tests.tiny_resnet import tiny_resnet
+    from tests.toys.tiny_resnet import tiny_resnet
 
     monkeypatch.setattr(keras.applications, "ResNet50", tiny_resnet)
 
@@ -32,6 +32,6 @@ def tiny(monkeypatch):
 @pytest.fixture(scope="session")
 def gan_runs(tmp_path_factory):
     """A small GAN trained by its program, once without and once with an interruption."""
-    from tests.gan_runs import run_twice
+    from tests.toys.gan_runs import run_twice
 
     return run_twice(tmp_path_factory.mktemp("gan"))

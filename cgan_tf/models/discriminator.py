@@ -7,15 +7,7 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.models.generator import attention_block, block_count
-from cgan_tf.models.layers import (
-    Conv,
-    Dense,
-    FadeIn,
-    SelfAttention,
-    halve,
-    max_pool,
-    with_maps,
-)
+from cgan_tf.models.layers import Conv, Dense, FadeIn, SelfAttention, halve, max_pool, with_maps
 
 CLASSES = 4  # [real, fake, benign, normal]
 

@@ -12,7 +12,8 @@ import math
 import keras
 import tensorflow as tf
 
-from cgan_tf.config import TASKS, GanConfig
+from cgan_tf.config import GanConfig
+from cgan_tf.labels import TASKS
 from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_maps
 
 

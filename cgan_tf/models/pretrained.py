@@ -5,9 +5,9 @@ from pathlib import Path
 import h5py
 import keras
 
-from cgan_tf.errors import UserError
 from cgan_tf.models.resnet import PatchClassifier, keras_resnet
 from cgan_tf.models.weights_file import find_weights
+from cgan_tf.runs.errors import UserError
 
 
 def load_weights(model: PatchClassifier, weights: str) -> None:

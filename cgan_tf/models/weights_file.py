@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from cgan_tf.errors import UserError
+from cgan_tf.runs.errors import UserError
 
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "4d473c1dd8becc155b73f8504c6f6626"

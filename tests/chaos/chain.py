@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tests.test_chain import CLASSIFIER, PROGRAMS, STEPS
+from tests.end_to_end.test_chain import CLASSIFIER, PROGRAMS, STEPS
 
 # Bits depend on the number of threads.
 _THREADS = ("--intra_op_threads=1", "--inter_op_threads=1")
@@ -59,7 +59,7 @@ CHAIN = (
         forks=False,
     ),
     Program(
-        # One phase: tests/test_gan_kills.py kills in every one.
+        # One phase: tests/gan/test_kills.py kills in every one.
         **_step("gan/mass", *_THREADS, "--grow=false", "--half_steps=0", "--full_steps=3"),
         output="gan/mass",
         inputs=("patches",),

@@ -13,7 +13,7 @@ from tests.chaos.chain import Program
 from tests.chaos.compare import differences, torn
 from tests.chaos.forks import Forks
 from tests.chaos.processes import Ended, Running, snapshot
-from tests.test_chain import BAR
+from tests.end_to_end.test_chain import BAR
 
 KILL, TERM, DISK = "kill -9", "SIGTERM", "full disk"
 INPUT, COPY, READ_ONLY = "input gone", "second copy", "read-only output"

@@ -22,8 +22,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = (
     *("tensorflow", "keras", "h5py", "cv2", "scipy.stats", "scipy.ndimage", "sklearn.manifold"),
     *("sklearn.metrics", "sklearn.neighbors", "matplotlib.backends.backend_agg"),
-    *("matplotlib.backends.backend_pdf", "cgan_tf.cgan", "cgan_tf.gan_log", "cgan_tf.export"),
-    *("cgan_tf.models.resnet", "cgan_tf.report_page", "cgan_tf.quality_run", "cgan_tf.evaluation"),
+    *(
+        "matplotlib.backends.backend_pdf",
+        "cgan_tf.gan.model",
+        "cgan_tf.gan.log",
+        "cgan_tf.gan.export",
+    ),
+    *(
+        "cgan_tf.models.resnet",
+        "cgan_tf.reporting.page",
+        "cgan_tf.assessment.run",
+        "cgan_tf.classifier.evaluation",
+    ),
 )
 _ALONE = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),

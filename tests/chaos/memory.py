@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from cgan_tf.run_directory import write_json
+from cgan_tf.runs.directory import write_json
 from tests.chaos.disturbances import Result, Undisturbed
 
 _FILE = "results.json"

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import atheris
 
+from tests.fuzz import targets
+from tests.fuzz.seeds import SEPARATOR, dicom_files, json_seeds
+from tests.toys.random_damage import change_value
+
 with atheris.instrument_imports(
     include=["beam_pipelines", "pydicom"], enable_loader_override=False
 ):
     from tests.fuzz import targets
 
-from tests.fuzz.seeds import SEPARATOR, dicom_files, json_seeds
-from tests.random_damage import change_value
 
 SECONDS_A_FILE, MEGABYTES = 10, 1024
 LONGEST = {"dicom": 8192, "json": 8192}  # bytes

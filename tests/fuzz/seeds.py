@@ -10,7 +10,16 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from tests.omidb_tree import DATE, MARK, breast, compressed, dataset, malignant, screening, side_car
+from tests.toys.omidb_tree import (
+    DATE,
+    MARK,
+    breast,
+    compressed,
+    dataset,
+    malignant,
+    screening,
+    side_car,
+)
 
 CLIENT, STUDY, SOP = "demd1", "1.2.826.1", "1.2.826.1.1.1"
 SEPARATOR = b"\n\0\n"  # between a client's documents; JSON has no zero byte

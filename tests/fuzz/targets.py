@@ -1,7 +1,7 @@
 """What the readers promise for any bytes at all: functions that raise when it is broken.
 
-The fuzzer calls them with what it makes up, `tests/test_fuzz.py` with what it found before, and
-`tests/test_damaged_inputs.py` with files that Hypothesis damages.
+The fuzzer calls them with what it makes up, `tests/end_to_end/test_fuzz.py` with what it
+found before, and `tests/end_to_end/test_damaged_inputs.py` with files that Hypothesis damages.
 """
 
 import dataclasses
@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from beam_pipelines import dicom
-from beam_pipelines.accounting import account_of_index
-from beam_pipelines.decoders import LARGEST_IMAGE
-from beam_pipelines.image_work import work_item
-from beam_pipelines.listing import TABLES, table
-from beam_pipelines.omidb_tree import Tree
-from beam_pipelines.optimam import Optimam
-from beam_pipelines.plan import quotas_of
+from beam_pipelines.dicom import reading
+from beam_pipelines.dicom.pixels import LARGEST_IMAGE
+from beam_pipelines.patches.ledger import account_of_index
+from beam_pipelines.patches.listing import TABLES, table
+from beam_pipelines.patches.plan import quotas_of
+from beam_pipelines.patches.shards import work_item
 from beam_pipelines.rejections import Reason, Rejected
-from beam_pipelines.sources import SIDES, VIEWS, Image, UnitIndex, merge
-from cgan_tf.config import LESION_CLASSES, PatchesConfig
+from beam_pipelines.sources.base import SIDES, VIEWS, Image, UnitIndex, merge
+from beam_pipelines.sources.omidb_files import Tree
+from beam_pipelines.sources.optimam import Optimam
+from cgan_tf.config import PatchesConfig
+from cgan_tf.labels import LESION_CLASSES
 from tests.fuzz.seeds import CLIENT, SEPARATOR, client_documents, client_image
 
 LONGEST_DETAIL = 80  # characters of a rejection's detail
@@ -31,7 +32,7 @@ LONGEST_DETAIL = 80  # characters of a rejection's detail
 def read_dicom(data: bytes) -> None:
     """Any bytes are a mammogram in grey levels or a rejection with a reason."""
     try:
-        mammogram = dicom.read_mammogram(data, strict=False)
+        mammogram = reading.read_mammogram(data, strict=False)
     except Rejected as fault:
         _check_rejection(fault)
         return

@@ -1,4 +1,4 @@
-"""Writes addons_*.npz: what tensorflow-addons 0.23.0 gives, for tests/test_addons.py.
+"""Writes addons_*.npz: what tensorflow-addons 0.23.0 gives, for tests/contracts/test_addons.py.
 
 Run by `make parity` in an environment of its own (addons_constraints.txt): tensorflow-addons has
 come to its end and cannot be imported beside the TensorFlow of this project.

@@ -1,0 +1,1 @@
+"""Lesions into whole mammograms, or out of them."""

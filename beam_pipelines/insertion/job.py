@@ -1,0 +1,276 @@
+"""insert_lesions: index, choose images, insert or remove, tables, account.
+
+The account of insert_lesions: images, marks, places and draws, each used or not for a reason.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines.insertion.finish import INSERTED_IMAGES
+from beam_pipelines.insertion.generator import Setup, setup_of
+from beam_pipelines.insertion.tables import boxes_csv, coco
+from beam_pipelines.insertion.work import DIRECTORY, InsertLesions, work_item
+from beam_pipelines.jobs.options import beam_options, check_paths
+from beam_pipelines.jobs.work import files_bar, run_work
+from beam_pipelines.patches.ledger import shown_rejections
+from beam_pipelines.patches.shards import rejection_from
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger, rejections_csv
+from beam_pipelines.sources import index as sources_index
+from beam_pipelines.sources.base import LESION, Image, UnitIndex
+from beam_pipelines.sources.index import index_of, open_source
+from beam_pipelines.sources.omidb_files import write_documents
+from beam_pipelines.storage import files
+from cgan_tf import __version__
+from cgan_tf.config import InsertionConfig, PatchesConfig
+from cgan_tf.data.keyed import unit_hash
+from cgan_tf.gan.card import read_card
+from cgan_tf.labels import MALIGNANT_CLASSES
+from cgan_tf.pages.viewer import write_viewer
+from cgan_tf.runs.directory import RUN_FILE, finish_run, open_run, write_json
+from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.machine import resolve_threads, save_threads
+
+
+def account_of(
+    index: UnitIndex,
+    results: Sequence[dict[str, Any]],
+    rejections: Sequence[Rejection],
+    setup: Setup,
+) -> dict[str, Any]:
+    """The manifest's numbers: `images`, `lesions`, `places`, `draws` and the `ledger`.
+
+    A place is a patch in which a lesion was wanted. It has one, or no draw was accepted, or (for
+    lesions to be inserted) the image had no room for it.
+    """
+    rows = [result["row"] for result in results if result["row"] is not None]
+    lesions = sum(len(row["lesions"]) for row in rows)
+    tried = [result for result in results if result["places"]]
+    places = sum(result["places"] for result in tried)
+    wanted = places if setup.removal else setup.config.lesions_per_image * len(tried)
+    rejected: collections.Counter[str] = collections.Counter()
+    for result in results:
+        rejected.update(result["rejected_draws"])
+    return {
+        "images": len(rows),
+        "lesions": lesions,
+        "places": {
+            "wanted": wanted,
+            "filled": lesions,
+            "no_lesion_accepted": places - lesions,
+            "no_valid_place": wanted - places,
+        },
+        "draws": {
+            "made": sum(result["draws"] for result in results),
+            "accepted": lesions,
+            "rejected": dict(sorted(rejected.items())),
+        },
+        "ledger": _ledger(index, results, rejections, setup),
+    }
+
+
+def _ledger(
+    index: UnitIndex,
+    results: Sequence[dict[str, Any]],
+    rejections: Sequence[Rejection],
+    setup: Setup,
+) -> dict[str, Any]:
+    """See `rejections.ledger`; what is fit, and was not asked for, is not needed."""
+    left_out = collections.Counter(item.kind for item in rejections)
+    new = left_out - collections.Counter(item.kind for item in index.rejections)
+    rows = [result["row"] for result in results if result["row"] is not None]
+    removed = sum(len(row["lesions"]) for row in rows) if setup.removal else 0
+    marks = sum(len(image.marks) for image in index.images)
+    return ledger(
+        read=index.read,
+        used={
+            IMAGES: len(rows),
+            MARKS: removed,
+            FILES: index.read.get(FILES, 0) - left_out[FILES],
+        },
+        not_needed={
+            IMAGES: len(index.images) - len(results),
+            MARKS: marks - removed - new[MARKS],
+        },
+        rejected=list(rejections),
+    )
+
+
+def summary(account: dict[str, Any], setup: Setup, directory: Path) -> str:
+    """What a person wants to know at the end, in a few lines."""
+    places, draws, row = account["places"], account["draws"], account["ledger"][IMAGES]
+    done = "removed from" if setup.removal else "inserted into"
+    left_out = [f"{reason} {count}" for reason, count in row["rejected"].items()]
+    rejected = [f"{reason} {count}" for reason, count in draws["rejected"].items()]
+    lines = [
+        f"{account['lesions']} lesions {done} {account['images']} images; {places['wanted']} "
+        f"places wanted, {places['no_valid_place']} without room, "
+        f"{places['no_lesion_accepted']} without an accepted lesion",
+        f"draws: {draws['made']} made, {draws['accepted']} accepted"
+        + (f" ({', '.join(rejected)})" if rejected else ""),
+        f"images: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
+        f"+ {sum(row['rejected'].values())} rejected"
+        + (f" ({', '.join(left_out)})" if left_out else ""),
+        f"insert_lesions: {directory} (images/, boxes.json, boxes.csv, masks/, viewer.html)",
+    ]
+    return "\n".join(lines)
+
+
+PROGRAM = "insert_lesions"
+BOXES_JSON, BOXES_CSV, PREVIEWS_JSON = "boxes.json", "boxes.csv", "previews.json"
+REJECTIONS_FILE = "rejections.csv"
+
+
+def insert_lesions(config: InsertionConfig) -> None:
+    """Makes the images that the config describes; says so when they are there already.
+
+    Raises `UserError` for a missing or damaged generator, a missing or empty input, unknown Beam
+    options, and when no image could be made.
+    """
+    options = beam_options(config.beam)
+    if files.is_remote(config.output_dir):
+        raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
+    check_paths(options, generator=config.generator, output_dir=config.output_dir)
+    card = read_card(config.generator)
+    setup = setup_of(config, card)
+    patches = _as_patches(config)
+    source = open_source(patches)
+    with open_run(config.output_dir, PROGRAM, config) as run:
+        if run.finished:
+            print(f"{PROGRAM}: {run.directory} is finished, nothing to do")
+            return
+        try:
+            index = index_of(source, patches, str(run.directory / sources_index.DIRECTORY), options)
+            images = fitting(index, setup)
+        except UserError:
+            if not files.is_directory(str(run.directory / DIRECTORY)):  # nothing was done
+                (run.directory / RUN_FILE).unlink()
+            raise
+        threads = resolve_threads(config, run.directory)
+        save_threads(run.directory, threads)
+        stages = InsertLesions(setup, card, threads)
+        results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
+        _finish(run.directory, setup, index, results)
+
+
+def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
+    """The images that a lesion may be inserted into, or removed from, in the order of their turns.
+
+    Lesions are inserted into healthy images (all are taken for healthy where nobody knows), and
+    removed where there is a malignant mark. `UserError` when there is none.
+    """
+    if setup.removal:
+        images = [
+            image
+            for image in index.images
+            if image.use == LESION and any(m.patch_class in MALIGNANT_CLASSES for m in image.marks)
+        ]
+    else:
+        images = [image for image in index.images if image.use != LESION]
+    if not images:
+        wanted = "an image with a malignant mark" if setup.removal else "a healthy image"
+        raise UserError(f"{setup.config.input_dir}: expected {wanted}, found none")
+    seed = setup.config.seed
+    return sorted(images, key=lambda image: unit_hash(seed, "insertion", image.sop_uid))
+
+
+def _as_patches(config: InsertionConfig) -> PatchesConfig:
+    """The flags that say what is read, as the sources know them."""
+    shared = {field.name for field in dataclasses.fields(InsertionConfig)} & {
+        "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic"
+    }  # fmt: skip
+    return PatchesConfig(**{name: getattr(config, name) for name in shared})
+
+
+def _until_enough(
+    images: Sequence[Image], setup: Setup, stages: InsertLesions, directory: str, options: Any
+) -> list[dict[str, Any]]:
+    """The results of as many images, in their order, as give those that are wanted.
+
+    Every round tries as many as should do by the rate so far; what came out too many is removed.
+    """
+    wanted = setup.config.images or len(images)
+    label = "Removing lesions" if setup.removal else "Inserting lesions"
+    results: list[dict[str, Any]] = []
+    for number in itertools.count():
+        made, tried = _made(results), len(results)
+        if made >= wanted or tried == len(images):
+            return _first(results, wanted, setup)
+        tries = tried / max(made, 1) if tried else 1.0  # for an image
+        last = tried + math.ceil((wanted - made) * tries)
+        shown = tried + math.ceil(max(setup.config.previews - made, 0) * tries)
+        items = [
+            work_item(image, place < shown) for place, image in enumerate(images[tried:last], tried)
+        ]
+        names = {item["name"]: place for place, item in enumerate(items)}
+        with files_bar(f"{directory}/images", set(names), label):
+            found = run_work(stages, items, directory, f"round{number}", options)
+        results += sorted(found, key=lambda result: names[result["name"]])
+    raise AssertionError
+
+
+def _made(results: Sequence[dict[str, Any]]) -> int:
+    return sum(result["row"] is not None for result in results)
+
+
+def _first(results: list[dict[str, Any]], wanted: int, setup: Setup) -> list[dict[str, Any]]:
+    """The results up to the last image that is wanted; the files of later ones are removed, and
+    those of previews beyond the number asked for."""
+    made = itertools.accumulate(result["row"] is not None for result in results)
+    last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
+    for result in results[last:]:
+        _remove(result["row"]["files"] if result["row"] else [], setup)
+    rows = [result["row"] for result in results[:last] if result["row"]]
+    for row in [row for row in rows if row["preview"]][setup.config.previews :]:
+        _remove(row["pictures"], setup)
+        row["preview"] = None
+    return results[:last]
+
+
+def _remove(names: Sequence[str], setup: Setup) -> None:
+    for name in names:
+        path = Path(setup.config.output_dir, name)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            os.removedirs(path.parent)
+
+
+def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[str, Any]]) -> None:
+    """Writes tables, account and manifest, removes what only a run needs, says what there is."""
+    config = setup.config
+    rows = [result["row"] for result in results if result["row"] is not None]
+    rows.sort(key=lambda row: row["source_sop_uid"])
+    found = {rejection_from(values) for result in results for values in result["rejections"]}
+    if not rows:
+        reasons = collections.Counter(item.reason.value for item in found)
+        counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        raise UserError(f"{config.input_dir}: no image could be made: {counts}")
+    about = {
+        "program": PROGRAM,
+        "version": __version__,
+        "task": setup.task,
+        "generator_checksum": setup.card["checksum"],
+        "seed": config.seed,
+    }
+    write_json(directory / BOXES_JSON, coco(rows, setup.task, about))
+    files.write_atomically_from(str(directory / BOXES_CSV), boxes_csv(rows, setup.task))
+    previews = [row["preview"] for row in rows if row["preview"]]
+    content = {"format": 1, "task": setup.task, "images": previews}
+    write_json(directory / PREVIEWS_JSON, content)
+    if previews:
+        write_viewer(directory)
+    if config.source == "optimam":
+        write_documents(str(directory / INSERTED_IMAGES), rows, setup.task, about)
+    rejections = [*index.rejections, *found]
+    shown = shown_rejections(rejections, config.input_dir)
+    files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
+    account = account_of(index, results, rejections, setup)
+    finish_run(directory, PROGRAM, {**about, **account})
+    files.remove_directory(str(directory / DIRECTORY))
+    print(summary(account, setup, directory))

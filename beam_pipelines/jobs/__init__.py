@@ -1,0 +1,1 @@
+"""How a Beam job runs: its options, its work items, its metrics."""

@@ -1,0 +1,1 @@
+"""From images and marks to patch shards: which windows to cut, and cutting them."""

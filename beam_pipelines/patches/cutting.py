@@ -1,0 +1,238 @@
+"""One image to all of its patches: the whole of the pixel work, without Beam.
+
+The file of an indexed image, read, decoded, or rejected.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from beam_pipelines.dicom import reading
+from beam_pipelines.patches.plan import Draw
+from beam_pipelines.patches.tissue import Integral, breast_mask, integral_of, window_tissue
+from beam_pipelines.patches.windows import (
+    Augmentation,
+    box_in_patch,
+    cut_patch,
+    draw_augmentation,
+    draw_stream,
+    lesion_window,
+    tissue_window,
+)
+from beam_pipelines.rejections import Reason, Rejected, Rejection
+from beam_pipelines.sources.base import LESION, Image, Mark, reject_image
+from beam_pipelines.sources.outlines import Lesion, lesions_inside
+from beam_pipelines.storage import files
+from cgan_tf.config import PatchesConfig
+from cgan_tf.data.records import PatchRecord
+from cgan_tf.labels import LESION_CLASSES, scaled_length
+from cgan_tf.runs.errors import UserError
+
+
+def read_file(image: Image) -> bytes:
+    """The file; `Rejected` when it cannot be read.
+
+    Raises `UserError` when it is no longer there: the run would end with other patches than one
+    that finds it, and goes on when it is back.
+    """
+    try:
+        return files.read_bytes(image.path)
+    except OSError as error:
+        if not files.is_remote(image.path) and not os.path.lexists(image.path):
+            raise UserError(f"{image.path}: was in the index and is gone") from error
+        raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
+
+
+def decode(image: Image, data: bytes, allow_synthetic: bool) -> reading.Stored:
+    """The image of its file; `Rejected` for whatever is wrong with it, or with the index."""
+    stored = reading.read_stored(data, image.strict, allow_synthetic)
+    found = stored.header
+    if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
+        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
+    return stored
+
+
+def reject_whole(
+    image: Image, fault: Rejected, rejections: list[Rejection]
+) -> tuple[Rejection, ...]:
+    """`rejections` of some of an image's marks, with those of the image and its other marks."""
+    known = {item.name for item in rejections}
+    whole = reject_image(image, fault.reason, fault.detail)
+    return (*rejections, *(item for item in whole if item.name not in known))
+
+
+_ATTEMPTS = 32  # windows tried for a lesion patch when --min_tissue_lesion asks for tissue
+_FAR_FROM_LESIONS = "far from every lesion of the image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """One patch: the draw it answers and its record."""
+
+    draw: Draw
+    record: PatchRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of an image.
+
+    Attributes:
+      cuts: in the order of the draws; a draw that found no window is left out.
+      rejections: of the image, or of some of its marks.
+      decode_seconds: from bytes to grey levels; 0 when that failed.
+    """
+
+    cuts: tuple[Cut, ...]
+    rejections: tuple[Rejection, ...] = ()
+    decode_seconds: float = dataclasses.field(default=0.0, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A decoded image with its breast mask and its lesions."""
+
+    image: Image
+    mammogram: reading.Mammogram
+    integral: Integral
+    lesions: tuple[Lesion, ...]
+    decode_seconds: float
+
+
+def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
+    """Reads, decodes, masks and cuts; whatever is wrong with the image is a rejection."""
+    rejections: list[Rejection] = []
+    try:
+        prepared = _prepare(image, config, rejections)
+    except Rejected as fault:
+        return Outcome((), reject_whole(image, fault, rejections))
+    cuts = (_cut(prepared, draw, config) for draw in draws)
+    found = tuple(cut for cut in cuts if cut is not None)
+    return Outcome(found, tuple(rejections), prepared.decode_seconds)
+
+
+def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
+    mammogram, decode_seconds = _read(image, config)
+    lesions = tuple(lesions_inside(image, mammogram, rejections))
+    if image.use == LESION and not lesions:
+        raise Rejected(Reason.NO_USABLE_MARK)
+    smallest = round(config.size / config.scale_max)
+    if min(mammogram.grey.shape) < smallest:
+        raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
+    integral = integral_of(breast_mask(mammogram.grey), mammogram.grey.shape)
+    if image.use != LESION:
+        probe = np.random.Generator(np.random.Philox(key=0))
+        if tissue_window(probe, integral, smallest, config.min_tissue) is None:
+            raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
+    return _Prepared(image, mammogram, integral, lesions, decode_seconds)
+
+
+def _read(image: Image, config: PatchesConfig) -> tuple[reading.Mammogram, float]:
+    """The image, and the seconds from bytes to grey levels."""
+    data = read_file(image)
+    start = time.perf_counter()
+    mammogram = decode(image, data, config.allow_synthetic).mammogram()
+    seconds = time.perf_counter() - start
+    return reading.reduce(mammogram, config.reduction, config.resample_spacing_mm), seconds
+
+
+def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
+    generator = draw_stream(bytes.fromhex(draw.key))
+    augmentation = draw_augmentation(generator, config, draw.split)
+    side = augmentation.side
+    lesions = [item for item in prepared.lesions if item.mark.patch_class == draw.patch_class]
+    lesion = lesions[draw.index % len(lesions)] if lesions else None
+    if min(prepared.mammogram.grey.shape) < side:
+        return None
+    if lesion:
+        place = _lesion_place(generator, prepared, lesion, augmentation, config)
+    elif draw.patch_class in LESION_CLASSES or not _all_lesions_known(prepared):
+        return None  # every mark of this class, or one of those to keep away from, was unusable
+    else:
+        # "At least 256 px" of the patch: as many pixels of the image as the window has.
+        boxes = [item.mark.box for item in prepared.lesions]
+        place = tissue_window(generator, prepared.integral, side, config.min_tissue, boxes, side)
+    if place is None:
+        return None
+    mark = lesion.mark if lesion else None
+    return Cut(draw, _record(prepared, draw, mark, augmentation, place, config))
+
+
+def _all_lesions_known(prepared: _Prepared) -> bool:
+    """Whether a normal window can be told to be far from every lesion."""
+    return len(prepared.lesions) == len(prepared.image.marks)
+
+
+def _lesion_place(
+    generator: np.random.Generator,
+    prepared: _Prepared,
+    lesion: Lesion,
+    augmentation: Augmentation,
+    config: PatchesConfig,
+) -> tuple[int, int] | None:
+    shape, side = prepared.mammogram.grey.shape, augmentation.side
+    offset = scaled_length(config.max_offset, config.size)
+    for _ in range(_ATTEMPTS):
+        left, top = lesion_window(
+            generator, lesion.mark.box, shape, side, config.size, offset, lesion.pixels
+        )
+        tissue = window_tissue(prepared.integral, left, top, side)
+        if tissue >= config.min_tissue_lesion - 1e-9:
+            return left, top
+    return None
+
+
+def _record(
+    prepared: _Prepared,
+    draw: Draw,
+    mark: Mark | None,
+    augmentation: Augmentation,
+    place: tuple[int, int],
+    config: PatchesConfig,
+) -> PatchRecord:
+    image, mammogram = prepared.image, prepared.mammogram
+    left, top = place
+    record = PatchRecord(
+        patch_id=f"{image.sop_uid}/{draw.patch_class}/{draw.index}",
+        patch=cut_patch(mammogram.grey, left, top, augmentation, config.size),
+        patch_class=draw.patch_class,
+        client_id=image.client_id,
+        study_uid=image.study_uid,
+        sop_uid=image.sop_uid,
+        laterality=image.laterality,
+        view=image.view,
+        manufacturer=mammogram.header.manufacturer,
+        pixel_spacing_mm=mammogram.spacing_mm,
+        tissue_fraction=float(window_tissue(prepared.integral, left, top, augmentation.side)),
+        window=(left, top, augmentation.side),
+        flip=int(augmentation.flip),
+        rotation=augmentation.rotation,
+        scale=config.size / augmentation.side,
+        label_evidence=_FAR_FROM_LESIONS if image.marks else image.evidence,
+        breast_density=image.breast_density,
+        synthetic=int(image.synthetic or mammogram.header.synthetic),
+    )
+    return _with_lesion(record, mark, augmentation, config.size) if mark else record
+
+
+def _with_lesion(
+    record: PatchRecord, mark: Mark, augmentation: Augmentation, size: int
+) -> PatchRecord:
+    left, top = int(record.window[0]), int(record.window[1])
+    x0, y0, x1, y1 = mark.box
+    box = box_in_patch(mark.box, left, top, augmentation, size)
+    assert box[0] < box[2], (mark.box, record.window)
+    assert box[1] < box[3], (mark.box, record.window)
+    return dataclasses.replace(
+        record,
+        has_mass=mark.has_mass,
+        has_calcification=mark.has_calcification,
+        box=box,
+        mark_id=mark.mark_id,
+        label_evidence=mark.evidence,
+        conspicuity=mark.conspicuity,
+        lesion_size_mm=max(x1 - x0, y1 - y0) * record.pixel_spacing_mm,
+    )

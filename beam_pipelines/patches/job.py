@@ -1,0 +1,238 @@
+"""The patch job: index, plan, cut, choose, write shards, account."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines.jobs import work as jobs_work
+from beam_pipelines.jobs.options import beam_options, check_paths
+from beam_pipelines.jobs.work import Item, files_bar, work_results
+from beam_pipelines.patches import shards
+from beam_pipelines.patches.ledger import account_of, origins_of, shown_rejections, summary
+from beam_pipelines.patches.listing import LISTING_FILES, list_index
+from beam_pipelines.patches.plan import Draw, Quota, draws_of, next_draws, quotas_of
+from beam_pipelines.patches.shards import (
+    CutToSpill,
+    Row,
+    WriteShard,
+    by_image,
+    chosen_rows,
+    shard_plan,
+    spill_name,
+    splits_of,
+    work_item,
+)
+from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
+from beam_pipelines.sources import index as sources_index
+from beam_pipelines.sources.base import Image, Source, UnitIndex
+from beam_pipelines.sources.index import open_source
+from beam_pipelines.storage import files
+from beam_pipelines.storage.output import Output, open_run
+from cgan_tf.config import PatchesConfig
+from cgan_tf.data import tfds_files
+from cgan_tf.runs.directory import RUN_FILE
+from cgan_tf.runs.errors import UserError
+
+PROGRAM = "make_patches"
+REJECTIONS_FILE = "rejections.csv"
+_FRUITLESS_ROUNDS = 3
+
+
+def make_patches(config: PatchesConfig) -> None:
+    """Makes the patch set that the config describes, or with `list_only` the listing of its input;
+    says so when the set is there already.
+
+    Raises `UserError` for a missing or empty input, unknown Beam options, and counts that the
+    data cannot give (unless `allow_shortfall`).
+    """
+    options = beam_options(config.beam)
+    inputs = {"input_dir": config.input_dir}
+    if config.normals_dir:
+        inputs["normals_dir"] = config.normals_dir
+    check_paths(options, **inputs, output_dir=config.output_dir)
+    for path in inputs.values():
+        files.check_path(path)
+    if config.list_only:
+        list_index(config, PROGRAM, options)
+        return
+    source = open_source(config)
+    with open_run(config.output_dir, PROGRAM, config, beside=LISTING_FILES) as run:
+        if run.finished:
+            print(f"make_patches: {run.directory} is finished, nothing to do")
+            return
+        job = _Job(config, options, run.path(shards.DIRECTORY))
+        try:
+            index = job.index(source, run)
+            quotas = quotas_of(index.images, config, source.labelled)
+            hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
+            _shortfall(hopeful, quotas, config)
+        except UserError:
+            if not files.is_directory(job.directory):  # nothing was done: no run to go on with
+                run.remove(RUN_FILE)
+            raise
+        quotas, rows, rejections = _cut_until_settled(index.images, source.labelled, job)
+        chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
+        found = collections.Counter(row.group for row in chosen)
+        shortfall = _shortfall(found, quotas, config)
+        splits = job.write_shards(chosen)
+        run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
+        run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
+        run.write_json(jobs_work.FILE, job.measured)
+        content = {"splits": splits, "shortfall": shortfall}
+        _finish(run, config, index, chosen, rejections, content)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    """The work of a run that Beam does.
+
+    Attributes:
+      directory: of the spill files.
+      measured: by step, see `metrics.add_results`, with the seconds that the steps took.
+    """
+
+    config: PatchesConfig
+    options: PipelineOptions
+    directory: str
+    measured: dict[str, jobs_work.Collected] = dataclasses.field(default_factory=dict)
+
+    def index(self, source: Source, run: Output) -> UnitIndex:
+        """The images, marks and rejections of the input."""
+        with self._measuring("index") as collected:
+            directory = run.path(sources_index.DIRECTORY)
+            return sources_index.index_of(source, self.config, directory, self.options, collected)
+
+    def cut(self, batch: list[tuple[Image, Draw]], number: int) -> tuple[list[Row], set[Rejection]]:
+        """The rows and the rejections of round `number`."""
+        work = by_image(batch)
+        names = {spill_name(image, draws) for image, draws in work}
+        items = (work_item(image, draws) for image, draws in work)
+        rows: list[Row] = []
+        rejections: set[Rejection] = set()
+        with (
+            self._measuring("cut") as collected,
+            files_bar(self.directory, names, "Cutting patches"),
+        ):
+            function = CutToSpill(self.config, self.directory)
+            for result in self._run(function, items, f"round{number}", collected):
+                rows += (Row(*values) for values in result["rows"])
+                rejections.update(map(shards.rejection_from, result["rejections"]))
+        return rows, rejections
+
+    def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
+        """The `splits` of the manifest."""
+        items = shard_plan(chosen, self.config.shard_megabytes * 1_000_000)
+        function = WriteShard(self.config.output_dir, self.directory)
+        with self._measuring("shards") as collected:
+            return splits_of(list(self._run(function, items, "shards", collected)))
+
+    def _run(
+        self, function: Any, items: Iterable[Item], name: str, collected: jobs_work.Collected
+    ) -> Iterator[Item]:
+        return work_results(function, items, self.directory, name, self.options, collected)
+
+    @contextlib.contextmanager
+    def _measuring(self, step: str) -> Iterator[jobs_work.Collected]:
+        collected = self.measured.setdefault(step, {})
+        start = time.monotonic()
+        yield collected
+        collected["seconds"] = round(collected.get("seconds", 0) + time.monotonic() - start, 3)
+
+
+def _cut_until_settled(
+    images: Sequence[Image], labelled: bool, job: _Job
+) -> tuple[list[Quota], list[Row], set[Rejection]]:
+    """Cuts what the quotas of the fit images ask for; nearly always at the first attempt.
+
+    Which images are set aside for a class may depend on the images that there are: those that
+    turn out to be unfit shall count no more than if they were not there.
+    """
+    rejections: set[Rejection] = set()
+    quotas = quotas_of(images, job.config, labelled)
+    while True:
+        rows, found = _cut_until_enough(quotas, job)
+        rejections |= found
+        dead = {item.name for item in rejections if item.kind == IMAGES}
+        alive = [image for image in images if image.path not in dead]
+        fit = quotas_of(alive, job.config, labelled)
+        if all(
+            [image for image in quota.images if image.path not in dead] == list(settled.images)
+            for quota, settled in zip(quotas, fit, strict=True)
+        ):
+            return fit, rows, rejections
+        quotas = fit
+
+
+def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], set[Rejection]]:
+    """Rounds of cutting until every quota has its rows; nearly always one round."""
+    orders = {quota.group: draws_of(quota, job.config) for quota in quotas}
+    rows: list[Row] = []
+    rejections: set[Rejection] = set()
+    fruitless: collections.Counter[str] = collections.Counter()
+    for number in itertools.count():
+        found = collections.Counter(row.group for row in rows)
+        dead = {item.name for item in rejections if item.kind == IMAGES}
+        batch = []
+        for quota in quotas:
+            missing = quota.count - found[quota.group]
+            if missing > 0 and fruitless[quota.group] < _FRUITLESS_ROUNDS:
+                batch += next_draws(quota, orders[quota.group], missing, dead, number)
+        if not batch:
+            return rows, rejections
+        new_rows, new_rejections = job.cut(batch, number)
+        rows += new_rows
+        rejections |= new_rejections
+        gained = collections.Counter(row.group for row in new_rows)
+        fruitless.update(quota.group for quota in quotas if not gained[quota.group])
+    raise AssertionError
+
+
+def _shortfall(
+    found: Mapping[str, int], quotas: Sequence[Quota], config: PatchesConfig
+) -> list[dict[str, Any]]:
+    """The quotas that are not met; a `UserError` with them unless a shortfall is allowed."""
+    short = [
+        {"set": quota.group, "wanted": quota.count, "found": found[quota.group]}
+        for quota in quotas
+        if found[quota.group] < quota.count
+    ]
+    if short and not config.allow_shortfall:
+        lines = [f"  {row['set']:<36}{row['wanted']:>10}{row['found']:>10}" for row in short]
+        raise UserError(
+            f"{config.input_dir} cannot give these counts; lower them, or finish with fewer "
+            "(--allow_shortfall):\n"
+            + "\n".join([f"  {'set':<36}{'wanted':>10}{'found':>10}", *lines])
+        )
+    return short
+
+
+def _finish(
+    run: Output,
+    config: PatchesConfig,
+    index: UnitIndex,
+    chosen: list[Row],
+    cut_rejections: set[Rejection],
+    content: dict[str, Any],
+) -> None:
+    """Writes the rejections and the manifest, removes the spills, and prints what there is."""
+    rejections = [*index.rejections, *cut_rejections]
+    account = account_of(index, chosen, rejections)
+    shown = shown_rejections(rejections, config.input_dir)
+    run.write(REJECTIONS_FILE, (rejections_csv(shown),))
+    content = {
+        "seed": config.seed,
+        "normals_from_lesion_images": any(image.normals_beside for image in index.images),
+        "counts": index.counts,
+        **content,
+        "origins": origins_of(chosen),
+        "ledger": account,
+    }
+    run.finish(content)
+    files.remove_directory(run.path(shards.DIRECTORY))
+    print(summary(content, run.directory))

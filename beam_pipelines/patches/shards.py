@@ -1,0 +1,256 @@
+"""From the patches that exist to the shards of a patch set: which, in which file, in which order.
+
+Everything follows from the keys of the draws, so the shards are the same whatever order, worker or
+runner cut the patches.
+
+The work on one image, as an item that Beam can carry and as the function that does it.
+
+Spill files: the encoded patches of one image, kept out of Beam's shuffle.
+
+One file holds the payloads one after the other, then the rows that describe them as JSON, then the
+length of that JSON (8 bytes). It appears under its name whole or not at all, so that an
+interrupted run finds what was done.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from beam_pipelines.jobs import work
+from beam_pipelines.patches.cutting import Outcome, cut_image
+from beam_pipelines.patches.plan import Draw, Quota
+from beam_pipelines.rejections import Reason, Rejection
+from beam_pipelines.sources.base import Image
+from beam_pipelines.sources.index import image_from
+from beam_pipelines.storage import files
+from cgan_tf.config import PatchesConfig
+from cgan_tf.data.keyed import digest
+from cgan_tf.data.patch_sets import shard_count, shard_path
+from cgan_tf.data.records import encode_record
+from cgan_tf.data.tfrecords import frame
+
+DIRECTORY = ".spill"
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclasses.dataclass(frozen=True, order=True, slots=True)
+class Row:
+    """One encoded patch in a spill file: small enough to be collected and sorted.
+
+    Attributes:
+      place, key: in the order of the draws of `group`, see `plan`.
+      name: of the spill file. offset, length: of the payload.
+    """
+
+    place: float
+    key: str
+    group: str
+    split: str
+    patch_class: str
+    sop_uid: str
+    client_id: str
+    mark_id: str
+    name: str
+    offset: int
+    length: int
+
+
+def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
+    """Encodes and writes the patches of one image; returns what `read_trailer` will give."""
+    payloads, rows, offset = [], [], 0
+    for cut in outcome.cuts:
+        payload = encode_record(cut.record)
+        draw, record = cut.draw, cut.record
+        rows.append(
+            Row(
+                draw.place,
+                draw.key,
+                draw.group,
+                draw.split,
+                draw.patch_class,
+                record.sop_uid,
+                record.client_id,
+                record.mark_id,
+                name,
+                offset,
+                len(payload),
+            )
+        )
+        payloads.append(payload)
+        offset += len(payload)
+    content = {
+        "rows": [dataclasses.astuple(row) for row in rows],
+        "rejections": [
+            (item.kind, item.name, item.reason, item.detail) for item in outcome.rejections
+        ],
+    }
+    trailer = json.dumps(content).encode()
+    whole = b"".join((*payloads, trailer, _LENGTH.pack(len(trailer))))
+    files.write_atomically(os.path.join(directory, name), whole)
+    return json.loads(trailer)
+
+
+def read_trailer(directory: str, name: str) -> dict[str, Any]:
+    """The `rows` and `rejections` of a spill file, as lists of values."""
+    path = os.path.join(directory, name)
+    end = files.size(path) - _LENGTH.size
+    (length,) = _LENGTH.unpack(files.read_range(path, end, _LENGTH.size))
+    return json.loads(files.read_range(path, end - length, length))
+
+
+def rejection_from(values: Sequence[str]) -> Rejection:
+    """A rejection of a trailer."""
+    kind, name, reason, detail = values
+    return Rejection(kind, name, Reason(reason), detail)
+
+
+def read_payloads(directory: str, rows: Iterable[Row]) -> Iterator[bytes]:
+    """The encoded patches of rows, in their order."""
+    places = ((os.path.join(directory, row.name), row.offset, row.length) for row in rows)
+    return files.read_ranges(places)
+
+
+def chosen_rows(rows: Iterable[Row], quota: Quota) -> list[Row]:
+    """The first `quota.count` rows of the quota, in the order of its draws."""
+    found = {row.key: row for row in rows if row.group == quota.group}
+    return sorted(found.values(), key=lambda row: (row.place, row.key))[: quota.count]
+
+
+def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:
+    """One work item a shard: its file, its split and class, its rows in the order of their keys.
+
+    Sizes are those of `patch_sets.shard_count`; the keys are hashes, so each shard is a random
+    part.
+    """
+    groups: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
+    for row in rows:
+        groups[row.split, row.patch_class].append(row)
+    items = []
+    for (split, name), members in sorted(groups.items()):
+        members.sort(key=lambda row: row.key)
+        total = shard_count(sum(row.length for row in members), shard_bytes)
+        for index in range(total):
+            part = members[index * len(members) // total : (index + 1) * len(members) // total]
+            items.append(
+                {
+                    "split": split,
+                    "class": name,
+                    "file": shard_path(split, name, index, total),
+                    "rows": [dataclasses.astuple(row) for row in part],
+                }
+            )
+    return items
+
+
+@dataclasses.dataclass(frozen=True)
+class WriteShard:
+    """Copies the patches of one work item of `shard_plan` into its shard.
+
+    Attributes:
+      directory: of the patch set. spills: of the spill files.
+    """
+
+    directory: str
+    spills: str
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Returns the shard's entry of the manifest, with its split and class."""
+        rows = [Row(*values) for values in item["rows"]]
+        frames = _Summed(map(frame, read_payloads(self.spills, rows)))
+        files.write_atomically_from(os.path.join(self.directory, item["file"]), frames)
+        entry = {
+            "file": item["file"],
+            "records": len(rows),
+            "bytes": frames.bytes,
+            "sha256": frames.digest.hexdigest(),
+        }
+        work.observe("shard_bytes", frames.bytes)
+        return {"split": item["split"], "class": item["class"], "shard": entry}
+
+
+class _Summed:
+    """Parts of a file, with their bytes and their SHA-256 once they are taken."""
+
+    def __init__(self, parts: Iterable[bytes]):
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            self.bytes += len(part)
+            self.digest.update(part)
+            yield part
+
+
+def splits_of(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The `splits` of the manifest from the results of `WriteShard`."""
+    splits: dict[str, dict[str, Any]] = {}
+    for entry in sorted(entries, key=lambda entry: entry["shard"]["file"]):
+        group = splits.setdefault(entry["split"], {}).setdefault(
+            entry["class"], {"count": 0, "shards": []}
+        )
+        group["count"] += entry["shard"]["records"]
+        group["shards"].append(entry["shard"])
+    return splits
+
+
+@dataclasses.dataclass(frozen=True)
+class CutToSpill:
+    """Cuts every patch planned for an image into one spill file."""
+
+    config: PatchesConfig
+    directory: str
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Returns the name of the spill file with its rows and rejections."""
+        name = item["name"]
+        if files.exists(os.path.join(self.directory, name)):
+            work.count("images_found_cut")
+            return read_trailer(self.directory, name)
+        start = time.perf_counter()
+        draws = [Draw(*values) for values in item["draws"]]
+        outcome = cut_image(image_from(item["image"]), draws, self.config)
+        trailer = write_spill(self.directory, name, outcome)
+        _measure(outcome, time.perf_counter() - start)
+        return trailer
+
+
+def _measure(outcome: Outcome, seconds: float) -> None:
+    work.count("images_cut")
+    work.count("patches_cut", len(outcome.cuts))
+    work.observe("image_ms", 1000 * seconds)
+    if outcome.decode_seconds:
+        work.observe("decode_ms", 1000 * outcome.decode_seconds)
+    for cut in outcome.cuts:
+        work.observe("tissue_thousandths", 1000 * cut.record.tissue_fraction)
+    for item in outcome.rejections:
+        work.count(f"rejected_{item.kind}_{item.reason.value}")
+
+
+def by_image(batch: Iterable[tuple[Image, Draw]]) -> list[tuple[Image, list[Draw]]]:
+    """The draws of each image, images in the order of their SOP instance uid."""
+    found: dict[str, tuple[Image, list[Draw]]] = {}
+    for image, draw in batch:
+        found.setdefault(image.sop_uid, (image, []))[1].append(draw)
+    return [found[uid] for uid in sorted(found)]
+
+
+def spill_name(image: Image, draws: list[Draw]) -> str:
+    """The spill file of these draws: the same in every run that asks for them."""
+    return f"{digest(image.sop_uid, *sorted(draw.key for draw in draws)).hex()}.spill"
+
+
+def work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
+    """What `CutToSpill` is given, ready for JSON."""
+    return {
+        "name": spill_name(image, draws),
+        "image": dataclasses.asdict(image),
+        "draws": [dataclasses.astuple(draw) for draw in draws],
+    }

@@ -1,0 +1,187 @@
+"""Writes the phantom: one client after another, each complete or absent.
+
+Layout of the output directory::
+
+    DATA/<client>/...     IMAGES/<client>/...        as OMI-DB has them
+    truth/<client>/<sop>.npz                         the lesion layers and the breast's mask
+    truth/images.csv  truth/marks.csv  truth/lesions.csv  truth/episodes.csv
+    run.json  manifest.json
+
+The truth is for tests; nothing else reads it. An npz holds, for lesion i of the image (in the order
+of lesions.csv), `layer_i` (float16 display values) and `corner_i` (x, y of its top left pixel), and
+`mask` (bits of the breast's mask reduced eight times, with its shape in `mask_shape`).
+"""
+
+import concurrent.futures
+import concurrent.futures.process
+import csv
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from beam_pipelines.phantom.client import draw_client
+from beam_pipelines.phantom.plan import plan_client
+from cgan_tf.config import PhantomConfig
+from cgan_tf.data.keyed import keyed_generator
+from cgan_tf.runs.console import end_with_parent, progress_bar
+from cgan_tf.runs.directory import finish_run, open_run, write_bytes
+from cgan_tf.runs.errors import UserError
+
+PROGRAM = "make_phantom"
+DAMAGES = (
+    "truncated",
+    "no_pixels",
+    "sidecar_broken",
+    "sidecar_missing",
+    "not_dicom",
+    "image_missing",
+    "frame_damaged",
+    "unknown_syntax",
+)
+TABLES = ("images", "marks", "lesions", "episodes")
+
+
+def run(config: PhantomConfig) -> None:
+    """Draws every client that is not there yet, then the tables of the truth and the manifest."""
+    if config.clients < 1 or config.broken_files < 0:
+        raise UserError(
+            f"--clients: expected 1 or more, found {config.clients}; --broken_files: expected 0 "
+            f"or more, found {config.broken_files}"
+        )
+    with open_run(config.output_dir, PROGRAM, config) as state:
+        if state.finished:
+            print(f"{PROGRAM}: {state.directory} is finished; nothing to do")
+            return
+        _draw_all(config, state.directory)
+        for leftover in state.directory.glob(".*.tmp"):  # of a killed run
+            shutil.rmtree(leftover, ignore_errors=True)
+        counts = _write_tables(config, state.directory)
+        finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
+        print(
+            f"{PROGRAM}: {config.clients} clients, {counts['images']} images in {state.directory}"
+        )
+
+
+def damages_of(config: PhantomConfig, index: int) -> tuple[str, ...]:
+    """The damage planned for a client: `broken_files` are dealt over the clients."""
+    order = keyed_generator(config.seed, "damage").permutation(config.clients)
+    return tuple(
+        DAMAGES[number % len(DAMAGES)]
+        for number in range(config.broken_files)
+        if order[number % config.clients] == index
+    )
+
+
+def write_client(config: PhantomConfig, index: int) -> str:
+    """Draws one client under a temporary name and renames it; returns the client's id."""
+    root = Path(config.output_dir)
+    client = plan_client(config.seed, index, damages_of(config, index))
+    temporary = root / f".{client.client_id}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for name, content in draw_client(config.seed, client, config.image_size):
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _rename_parts(root, temporary, client.client_id)
+    except OSError as error:
+        raise UserError(f"{error.filename or root}: cannot be written: {error.strerror}") from error
+    return client.client_id
+
+
+def _rename_parts(root: Path, temporary: Path, client_id: str) -> None:
+    for part in ("truth", "IMAGES", "DATA"):  # DATA last: it is the mark of a finished client
+        (root / part).mkdir(exist_ok=True)
+        final = root / part / client_id
+        shutil.rmtree(final, ignore_errors=True)
+        (temporary / part / client_id).mkdir(parents=True, exist_ok=True)
+        (temporary / part / client_id).rename(final)
+    shutil.rmtree(temporary)
+
+
+def _draw_all(config: PhantomConfig, root: Path) -> None:
+    todo = [
+        index
+        for index in range(config.clients)
+        if not (root / "DATA" / plan_client(config.seed, index).client_id).exists()
+    ]
+    workers = min(config.workers or os.cpu_count() or 1, max(1, len(todo)))
+    with progress_bar(config.clients, "phantom", "clients", config.clients - len(todo)) as bar:
+        if workers == 1:
+            _one_thread()
+            for index in todo:
+                write_client(config, index)
+                bar.update()
+            return
+        # spawn: a fork would copy the threads of whatever the caller has loaded.
+        with concurrent.futures.ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _start_worker, (os.getpid(),)
+        ) as pool:
+            jobs = [pool.submit(write_client, config, index) for index in todo]
+            try:
+                for job in concurrent.futures.as_completed(jobs):
+                    job.result()
+                    bar.update()
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise UserError("a worker was killed, by lack of memory? --workers=1") from error
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
+
+
+def _start_worker(parent: int) -> None:
+    end_with_parent()
+    if os.getppid() != parent:  # it was killed before this one could ask for that
+        os._exit(1)
+    _one_thread()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
+    """Gathers the clients' rows into truth/*.csv; returns counts by kind."""
+    rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+    kinds: dict[str, int] = {}
+    for index in range(config.clients):
+        client = plan_client(config.seed, index)
+        kinds[client.kind] = kinds.get(client.kind, 0) + 1
+        found = json.loads((root / "truth" / client.client_id / "rows.json").read_text())
+        for table in TABLES:
+            rows[table] += found[table]
+    for table in TABLES:
+        if rows[table]:
+            write_bytes(root / "truth" / f"{table}.csv", _csv(rows[table]))
+    return {
+        **{table: len(rows[table]) for table in TABLES},
+        "clients_by_kind": kinds,
+        "lesions_by_kind": _count(rows["lesions"], "kind", "pathology"),
+        "images_by_manufacturer": _count(rows["images"], "manufacturer"),
+        "images_by_mapping": _count(rows["images"], "voi", "photometric", "bits"),
+        "damages": _count([r for r in rows["images"] if r["damage"]], "damage"),
+        "quirks": _count([r for r in rows["marks"] if r["quirk"]], "quirk"),
+    }
+
+
+def _count(rows: list[dict[str, Any]], *columns: str) -> dict[str, int]:
+    keys = [" ".join(str(row[column]) for column in columns) for row in rows]
+    values, counts = np.unique(np.array(keys, dtype=str), return_counts=True)
+    return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

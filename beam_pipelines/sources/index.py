@@ -1,0 +1,131 @@
+"""The sources by name, and reading one as a Beam job or in a loop."""
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_pipelines.jobs import work
+from beam_pipelines.jobs.options import on_this_machine
+from beam_pipelines.jobs.work import work_results
+from beam_pipelines.rejections import Origin, Reason, Rejection
+from beam_pipelines.sources.base import Image, Mark, Source, UnitIndex, merge
+from beam_pipelines.storage import files
+from cgan_tf.config import PatchesConfig
+from cgan_tf.runs.console import progress_bar
+from cgan_tf.runs.errors import UserError
+
+
+def image_from(values: dict[str, Any]) -> Image:
+    """The image of a work item."""
+    marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
+    return Image(**{**values, "marks": marks, "splits": tuple(values["splits"])})
+
+
+# The names that --source takes, and the functions of a `PatchesConfig` that open them.
+SOURCES = {
+    "optimam": "beam_pipelines.sources.optimam:open_source",
+    "cbis_ddsm": "beam_pipelines.sources.cbis_ddsm:open_source",
+    "folder": "beam_pipelines.sources.folder:open_source",
+}
+
+
+def open_source(config: PatchesConfig) -> Source:
+    """The source that `--source` names: one of `SOURCES`, or any `module:function`.
+
+    Raises `UserError` for a name that leads to no function, and what the function raises.
+    """
+    module, _, function = SOURCES.get(config.source, config.source).partition(":")
+    if not module or not function:
+        raise UserError(
+            f"--source={config.source}: expected {', '.join(SOURCES)}, or module:function"
+        )
+    try:
+        opener = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"--source={config.source}: cannot be imported: {error}") from error
+    source: Source = opener(config)
+    if not config.normals_dir:
+        return source
+    from beam_pipelines.sources.folder import with_normals
+
+    return with_normals(source, config)
+
+
+def read_index(source: Source) -> UnitIndex:
+    """Every unit of a source as one index."""
+    units = source.units()
+    with progress_bar(len(units), "Reading the index", "units") as bar:
+
+        def read(unit: str) -> UnitIndex:
+            bar.update()
+            return source.read_unit(unit)
+
+        return merge(map(read, units))
+
+
+DIRECTORY = ".index"  # in the output, while the index is read
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadUnit:
+    """Reads one unit of a source, as JSON."""
+
+    source: Source
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Returns `UnitIndex` as a dictionary."""
+        return dataclasses.asdict(self.source.read_unit(item["unit"]))
+
+
+def index_of(
+    source: Source,
+    config: PatchesConfig,
+    directory: str,
+    options: PipelineOptions,
+    collected: work.Collected | None = None,
+) -> UnitIndex:
+    """Every unit of a source as one index.
+
+    Read by this process where the input is on this machine, else by Beam's workers, which keep what
+    they exchange in `directory` for as long as it lasts.
+    """
+    if on_this_machine(options) and not files.is_remote(config.input_dir):
+        return read_index(source)
+    units = source.units()
+    items = ({"unit": unit} for unit in units)
+    try:
+        results = work_results(ReadUnit(source), items, directory, "index", options, collected)
+        with progress_bar(len(units), "Reading the index", "units") as bar:
+            return merge(_shown(results, bar))
+    finally:
+        files.remove_directory(directory)
+
+
+def _shown(results: Iterator[dict[str, Any]], bar: Any) -> Iterator[UnitIndex]:
+    for result in results:
+        bar.update()
+        yield index_from(result)
+
+
+def index_from(values: dict[str, Any]) -> UnitIndex:
+    """The inverse of `dataclasses.asdict` after JSON."""
+    images = tuple(_shared(image_from(image)) for image in values["images"])
+    rejections = tuple(map(_rejection_from, values["rejections"]))
+    return UnitIndex(images, rejections, values["read"], values["counts"])
+
+
+def _shared(image: Image) -> Image:
+    """The image with the words that millions of images share."""
+    words = ("use", "laterality", "view", "evidence", "client_id")
+    return dataclasses.replace(image, **{name: sys.intern(getattr(image, name)) for name in words})
+
+
+def _rejection_from(values: dict[str, Any]) -> Rejection:
+    origin = values["origin"]
+    if origin:
+        origin = Origin(**{**origin, "splits": tuple(origin["splits"])})
+    return Rejection(**{**values, "reason": Reason(values["reason"]), "origin": origin})

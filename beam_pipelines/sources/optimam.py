@@ -1,0 +1,398 @@
+"""OMI-DB (OPTIMAM): its JSON to images and marks with labels, every rejection named.
+
+The account of one client of OMI-DB: what is read, and why it is rejected.
+
+The images that a client's IMAGEDB lists: their files, headers, episodes and marks.
+"""
+
+import collections
+import dataclasses
+import datetime
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from beam_pipelines.dicom import reading
+from beam_pipelines.dicom.header import Header, header_of_side_car, selection_fault
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Reason, Rejected, Rejection
+from beam_pipelines.sources.base import HEALTHY, LESION, VIEWS, Image, Mark, UnitIndex
+from beam_pipelines.sources.omidb_files import ClientFiles, Tree, find_tree
+from beam_pipelines.sources.omidb_labels import (
+    DOUBTFUL_BOXES,
+    SIDES,
+    dated_events,
+    episode_status,
+    events_of,
+    has_finding,
+    mapping,
+    parse_date,
+    usable_mark,
+)
+from beam_pipelines.storage import files
+from cgan_tf.config import PatchesConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """An image as IMAGEDB lists it, with what its header says.
+
+    Attributes:
+      path: the file, or a name for the ledger when there is none.
+      has_file: whether it exists. header: None when none can be read.
+      episode_id: empty when NBSS knows none. screening: whether the study is a screening one.
+    """
+
+    client_id: str
+    path: str
+    has_file: bool
+    study_uid: str
+    sop_uid: str
+    episode_id: str
+    screening: bool
+    marks: dict[str, Any]
+    header: Header | None
+
+    def origin(self, mark_id: str = "") -> Origin:
+        """Where the image, or a mark on it, belongs."""
+        side = self.header.laterality if self.header else ""
+        view = self.header.view if self.header else ""
+        return Origin(
+            client_id=self.client_id,
+            study_uid=self.study_uid,
+            sop_uid=self.sop_uid,
+            laterality=sys.intern(side) if side in SIDES else "",
+            view=sys.intern(view) if view in VIEWS else "",
+            mark_id=mark_id,
+        )
+
+
+def listed_images(
+    client: str,
+    imagedb: dict[str, Any],
+    found: ClientFiles,
+    episodes: dict[str, dict[str, Any]],
+    document: Callable[[str], Any],
+) -> Iterator[Listed]:
+    """Every image of a client's IMAGEDB; `document` reads a side-car."""
+    for study, study_content in sorted(mapping(imagedb.get("STUDIES")).items()):
+        episode_id, screening = _episode_of(mapping(study_content), episodes)
+        for sop, marks in sorted(_images_of(mapping(study_content)).items()):
+            path = found.images.get((study, sop), "")
+            side_car = document(found.side_cars.get((study, sop), ""))
+            yield Listed(
+                client_id=client,
+                path=path or f"{found.folder}/{study}/{sop}.dcm",
+                has_file=bool(path),
+                study_uid=study,
+                sop_uid=sop,
+                episode_id=episode_id,
+                screening=screening,
+                marks=marks,
+                header=_header(side_car, path),
+            )
+
+
+def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The marks of a study by SOP instance uid and key.
+
+    There is no level of series among the files: an image that two series list is one image with
+    the marks of both.
+    """
+    images: dict[str, dict[str, Any]] = {}
+    for series, content in study.items():
+        for sop, marks in mapping(content).items():
+            known = images.setdefault(sop, {})
+            # Marks that cannot be told apart are one broken mark: the image is not without any.
+            listed = {} if marks is None else marks if isinstance(marks, dict) else {"": marks}
+            for key, mark in listed.items():
+                if known.setdefault(key, mark) != mark:
+                    known[f"{key} of series {series}"] = mark
+    return images
+
+
+def _header(side_car: Any, path: str) -> Header | None:
+    """From the side-car where it says what the image is, else from the file."""
+    header = header_of_side_car(side_car) if side_car else None
+    told = header and header.sop_class and header.rows and header.laterality and header.view
+    if told or not path:
+        return header
+    try:
+        return reading.read_header(path)
+    except Rejected:
+        return header
+
+
+def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> tuple[str, bool]:
+    """The episode of a study, and whether the study belongs to a screening event.
+
+    By EpisodeID, else by the date of an event. A study is a screening one when its date is that
+    of a screening, or when the episode holds nothing but screening.
+    """
+    date = parse_date(study.get("StudyDate"))
+    episode_id = str(study.get("EpisodeID") or "")
+    if episode_id not in episodes:
+        matches = [key for key, episode in episodes.items() if date in dated_events(episode)]
+        episode_id = matches[0] if date and matches else ""
+    if not episode_id:
+        return "", False
+    on_the_day = dated_events(episodes[episode_id]).get(date) if date else None
+    if on_the_day:
+        return episode_id, "SCREENING" in on_the_day
+    return episode_id, events_of(episodes[episode_id]) == {"SCREENING"}
+
+
+def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | None:
+    """Why an image is no screening mammogram of a known episode; None when it is one."""
+    if not item.sop_uid:
+        return Reason.NO_SOP_UID, ""
+    if not item.has_file:
+        return Reason.NO_IMAGE_FILE, ""
+    if item.header is None:
+        return Reason.NO_HEADER, ""
+    fault = selection_fault(item.header, allow_synthetic=allow_synthetic)
+    if fault:
+        return fault
+    if not item.episode_id:
+        return Reason.NO_EPISODE, ""
+    return None if item.screening else (Reason.NOT_SCREENING, "")
+
+
+_LARGEST_JSON = 16 << 20  # bytes; as objects it takes up to 40 times as much
+
+
+class Account:
+    """Collects what is read and rejected of one client.
+
+    `allow_synthetic`: whether images that are marked as synthetic data are as good as others.
+    """
+
+    def __init__(self, allow_synthetic: bool = False) -> None:
+        self.allow_synthetic = allow_synthetic
+        self.rejections: list[Rejection] = []
+        self.read: collections.Counter[str] = collections.Counter()
+
+    def index(self, images: Iterator[Image]) -> UnitIndex:
+        """The client's index."""
+        return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read))
+
+    def reject(self, item: Listed, reason: Reason, detail: str = "") -> None:
+        """Rejects an image whose marks are accounted for."""
+        self.rejections.append(Rejection(IMAGES, item.path, reason, detail, item.origin()))
+
+    def reject_mark(self, item: Listed, key: str, reason: Reason, detail: str = "") -> None:
+        """Rejects a mark."""
+        name = f"{item.path}#{key}"
+        self.rejections.append(Rejection(MARKS, name, reason, detail, item.origin(key)))
+
+    def reject_file(self, path: str, reason: Reason) -> None:
+        """Counts and rejects a file that is neither image nor readable JSON."""
+        self.read[FILES] += 1
+        self.rejections.append(Rejection(FILES, path, reason))
+
+    def reject_unlisted(self, path: str, reason: Reason, origin: Origin) -> None:
+        """Counts and rejects an image that IMAGEDB does not speak of."""
+        self.read[IMAGES] += 1
+        self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
+
+    def reject_unfit(self, item: Listed) -> bool:
+        """Counts a listed image; whether it is rejected as no screening mammogram of a known
+        episode, its marks with it."""
+        self.read.update({IMAGES: 1, MARKS: len(item.marks)})
+        fault = unfit(item, self.allow_synthetic)
+        if fault:
+            self.reject(item, *fault)
+            for key in item.marks:
+                self.reject_mark(item, key, Reason.IMAGE_REJECTED, fault[0].value)
+        return fault is not None
+
+    def document(self, path: str) -> Any:
+        """The content of a JSON file; None when it is missing or broken."""
+        if not path:
+            return None
+        try:
+            content = _json_object(files.read_bytes(path, _LARGEST_JSON))
+        except OSError:
+            self.reject_file(path, Reason.UNREADABLE_FILE)
+        except (ValueError, RecursionError):
+            self.reject_file(path, Reason.BROKEN_JSON)
+        else:
+            self.read[FILES] += 1
+            return content
+        return None
+
+    def marks(self, item: Listed, episode: dict[str, Any]) -> Iterator[Mark]:
+        """The usable marks of an image; the others are rejected."""
+        header = item.header
+        assert header
+        size = header.columns, header.rows
+        for key, content in sorted(item.marks.items()):
+            try:
+                if item.sop_uid in DOUBTFUL_BOXES:
+                    raise Rejected(Reason.DOUBTFUL_BOX)
+                yield usable_mark(key, content, size, episode, header.laterality)
+            except Rejected as fault:
+                self.reject_mark(item, key, fault.reason, fault.detail)
+
+    def reject_the_rest(
+        self, client: str, listed: Sequence[Listed], found: ClientFiles, has_imagedb: bool
+    ) -> None:
+        """Counts and rejects the files that IMAGEDB does not speak of."""
+        known = {(item.study_uid, item.sop_uid) for item in listed}
+        reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
+        for (study, sop), path in found.images.items():
+            if (study, sop) not in known:
+                self.reject_unlisted(path, reason, Origin(client, study, sop))
+        for key, path in found.side_cars.items():
+            if key not in known:
+                self.reject_file(path, Reason.SIDE_CAR_WITHOUT_IMAGE)
+        for path in found.others:
+            self.reject_file(path, Reason.UNEXPECTED_FILE)
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`; `ValueError` when there is none that can be written again."""
+    content = json.loads(data)
+    if not isinstance(content, dict):
+        raise ValueError("no object")
+    if b"\\u" in data:
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    return content
+
+
+_NORMAL = ("N", "NA", "NAB")
+_NOT_MALIGNANT = (*_NORMAL, "B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimam:
+    """A copy of OMI-DB; its units are the clients.
+
+    Attributes:
+      normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
+      normal_follow_up: whether a normal needs a later episode without malignancy.
+      allow_synthetic: whether images that are marked as synthetic data are used.
+      normals_beside: whether normals are cut far from the boxes of lesion images too, where every
+        mark of the image can be used.
+    """
+
+    tree: Tree
+    normals_from_cases: bool = False
+    normal_follow_up: bool = False
+    allow_synthetic: bool = False
+    normals_beside: bool = False
+    labelled = True
+
+    def units(self) -> list[str]:
+        """The clients."""
+        return self.tree.clients()
+
+    def read_unit(self, unit: str) -> UnitIndex:
+        """One client."""
+        account = Account(self.allow_synthetic)
+        found = self.tree.files_of(unit)
+        imagedb = account.document(found.imagedb)
+        episodes = _episodes(account.document(found.nbss))
+        listed = list(listed_images(unit, mapping(imagedb), found, episodes, account.document))
+        account.reject_the_rest(unit, listed, found, imagedb is not None)
+        screened = [item for item in listed if not account.reject_unfit(item)]
+        cases = _case_sides(listed, episodes)
+        images = [self._image(item, episodes, cases, account) for item in screened]
+        return account.index(image for image in images if image)
+
+    def _image(
+        self,
+        item: Listed,
+        episodes: dict[str, dict[str, Any]],
+        cases: set[str],
+        account: Account,
+    ) -> Image | None:
+        """A screening mammogram with what it is good for; None when it is good for nothing."""
+        assert item.header
+        image = Image(
+            path=item.path,
+            client_id=item.client_id,
+            study_uid=item.study_uid,
+            sop_uid=item.sop_uid,
+            laterality=sys.intern(item.header.laterality),  # millions of images share the words
+            view=sys.intern(item.header.view),
+            use=HEALTHY,
+            synthetic=item.header.synthetic,
+        )
+        if item.marks:
+            marks = tuple(account.marks(item, episodes[item.episode_id]))
+            if marks:
+                beside = self.normals_beside and len(marks) == len(item.marks)
+                return dataclasses.replace(image, use=LESION, marks=marks, normals_beside=beside)
+            account.reject(item, Reason.NO_USABLE_MARK)
+            return None
+        reason = self._not_healthy(image.laterality, item.episode_id, episodes, cases)
+        if reason:
+            account.reject(item, *reason)
+            return None
+        status = episode_status(episodes[item.episode_id])
+        return dataclasses.replace(image, evidence=sys.intern(f"episode status {status}"))
+
+    def _not_healthy(
+        self, side: str, episode_id: str, episodes: dict[str, dict[str, Any]], cases: set[str]
+    ) -> tuple[Reason, str] | None:
+        """Why a breast without a mark is not called healthy.
+
+        A breast is healthy when none of the woman's episodes holds anything against it. The other
+        breast of a woman with a finding counts only with `normals_from_cases`.
+        """
+        if has_finding(episodes[episode_id], side):
+            return Reason.CASE_WITHOUT_BOX, ""
+        if side in cases:
+            return Reason.CASE_IN_OTHER_IMAGE, ""
+        if cases and not self.normals_from_cases:
+            return Reason.CONTRALATERAL_OF_CASE, ""
+        status = episode_status(episodes[episode_id])
+        if not cases and status not in _NORMAL:
+            return Reason.NOT_NORMAL, f"episode status {status or 'unknown'}"
+        if self.normal_follow_up and not _followed_up(episode_id, episodes):
+            return Reason.NO_FOLLOW_UP, ""
+        return None
+
+
+def open_source(config: PatchesConfig) -> Optimam:
+    """The copy of OMI-DB in `--input_dir`."""
+    return Optimam(
+        find_tree(config.input_dir, config.allow_synthetic),
+        config.normals_from_cases,
+        config.normal_follow_up,
+        config.allow_synthetic,
+        bool(config.normals_from_lesion_images),
+    )
+
+
+def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
+    """The sides with a mark or a finding in any episode of the woman.
+
+    A mark on an image whose side nobody can read may be on either.
+    """
+    sides = {item.header.laterality if item.header else "" for item in listed if item.marks}
+    marked = set(SIDES) if sides - set(SIDES) else sides
+    found = {side for side in SIDES for episode in episodes.values() if has_finding(episode, side)}
+    return {side for side in SIDES if side in marked | found}
+
+
+def _episodes(nbss: Any) -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in mapping(nbss).items() if isinstance(value, dict)}
+
+
+def _followed_up(episode_id: str, episodes: dict[str, dict[str, Any]]) -> bool:
+    """Whether a later episode was without malignancy."""
+    start = _first_date(episodes[episode_id])
+    later = [
+        episode_status(episode)
+        for key, episode in episodes.items()
+        if key != episode_id and start and (_first_date(episode) or start) > start
+    ]
+    return bool(later) and all(status in _NOT_MALIGNANT for status in later)
+
+
+def _first_date(episode: dict[str, Any]) -> datetime.date | None:
+    dates = list(dated_events(episode))
+    opened = parse_date(episode.get("EpisodeOpenedDate"))
+    return min([*dates, opened]) if opened else min(dates, default=None)

@@ -1,0 +1,1 @@
+"""Files, on this machine or in an object store."""

@@ -1,0 +1,1 @@
+"""How good a synthetic set is, beside what real patches reach."""

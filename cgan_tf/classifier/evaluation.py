@@ -1,0 +1,171 @@
+"""The evaluation run: scores.csv, synthetic_scores.csv, features.npz, metrics.json, grad_cam/.
+
+scores.csv has one row per test patch (normal or malignant), synthetic_scores.csv one per synthetic
+patch with its own logit and that of the patch it was made from. features.npz holds the last
+feature layer: `test` and `synthetic` in the order of the two tables, and `validation` with
+`validation_class`, from which the paper draws its t-SNE map, `validation_patch_id` and
+`validation_logit`. grad_cam/ shows what the surest mistakes rest on.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from cgan_tf.classifier.metrics import metrics_of_scores, metrics_of_synthetic
+from cgan_tf.classifier.results import (
+    SYNTHETIC_COLUMNS,
+    TEST_COLUMNS,
+    score_row,
+    synthetic_row,
+    write_table,
+)
+from cgan_tf.config import EvaluateConfig
+from cgan_tf.runs import console
+from cgan_tf.runs.directory import (
+    MANIFEST_FILE,
+    finish_run,
+    open_run,
+    read_manifest,
+    sha256,
+    write_bytes,
+    write_json,
+)
+from cgan_tf.runs.errors import UserError
+
+FILES = ("scores.csv", "synthetic_scores.csv", "features.npz", "metrics.json")
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Runs an evaluation, or says that it is done."""
+    if config.batch_size < 1:
+        raise UserError(f"--batch_size: expected 1 or more, found {config.batch_size}")
+    if config.grad_cams < 0:
+        raise UserError(f"--grad_cams: expected 0 or more, found {config.grad_cams}")
+    console.quiet_tensorflow()
+    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
+    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
+    evaluation = None if finished else Evaluation(config)
+    with open_run(config.output_dir, "evaluate", config) as run:
+        if evaluation is None:
+            print(f"{run.directory}: evaluation is finished; nothing to do")
+            return
+        evaluation.run(run.directory)
+
+
+class Evaluation:
+    """One classifier and the sets that it scores."""
+
+    def __init__(self, config: EvaluateConfig):
+        from cgan_tf.classifier.scoring import load_classifier
+        from cgan_tf.data.patch_sets import (
+            PatchPool,
+            PatchSet,
+            check_sizes,
+            evaluation_pool,
+            find_sources,
+            whole_sets,
+        )
+
+        self.config = config
+        manifest = read_manifest(config.classifier, "train_classifier")
+        patches = PatchSet(config.patches_dir)
+        synthetic, self.synthetic_splits = whole_sets(
+            [PatchSet(name) for name in config.synthetic_dirs]
+        )
+        self.pools = {
+            "test": evaluation_pool(patches, config.split)[0],
+            "validation": evaluation_pool(patches, "validation")[0],
+            "synthetic": synthetic,
+        }
+        check_sizes(list(self.pools.values()))
+        expected, found = manifest["patch_size"], len(self.pools["test"].pixels(0))
+        if expected != found:
+            raise UserError(
+                f"{config.patches_dir}: expected {expected} px patches, the size that "
+                f"{config.classifier} was trained at, found {found} px"
+            )
+        self.records = {name: pool.descriptions() for name, pool in self.pools.items()}
+        index, self.source_numbers = find_sources(
+            patches, [record.source_patch_id for record in self.records["synthetic"]]
+        )
+        self.pools["source"] = PatchPool(index)
+        self.records["source"] = self.pools["source"].descriptions()
+        self.model = load_classifier(config.classifier, manifest, config.precision)
+
+    def run(self, directory: Path) -> None:
+        """Scores everything and writes the files and the manifest."""
+        logits, features = self._score()
+        test, synthetic = self._test_rows(logits), self._synthetic_rows(logits)
+        write_table(directory / "scores.csv", TEST_COLUMNS, test)
+        write_table(directory / "synthetic_scores.csv", SYNTHETIC_COLUMNS, synthetic)
+        self._write_features(directory / "features.npz", features, logits["validation"])
+        metrics = {"split": self.config.split, **metrics_of_scores(test)}
+        metrics["synthetic"] = metrics_of_synthetic(synthetic)
+        write_json(directory / "metrics.json", metrics)
+        files = [*FILES, *self._write_grad_cams(directory, test)]
+        content = {
+            "files": {name: sha256(directory / name) for name in files},
+            "classifier": read_manifest(self.config.classifier, "train_classifier"),
+        }
+        finish_run(directory, "evaluate", content)
+        overall = metrics["auc"]["overall"]
+        print(
+            f"{directory}: AUC {overall['auc']:.3f} on {len(test):,} {self.config.split} patches, "
+            f"{len(synthetic):,} synthetic patches scored"
+        )
+
+    def _score(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        from cgan_tf.classifier.scoring import score
+
+        logits, features = {}, {}
+        total = sum(map(len, self.pools.values()))
+        with console.progress_bar(total, "evaluation", "patches") as bar:
+            for name, pool in self.pools.items():
+                logits[name], features[name] = score(
+                    self.model, pool, self.config.batch_size, bar.update
+                )
+        return logits, features
+
+    def _test_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+        return [
+            score_row(record, logit)
+            for record, logit in zip(self.records["test"], logits["test"], strict=True)
+        ]
+
+    def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+        rows = zip(
+            self.records["synthetic"],
+            self.synthetic_splits,
+            logits["synthetic"],
+            self.source_numbers,
+            strict=True,
+        )
+        sources, source_logits = self.records["source"], logits["source"]
+        return [
+            synthetic_row(record, split, logit, sources[number], source_logits[number])
+            for record, split, logit, number in rows
+        ]
+
+    def _write_grad_cams(self, directory: Path, rows: list[dict]) -> list[str]:
+        if not self.config.grad_cams:
+            return []
+        from cgan_tf.classifier.grad_cam import write_grad_cams
+
+        return write_grad_cams(
+            directory, self.model, self.pools["test"], rows, self.config.grad_cams
+        )
+
+    def _write_features(
+        self, path: Path, features: dict[str, np.ndarray], validation_logits: np.ndarray
+    ) -> None:
+        buffer = io.BytesIO()
+        records = self.records["validation"]
+        np.savez(
+            buffer,
+            **{name: features[name] for name in ("test", "validation", "synthetic")},
+            validation_class=np.array([record.patch_class for record in records]),
+            validation_patch_id=np.array([record.patch_id for record in records]),
+            validation_logit=validation_logits,
+        )
+        write_bytes(path, buffer.getvalue())

@@ -1,0 +1,125 @@
+"""What the classifier is trained and validated on, opened before TensorFlow is imported."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.classifier.sampling import STREAM_NAMES, Schedule, stream_weights
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.data.patch_sets import PatchPool, PatchSet, check_sizes, evaluation_pool
+from cgan_tf.labels import BENIGN_CALCIFICATION, BENIGN_MASS, MALIGNANT_CLASSES, NORMAL
+from cgan_tf.runs.errors import UserError
+
+VALIDATION = "validation"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassifierSets:
+    """What a run reads.
+
+    Attributes:
+      streams: of training, in the order of `mixing.STREAM_NAMES`; one that is never drawn from may
+        be empty.
+      validation: real patches, normal and malignant. labels: int [n] of them.
+      checksums: of the patches behind each stream and behind the validation set, by name.
+    """
+
+    streams: tuple[PatchPool, ...]
+    validation: PatchPool
+    labels: np.ndarray
+    checksums: dict[str, str]
+
+    def description(self) -> dict[str, dict[str, Any]]:
+        """{name: {"patches": count, "sha256": checksum}} of every set, ready for JSON."""
+        pools = dict(zip(STREAM_NAMES, self.streams, strict=True)) | {VALIDATION: self.validation}
+        return {
+            name: {"patches": len(pool), "sha256": self.checksums[name]}
+            for name, pool in pools.items()
+        }
+
+
+def open_sets(config: ClassifierConfig) -> ClassifierSets:
+    """The four streams of the training split and the validation set.
+
+    Raises `UserError` for a stream that the schedule draws from and that has no patch, for
+    patches of different sizes and for a validation set with one class.
+    """
+    patches = PatchSet(config.patches_dir)
+    synthetic = [PatchSet(directory) for directory in config.synthetic_dirs]
+    benign = (BENIGN_MASS, BENIGN_CALCIFICATION) if config.benign == "negative" else ()
+    sources = (
+        ([patches], (NORMAL, *benign)),
+        ([patches], MALIGNANT_CLASSES),
+        (synthetic, (NORMAL,)),
+        (synthetic, MALIGNANT_CLASSES),
+    )
+    streams = tuple(_pool(sets, classes) for sets, classes in sources)
+    _refuse_empty(streams, config)
+    validation, labels = validation_pool(patches, config.validation_patches)
+    check_sizes([*streams, validation])
+    checksums = {
+        name: _checksum(sets, "train", classes)
+        for name, (sets, classes) in zip(STREAM_NAMES, sources, strict=True)
+    }
+    checksums[VALIDATION] = _checksum([patches], "validation", (NORMAL, *MALIGNANT_CLASSES))
+    return ClassifierSets(streams, validation, labels, checksums)
+
+
+def schedule_of(config: ClassifierConfig) -> Schedule:
+    """The synthetic share's schedule as the flags give it."""
+    return Schedule(config.synthetic_fraction, config.decay, config.decay_rate, config.decay_every)
+
+
+def validation_pool(patches: PatchSet, limit: int) -> tuple[PatchPool, np.ndarray]:
+    """(patches, labels int [n]) of the validation split, `limit` of them unless it is 0.
+
+    The list is sorted by class and, within one, by shard. Patches evenly spaced in it keep the
+    classes' proportions and spread over the shards, and no seed has a say.
+    """
+    pool, labels = evaluation_pool(patches, "validation")
+    if not 0 < limit < len(pool):
+        return pool, labels
+    chosen = ((np.arange(limit) + 0.5) * len(pool) / limit).astype(np.int64)
+    if len(set(labels[chosen])) < 2:
+        raise UserError(
+            f"--validation_patches: expected 0 or enough for both classes ({np.sum(labels == 0):,} "
+            f"normal, {np.sum(labels == 1):,} malignant), found {limit}"
+        )
+    return pool.subset(chosen), labels[chosen]
+
+
+def _pool(patch_sets: Sequence[PatchSet], classes: tuple[str, ...]) -> PatchPool:
+    return PatchPool(
+        tuple(
+            patches.index("train", *classes)
+            for patches in patch_sets
+            if patches.count("train", *classes)
+        )
+    )
+
+
+def _checksum(patch_sets: Sequence[PatchSet], split: str, classes: tuple[str, ...]) -> str:
+    parts = [patches.checksum(split, *classes) for patches in patch_sets]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _refuse_empty(streams: Sequence[PatchPool], config: ClassifierConfig) -> None:
+    shares = schedule_of(config).intervals(config.samples)
+    weights = stream_weights(shares).max(axis=0)
+    for name, pool, weight in zip(STREAM_NAMES, streams, weights, strict=True):
+        if weight > 0 and not len(pool):
+            raise UserError(_empty_stream(name, config))
+
+
+def _empty_stream(name: str, config: ClassifierConfig) -> str:
+    if name.startswith("real"):
+        return f"{Path(config.patches_dir)}: the {name} stream has no training patch"
+    task = "removal" if name.endswith("negative") else "mass or calcification"
+    return (
+        f"--synthetic_fraction={config.synthetic_fraction:g}: the {name} stream is empty; "
+        f"--synthetic_dirs names no set of the {task} task with training patches"
+    )

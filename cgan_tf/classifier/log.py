@@ -1,0 +1,69 @@
+"""What a classifier's training leaves to look at: metrics.csv, TensorBoard, validation scores."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from cgan_tf.classifier.inputs import schedule_of
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.runs.directory import write_bytes
+from cgan_tf.runs.training import summary_writer
+
+COLUMNS = ("samples", "loss", "synthetic_share", "validation_auc", "best_auc")
+
+
+class ClassifierLog:
+    """One row and one file of scores per validation."""
+
+    def __init__(self, directory: Path, config: ClassifierConfig, start: int):
+        """Forgets what was logged after the checkpoint at sample `start`."""
+        self.path, self.scores = directory / "metrics.csv", directory / "validation"
+        self.schedule = schedule_of(config)
+        self.scores.mkdir(exist_ok=True)
+        self.rows = [row for row in _read_rows(self.path) if int(row["samples"]) <= start]
+        self.writer = summary_writer(directory, start, config)
+
+    def add_validation(
+        self,
+        samples: int,
+        loss: float,
+        auc: float,
+        best_auc: float,
+        logits: np.ndarray,
+        labels: np.ndarray,
+    ) -> None:
+        """Writes a validation's figures, and its scores as validation/<samples>.npz."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, logits=logits, labels=labels.astype(np.int8))
+        write_bytes(self.scores / f"{samples:08d}.npz", buffer.getvalue())
+        share = float(self.schedule.share(samples - 1))
+        values = dict(zip(COLUMNS[1:], (loss, share, auc, best_auc), strict=True))
+        self.rows.append(
+            {"samples": str(samples), **{name: f"{value:.8g}" for name, value in values.items()}}
+        )
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_bytes(self.path, text.getvalue().encode())
+        with self.writer.as_default(step=samples):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self.writer.flush()
+
+    def validations(self) -> list[dict[str, float]]:
+        """Every validation of the run: samples and AUC."""
+        return [
+            {"samples": int(row["samples"]), "auc": float(row["validation_auc"])}
+            for row in self.rows
+        ]
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

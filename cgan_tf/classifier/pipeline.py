@@ -1,0 +1,145 @@
+"""Patches as batches: those of a sampling plan for training, those of a set for scoring.
+
+The order of training: drawn by tf.data once, kept with the run, checked when it goes on.
+
+The plan comes from `tf.data.Dataset.sample_from_datasets` over cheap numbers; pixels are read by
+number afterwards. A run that goes on starts in the middle of its plan, whatever was in flight when
+it was stopped.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cgan_tf.classifier.inputs import ClassifierSets, schedule_of
+from cgan_tf.classifier.sampling import (
+    CLASS_WEIGHTS,
+    STREAM_LABELS,
+    Schedule,
+    patch_numbers,
+    plan_checksum,
+    source_weights,
+)
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.data.patch_sets import PatchPool, patch_size
+from cgan_tf.runs.directory import read_json, write_json
+from cgan_tf.runs.errors import UserError, writing
+
+READERS = 2  # batches decoded side by side
+
+
+def training_batches(
+    pools: Sequence[PatchPool], plan: np.ndarray, start: int, batch_size: int
+) -> tf.data.Dataset:
+    """Batches ([B, S, S, 1], labels [B]) of the plan from sample number `start` on."""
+    size, labels = patch_size(pools), tf.constant(STREAM_LABELS, tf.float32)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        return np.stack([pools[stream].pixels(int(number)) for stream, number in rows])[..., None]
+
+    def fetch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), [None, size, size, 1])
+        return pixels, tf.gather(labels, rows[:, 0])
+
+    rows = tf.data.Dataset.from_tensor_slices(plan[start:]).batch(batch_size)
+    return rows.map(fetch, num_parallel_calls=READERS).prefetch(2 * READERS)
+
+
+def pool_batches(pool: PatchPool, batch_size: int) -> tf.data.Dataset:
+    """Batches [B, S, S, 1] of a pool in its order."""
+    size = patch_size([pool])
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        return np.stack([pool.pixels(int(number)) for number in numbers])[..., None]
+
+    def fetch(numbers: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(
+            tf.numpy_function(read, [numbers], tf.float32), [None, size, size, 1]
+        )
+
+    numbers = tf.data.Dataset.range(len(pool)).batch(batch_size)
+    return numbers.map(fetch, num_parallel_calls=READERS).prefetch(READERS)
+
+
+PLAN_FILE, DESCRIPTION_FILE = "plan.npy", "plan.json"
+SAMPLES_AT_ONCE = 8192  # of those that are drawn one by one
+
+
+def keep_plan(directory: Path, config: ClassifierConfig, sets: ClassifierSets) -> np.ndarray:
+    """The run's sampling plan, int32 [samples, 2]: drawn at its start, read when it goes on.
+
+    plan.json, written after plan.npy, holds its checksum and those of the patches it was drawn for.
+    Raises `UserError` when the plan or the patches are no longer those.
+    """
+    path = directory / DESCRIPTION_FILE
+    if path.exists():
+        return _read(directory, read_json(path), sets)
+    counts = [len(pool) for pool in sets.streams]
+    plan = sampling_plan(schedule_of(config), config.samples, counts, config.seed)
+    with writing(directory / PLAN_FILE) as temporary, temporary.open("wb") as file:
+        np.save(file, plan)
+    write_json(path, {"sha256": plan_checksum(plan), "sets": sets.description()})
+    return plan
+
+
+def sampling_plan(schedule: Schedule, samples: int, counts: Sequence[int], seed: int) -> np.ndarray:
+    """The whole order of training: int32 [samples, 2] of (stream, patch number).
+
+    counts: patches of each stream; one that is never drawn from may have none.
+    """
+    tf.random.set_seed(seed)  # sample_from_datasets mixes the global seed into its own
+    classes = _draw(CLASS_WEIGHTS, samples, seed=1)
+    plan = np.empty((samples, 2), np.int64)
+    for label in (0, 1):
+        places = np.flatnonzero(classes == label)  # sample numbers, which the schedule goes by
+        weights = tf.data.Dataset.from_tensor_slices(source_weights(schedule.share(places)))
+        sources = _draw(weights, len(places), seed=2 + label)
+        for source in (0, 1):
+            stream, draws = label + 2 * source, np.flatnonzero(sources == source)
+            if len(draws):
+                plan[places[draws], 0] = stream
+                plan[places[draws], 1] = patch_numbers(seed, stream, counts[stream], draws)
+    return plan.astype(np.int32)
+
+
+def _draw(weights: Sequence[float] | tf.data.Dataset, count: int, seed: int) -> np.ndarray:
+    """`count` draws of 0 or 1, int64; a dataset of weights has one pair for each draw.
+
+    tf.data compares a uniform number, which depends on the seed alone, with the weights.
+    """
+    if not count:
+        return np.zeros(0, np.int64)
+    numbers = [tf.data.Dataset.from_tensors(np.int64(number)).repeat() for number in (0, 1)]
+    mixed = tf.data.Dataset.sample_from_datasets(numbers, weights=weights, seed=seed)
+    options = tf.data.Options()  # a third of the time: handing over one number costs more than it
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    batches = mixed.take(count).batch(SAMPLES_AT_ONCE).with_options(options)
+    return np.concatenate(list(batches.as_numpy_iterator()))
+
+
+def _read(directory: Path, description: dict[str, Any], sets: ClassifierSets) -> np.ndarray:
+    before = description.get("sets", {})
+    for name, found in sets.description().items():
+        expected = before.get(name, {})
+        if found != expected:
+            raise UserError(
+                f"{directory / DESCRIPTION_FILE}: the run began with other {name} patches "
+                f"({expected.get('patches', 0):,}, now {found['patches']:,}); restore them or "
+                "start anew with another --workdir"
+            )
+    path = directory / PLAN_FILE
+    try:
+        plan = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise UserError(f"{path}: expected the run's sampling plan: {error}") from error
+    if plan_checksum(plan) != description.get("sha256"):
+        raise UserError(
+            f"{path}: expected the sampling plan with SHA-256 {description.get('sha256')}, "
+            f"found {plan_checksum(plan)}"
+        )
+    return plan

@@ -1,0 +1,233 @@
+"""What the report reads: evaluations, synthetic sets, loss curves. Nothing is computed here.
+
+The tables of an evaluation: scores.csv and synthetic_scores.csv.
+"""
+
+import csv
+import dataclasses
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.data.records import PatchRecord
+from cgan_tf.labels import MALIGNANT_CALCIFICATION, MALIGNANT_MASS
+from cgan_tf.runs.directory import read_json, read_manifest, write_bytes
+from cgan_tf.runs.errors import UserError, reading
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredTest:
+    """One classifier on the test patches, as `evaluate` left it.
+
+    Attributes:
+      directory: of the evaluation. name: as the paper's Table 1 calls the training regime, with
+        the seed where there are several.
+      fraction: initial synthetic share, 0 to 1. seed: of the run.
+      patch_ids, clients, lesion_types: text [n]. labels: int [n]. logits: float [n].
+      metrics: metrics.json. training: the manifest of the classifier.
+    """
+
+    directory: Path
+    name: str
+    fraction: float
+    seed: int
+    patch_ids: np.ndarray
+    clients: np.ndarray
+    lesion_types: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+
+    @property
+    def regime(self) -> str:
+        """As the paper's Table 1 calls it."""
+        return regime_name(self.fraction)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """normal, mass or calcification, text [n]."""
+        return np.where(self.lesion_types == "", "normal", self.lesion_types)
+
+
+def regime_name(fraction: float) -> str:
+    """As the paper's Table 1 calls it: Baseline, 50% w/ decay."""
+    return f"{fraction:.0%} w/ decay" if fraction else "Baseline"
+
+
+def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
+    """The evaluations in the order given; the first is the one that others are compared with.
+
+    Raises `UserError` when one is unfinished, when it scored other patches than the first, or when
+    the first has seen synthetic patches.
+    """
+    evaluations = [_read_evaluation(Path(directory)) for directory in directories]
+    first = evaluations[0]
+    if first.fraction:
+        raise UserError(
+            f"{first.directory}: expected a baseline, trained on real patches only, as the first "
+            f"of --evaluations, found {first.fraction:.0%} synthetic ones"
+        )
+    for other in evaluations[1:]:
+        if not np.array_equal(first.patch_ids, other.patch_ids):
+            raise UserError(
+                f"{other.directory / 'scores.csv'}: expected the patches of "
+                f"{first.directory / 'scores.csv'}, found others"
+            )
+    several_seeds = len({evaluation.seed for evaluation in evaluations}) > 1
+    return [
+        dataclasses.replace(e, name=f"{e.regime}, seed {e.seed}" if several_seeds else e.regime)
+        for e in evaluations
+    ]
+
+
+def by_regime(evaluations: Sequence[ScoredTest]) -> dict[float, list[ScoredTest]]:
+    """The evaluations by initial synthetic share, in the order of their first ones."""
+    regimes: dict[float, list[ScoredTest]] = {}
+    for evaluation in evaluations:
+        regimes.setdefault(evaluation.fraction, []).append(evaluation)
+    return regimes
+
+
+def compared_with(baseline: ScoredTest, evaluations: Sequence[ScoredTest]) -> ScoredTest | None:
+    """The mixed classifier of the baseline's seed with the best AUC on the validation split.
+
+    The choice must not look at the test split, whose patches may be among those shown.
+    """
+    mixed = [e for e in evaluations if e.seed == baseline.seed and e.fraction != baseline.fraction]
+    return max(mixed, key=lambda e: e.training["best_validation_auc"], default=None)
+
+
+FEATURE_ARRAYS = (
+    "test", "validation", "synthetic", "validation_class", "validation_patch_id",
+    "validation_logit",
+)  # fmt: skip
+
+
+def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
+    """features.npz of an evaluation, with id, logit, task and split of every synthetic patch.
+
+    Raises `UserError` when the file is missing or lacks an array that evaluate writes.
+    """
+    path = evaluation.directory / "features.npz"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            features = {name: arrays[name] for name in FEATURE_ARRAYS}
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: expected the features that evaluate writes") from error
+    except KeyError as error:
+        raise UserError(f"{path}: expected {error}; evaluate the classifier again") from error
+    rows = read_table(evaluation.directory / "synthetic_scores.csv")
+    for name in ("patch_id", "task", "split"):
+        features[f"synthetic_{name}"] = np.array([row[name] for row in rows], dtype=str)
+    features["synthetic_logit"] = np.array([float(row["logit"]) for row in rows])
+    return features
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; `UserError` when it is missing."""
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _read_evaluation(directory: Path) -> ScoredTest:
+    manifest = read_manifest(directory, "evaluate")
+    rows = read_table(directory / "scores.csv")
+    flags = manifest["classifier"]["flags"]
+    try:
+        return ScoredTest(
+            directory=directory,
+            name="",
+            fraction=float(flags["synthetic_fraction"]),
+            seed=int(flags["seed"]),
+            patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
+            clients=np.array([row["client_id"] for row in rows], dtype=str),
+            lesion_types=np.array([row["lesion_type"] for row in rows], dtype=str),
+            labels=np.array([int(row["label"]) for row in rows]),
+            logits=np.array([float(row["logit"]) for row in rows]),
+            metrics=_read_metrics(directory / "metrics.json"),
+            training=manifest["classifier"],
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{directory / 'scores.csv'}: expected the scores of evaluate") from error
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    metrics = read_json(path)
+    for name in ("auc", "calibration", "subgroups"):
+        if name not in metrics:
+            raise UserError(f"{path}: expected '{name}'; evaluate the classifier again")
+    return metrics
+
+
+TEST_COLUMNS = (
+    "patch_id",
+    "client_id",
+    "label",
+    "patch_class",
+    "lesion_type",
+    "logit",
+    "manufacturer",
+    "lesion_size_mm",
+    "conspicuity",
+    "breast_density",
+)
+SYNTHETIC_COLUMNS = (
+    "patch_id",
+    "client_id",
+    "task",
+    "split",
+    "patch_class",
+    "logit",
+    "source_patch_id",
+    "source_class",
+    "source_logit",
+)
+_LESION_TYPES = {MALIGNANT_MASS: "mass", MALIGNANT_CALCIFICATION: "calcification"}
+LESION_TYPES = tuple(_LESION_TYPES.values())
+
+
+def score_row(record: PatchRecord, logit: float) -> dict[str, Any]:
+    """The row of a normal or malignant patch; what the record does not know is empty."""
+    return {
+        "patch_id": record.patch_id,
+        "client_id": record.client_id,
+        "label": int(record.patch_class != "normal"),
+        "patch_class": record.patch_class,
+        "lesion_type": _LESION_TYPES.get(record.patch_class, ""),
+        "logit": float(logit),
+        "manufacturer": record.manufacturer,
+        "lesion_size_mm": round(record.lesion_size_mm, 2) or "",
+        "conspicuity": record.conspicuity,
+        "breast_density": record.breast_density,
+    }
+
+
+def synthetic_row(
+    record: PatchRecord, split: str, logit: float, source: PatchRecord, source_logit: float
+) -> dict[str, Any]:
+    """The row of a synthetic patch, beside the patch that it was made from."""
+    return {
+        "patch_id": record.patch_id,
+        "client_id": record.client_id,
+        "task": record.task,
+        "split": split,
+        "patch_class": record.patch_class,
+        "logit": float(logit),
+        "source_patch_id": record.source_patch_id,
+        "source_class": source.patch_class,
+        "source_logit": float(source_logit),
+    }
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Rows as CSV, in the order of `columns`; other values are left out."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_bytes(path, text.getvalue().encode())

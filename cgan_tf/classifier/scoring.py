@@ -1,0 +1,51 @@
+"""Scores and features of patches under a classifier."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.classifier.pipeline import pool_batches
+from cgan_tf.data.patch_sets import PatchPool
+from cgan_tf.models.resnet import FEATURES, PatchClassifier
+from cgan_tf.runs.directory import sha256
+from cgan_tf.runs.errors import UserError, contained
+from cgan_tf.runs.training import reading_errors
+
+
+def score(
+    model: PatchClassifier,
+    pool: PatchPool,
+    batch_size: int,
+    advance: Callable[[int], Any] = lambda patches: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(logits float32 [n], features float32 [n, 2048]) of the patches of a pool, in its order.
+
+    `advance` is told the patches of each batch, for a progress bar.
+    """
+    logits, features = [np.zeros(0, np.float32)], [np.zeros((0, FEATURES), np.float32)]
+    if not len(pool):
+        return logits[0], features[0]
+    with reading_errors():
+        for patches in pool_batches(pool, batch_size):
+            batch_logits, batch_features = model.infer(patches)
+            logits.append(batch_logits.numpy())
+            features.append(batch_features.numpy())
+            advance(len(logits[-1]))
+    return np.concatenate(logits), np.concatenate(features)
+
+
+def load_classifier(
+    directory: str | Path, manifest: dict[str, Any], precision: str = "float32"
+) -> PatchClassifier:
+    """The classifier of a finished training run, with its best weights.
+
+    Raises `UserError` when the weights are not those that the manifest describes.
+    """
+    path = contained(directory, manifest["weights"])
+    if not path.exists() or sha256(path) != manifest["weights_sha256"]:
+        raise UserError(f"{path}: expected the weights that {directory}'s manifest describes")
+    model = PatchClassifier(manifest["flags"]["batch_norm"], precision)
+    model.load_weights(path)
+    return model

@@ -1,0 +1,1 @@
+"""The contextual GAN: its losses, its schedules, its training, the generator that comes out."""

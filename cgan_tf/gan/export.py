@@ -1,0 +1,192 @@
+"""The generator as a SavedModel that needs TensorFlow alone, with a card that says what it is.
+
+The generator's `with_noise` as an ONNX file, for programs without TensorFlow.
+
+ONNX has no convolution in bfloat16 that its runtimes share, so the file computes in float32
+whatever the generator was trained in: against a SavedModel in mixed_bfloat16 it differs by that
+format's rounding.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig, OnnxConfig
+from cgan_tf.gan.card import CARD, directory_checksum, read_card, resolution_of, wrong_card
+from cgan_tf.labels import TASKS
+from cgan_tf.models.generator import combine, scalar_count
+from cgan_tf.runs import console
+from cgan_tf.runs.directory import sha256, write_bytes, write_json
+from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import config_from_dict, config_to_dict
+
+
+def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any]:
+    """Writes the averaged generator to `directory` and returns its card.
+
+    Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
+      serving_default(image) -> lesion, combined, with scalars drawn inside;
+      with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
+    Both of a conditional generator also take category, int32 [batch]: places in the card's
+    "categories". Raises `UserError` for a disk that is full.
+    """
+    generator, size, width = model.averaged, config.size, scalar_count(config.size)
+
+    def generate(image, z, category=None):
+        one_hot = None if category is None else tf.one_hot(category, len(TASKS))
+        lesion = generator(image, z, phase="full", category=one_hot)
+        return {"lesion": lesion, "combined": combine(image, lesion)}
+
+    def draw(image, category=None):
+        z = tf.random.uniform([tf.shape(image)[0], width], -1.0, 1.0)
+        return generate(image, z, category)
+
+    # A function has exactly the arguments of its signature.
+    serve: Callable = draw if config.conditional else lambda image: draw(image)
+    with_noise: Callable = generate if config.conditional else lambda image, z: generate(image, z)
+
+    image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
+    z = tf.TensorSpec([None, width], tf.float32, name="z")
+    archive = keras.export.ExportArchive()
+    archive.track(generator)
+    category = [tf.TensorSpec([None], tf.int32, name="category")] if config.conditional else []
+    archive.add_endpoint("serving_default", serve, [image, *category])
+    archive.add_endpoint("with_noise", with_noise, [image, z, *category])
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    try:
+        archive.write_out(str(temporary), verbose=False)
+    except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
+        raise UserError(f"{directory}: cannot be written: {error.message}") from error
+    card = {
+        "format": 1,
+        "task": config.model_name(),
+        **({"categories": list(TASKS)} if config.conditional else {}),
+        "size": size,
+        "z_width": width,
+        "step": int(model.step.numpy()),
+        "checksum": directory_checksum(temporary),
+        "patches_manifest_sha256": sha256(Path(config.patches_dir) / "manifest.json"),
+        "resolution": resolution_of(config.patches_dir),
+        "licence": config.licence,
+        "flags": config_to_dict(config),
+    }
+    write_json(temporary / CARD, card)
+    shutil.rmtree(directory, ignore_errors=True)
+    temporary.replace(directory)
+    return {key: value for key, value in card.items() if key != "flags"}
+
+
+def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
+    """The `with_noise` signature and the card of an exported generator.
+
+    Raises `UserError` as `read_card` does, and for a card that does not fit the generator.
+    """
+    card = read_card(directory)
+    loaded = tf.saved_model.load(str(directory))
+    function = loaded.signatures["with_noise"]
+    inputs = function.structured_input_signature[1]
+    for name, found in (("size", inputs["image"].shape[1]), ("z_width", inputs["z"].shape[1])):
+        if card[name] != found:
+            raise wrong_card(directory, name, str(found), card[name])
+    function.owner = loaded  # the signature alone would let the variables go
+    return function, card
+
+
+def generate(
+    function: Any, card: Mapping[str, Any], task: str, images: np.ndarray, z: np.ndarray
+) -> np.ndarray:
+    """Lesion channels [n, size, size] of patches [n, size, size] in [-1, 1], scalars [n, z_width].
+
+    `function` and `card` are those of `load_generator`; `task` is asked of a conditional generator.
+    """
+    inputs = {"image": tf.constant(images[..., None]), "z": tf.constant(z)}
+    if "categories" in card:
+        inputs["category"] = tf.fill([len(images)], card["categories"].index(task))
+    return function(**inputs)["lesion"].numpy()[..., 0]
+
+
+OPSET = 18
+CARD_KEY = "model.json"
+
+
+def export_onnx(config: OnnxConfig) -> None:
+    """Writes --output from --generator, atomically, with the card in the file's metadata."""
+    console.quiet_tensorflow()
+    try:
+        import onnx  # noqa: F401
+        import tf2onnx  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed; expected the extra: pip install '.[onnx]'"
+        ) from error
+    output = Path(config.output)
+    if output.exists():
+        raise UserError(f"{output}: expected no such file, found one")
+    if not output.parent.is_dir():
+        raise UserError(f"{output.parent}: expected a directory for the ONNX file, found none")
+    write_bytes(output, convert(Path(config.generator)).SerializeToString())
+    print(f"{output}: ONNX, opset {OPSET}, inputs image and z, outputs lesion and combined")
+
+
+def convert(directory: Path) -> Any:
+    """The ONNX model of an exported generator.
+
+    Inputs image float32 [batch, size, size, 1] in [-1, 1] and z float32 [batch, z_width]; outputs
+    lesion and combined. Raises `UserError` for a directory that export did not write.
+    """
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    from cgan_tf.models.generator import combine
+
+    generator, card = float32_generator(directory)
+    size, width = card["size"], card["z_width"]
+    signature = [
+        tf.TensorSpec([None, size, size, 1], tf.float32, name="image"),
+        tf.TensorSpec([None, width], tf.float32, name="z"),
+    ]
+
+    @tf.function(input_signature=signature)
+    def with_noise(image, z):
+        lesion = generator(image, z, phase="full")
+        return {"lesion": lesion, "combined": combine(image, lesion)}
+
+    model, _ = tf2onnx.convert.from_function(with_noise, input_signature=signature, opset=OPSET)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del model.graph.value_info[:]
+    model.metadata_props.append(
+        onnx.StringStringEntryProto(key=CARD_KEY, value=json.dumps(card, sort_keys=True))
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def float32_generator(directory: Path) -> tuple[Any, dict[str, Any]]:
+    """The exported generator built anew in float32, and its card."""
+    import tensorflow as tf
+
+    from cgan_tf.models.generator import Generator
+
+    function, card = load_generator(directory)
+    if "categories" in card:
+        raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
+    # A flag that is younger than the card had its default.
+    flags = config_to_dict(GanConfig()) | card["flags"] | {"precision": "float32"}
+    config = config_from_dict(GanConfig, flags)
+    generator = Generator(config, name="averaged")
+    size, width = card["size"], card["z_width"]
+    image, z = tf.zeros([1, size, size, 1]), tf.zeros([1, width])
+    generator(image, z, phase="fade", alpha=tf.constant(0.5))  # "fade" builds every layer
+    values = {variable.name: variable.numpy() for variable in function.owner.variables}
+    for weight in generator.weights:
+        weight.assign(values[f"{weight.path}:0"])
+    return generator, card

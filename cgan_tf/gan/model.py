@@ -1,0 +1,310 @@
+"""ContextualGan: both networks, their optimizers and one training step.
+
+A step is one discriminator update and its generator updates. Every random draw of a step is keyed
+by (seed, step, purpose, update) and made for the global batch, of which a replica takes its rows:
+the number of replicas changes nothing.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.gan import losses
+from cgan_tf.gan import metrics as gan_metrics
+from cgan_tf.gan.schedules import generator_updates
+from cgan_tf.labels import TASKS
+from cgan_tf.models.discriminator import Discriminator
+from cgan_tf.models.fused import FusedAdam
+from cgan_tf.models.generator import Generator, category_count, combine, scalar_count
+from cgan_tf.models.layers import halve, share_weights, spectral_layers
+
+# Purposes of the random draws of a step.
+_Z_DISCRIMINATOR, _Z_GENERATOR, _Z_SECOND, _NOISE, _ALPHA, _Z_IN_D = range(6)
+
+
+class ContextualGan(keras.Model):
+    """The contextual GAN of the paper.
+
+    Attributes:
+      phase: "half", "fade" or "full"; Python state, so each phase is traced once.
+      step: iterations done. averaged: the generator with averaged weights (EMA).
+    """
+
+    def __init__(self, config: GanConfig):
+        super().__init__(name="contextual_gan", dtype="float32", autocast=False)
+        self.config = config
+        self.phase = "half" if config.grow else "full"
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        self.averaged = Generator(config, name="averaged")
+        self.step = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self._build_all()
+        self.optimizers = {
+            name: _adam(config, variables) for name, variables in self.variable_groups().items()
+        }
+        # Keras would make an RMSprop nobody asked for, and XLA would change the last bits.
+        super().compile(optimizer=None, jit_compile=False)
+
+    def _build_all(self) -> None:
+        """Creates the variables of every phase: "fade" uses all of them."""
+        config = self.config
+        image = tf.zeros([1, config.size, config.size, 1])
+        z = tf.zeros([1, scalar_count(config.size)])
+        alpha = tf.constant(0.5)
+        category = tf.zeros([1, category_count(config)]) if config.conditional else None
+        for generator in (self.generator, self.averaged):
+            generator(image, z, phase="fade", alpha=alpha, category=category)
+        channels = 3 if config.discriminator_input == "triplet" else 1
+        images = tf.zeros([1, config.size, config.size, channels])
+        z_in_d = z[:, : scalar_count(config.size) // 2] if config.discriminator_noise else None
+        self.discriminator(images, phase="fade", alpha=alpha, z=z_in_d, category=category)
+        self.averaged.set_weights(self.generator.get_weights())
+        self.built = True
+
+    def variable_groups(self) -> dict[str, list]:
+        """Trainable weights by optimizer: those of the half phase keep their moments, new layers
+        have their own Adam, counted from their first update."""
+        groups: dict[str, list] = {}
+        for network in (self.generator, self.discriminator):
+            new = {id(w) for layer in _new_layers(network) for w in layer.trainable_weights}
+            if not self.config.grow:
+                new = set()
+            weights = network.trainable_weights
+            groups[f"{network.name}_kept"] = [w for w in weights if id(w) not in new]
+            if new:
+                groups[f"{network.name}_new"] = [w for w in weights if id(w) in new]
+        return groups
+
+    def alpha(self) -> tf.Tensor:
+        """Weight of the full-resolution layers at this step."""
+        return fade_in_alpha(self.step, self.config)
+
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One iteration.
+
+        Args:
+          data: float32 [batch, size, size, 1] in [-1, 1] under "real", "source" and, where their
+            weight is not 0, "benign" and "normal" (see data.streams); for a conditional model
+            "category", one-hot [batch, categories].
+
+        Returns:
+          scalars, this replica's: losses and their parts (without their weights), class
+          probabilities, gradient norms, largest singular values, lesion figures (see
+          metrics), alpha; of several generator updates those of the last.
+        """
+        images = {
+            name: halve(value) if self.phase == "half" else value
+            for name, value in data.items()
+            if name != "category"
+        }
+        alpha, category = self.alpha(), data.get("category")
+        metrics = self._update_discriminator(images, alpha, category)
+        with share_weights(self.discriminator):
+            for update in range(generator_updates(self.config)):
+                metrics |= self._update_generator(images["source"], alpha, update, category)
+        self._average(self.step)
+        self.step.assign_add(1)
+        return metrics | {"alpha": alpha}
+
+    def _update_discriminator(self, images, alpha, category=None) -> dict[str, tf.Tensor]:
+        config, source = self.config, images["source"]
+        z = self._uniform(_Z_DISCRIMINATOR, 0, source, scalar_count(config.size))
+        lesion = tf.stop_gradient(self._generate(source, z, alpha, category))
+        parts = {losses.REAL: _real_input(config, images["real"])}
+        parts[losses.FAKE] = _fake_input(config, source, lesion)
+        for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
+            if name in images:
+                parts[label] = _real_input(config, images[name])
+        sigma = _iterate(self.discriminator)
+        with tf.GradientTape() as tape:
+            every = None if category is None else tf.tile(category, [len(parts), 1])
+            stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0, every)
+            logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
+            loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
+        gradients, penalty = self._gradients(self.discriminator, tape, loss), tf.constant(0.0)
+        if config.penalty_weight:
+            # After the losses' backward pass, when their activations and normalised kernels are
+            # gone: side by side the two passes would be the peak of memory.
+            done = tf.control_dependencies(list(gradients.values()))
+            with done, tf.GradientTape() as tape:
+                penalty = self._penalty(parts[losses.REAL], alpha, category)
+                weighted = config.penalty_weight * penalty
+            for weight, gradient in self._gradients(self.discriminator, tape, weighted).items():
+                gradients[weight] += gradient
+        norm = self._apply(self.discriminator, gradients)
+        metrics = {"loss_d": loss, "penalty": penalty, "gradient_d": norm}
+        return metrics | _named("sigma_d", sigma) | gan_metrics.class_metrics(logits)
+
+    def _penalty(self, real, alpha, category=None):
+        config = self.config
+        shape = (config.size, config.size, real.shape[-1])
+        noise = self._uniform(_NOISE, 0, real, *shape)[:, : real.shape[1], : real.shape[2], :]
+        noise = (noise + 1.0) / 2.0  # U(0, 1)
+        if config.penalty_noise == "gaussian":
+            noise = tf.math.ndtri(tf.clip_by_value(noise, 1e-6, 1 - 1e-6))
+        share = (self._uniform(_ALPHA, 0, real, 1, 1, 1) + 1.0) / 2.0
+        images = losses.perturb(real, noise, share, config.penalty_noise)
+
+        def critic(x):
+            logits = self._discriminate(x, alpha, 1, category)
+            score = logits[:, losses.REAL]
+            return score - logits[:, losses.FAKE] if config.penalty_logit != "real" else score
+
+        return losses.gradient_penalty(
+            critic, images, config.penalty_target, config.penalty_squared
+        )
+
+    def _update_generator(self, source, alpha, update: int, category=None) -> dict[str, tf.Tensor]:
+        config = self.config
+        z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
+        sigma, seeking = _iterate(self.generator), None
+        with tf.GradientTape() as tape:
+            lesion = self._generate(source, z, alpha, category)
+            fake = _fake_input(config, source, lesion)
+            logits = self._discriminate(fake, alpha, 2 + update, category)
+            loss = losses.generator_loss(logits)
+            total = loss
+            if config.mode_seeking_weight:
+                second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
+                other = self._generate(source, second, alpha, category)
+                seeking = losses.mode_seeking_loss(
+                    lesion, other, z, second, config.mode_seeking_margin
+                )
+                total += config.mode_seeking_weight * seeking
+        norm = self._apply(self.generator, self._gradients(self.generator, tape, total))
+        metrics = {"loss_g": loss, "gradient_g": norm}
+        metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
+        return metrics | gan_metrics.lesion_metrics(
+            lesion, combine(source, lesion), _lesion_sign(config, category)
+        )
+
+    def _generate(self, source, z, alpha, category):
+        return self.generator(source, z, phase=self.phase, alpha=alpha, category=category)
+
+    def _discriminate(self, images, alpha, call: int, category=None):
+        z = None
+        if self.config.discriminator_noise:
+            z = self._uniform(_Z_IN_D, call, images, scalar_count(self.config.size) // 2)
+        return self.discriminator(images, phase=self.phase, alpha=alpha, z=z, category=category)
+
+    def _gradients(self, network, tape, loss) -> dict[int, tf.Tensor]:
+        """d (loss / replicas) / d weight by id(weight); without weights of other phases."""
+        with tape:
+            scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        weights = network.trainable_weights
+        gradients = tape.gradient(scaled, [w.value for w in weights])
+        return {id(w): g for w, g in zip(weights, gradients, strict=True) if g is not None}
+
+    def _apply(self, network, gradients: dict[int, tf.Tensor]) -> tf.Tensor:
+        """Applies gradients, which MirroredStrategy sums over the replicas, group by group;
+        returns the norm of this replica's own, whole loss."""
+        for name, variables in self.variable_groups().items():
+            used = [w for w in variables if id(w) in gradients]
+            if used and name.startswith(network.name):
+                self.optimizers[name].apply([gradients[id(w)] for w in used], used)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return replicas * tf.linalg.global_norm(list(gradients.values()))
+
+    def _average(self, step) -> None:
+        """EMA of the generator's weights; u vectors and everything else are copied."""
+        decay = ema_decay(step, self.config.ema)
+        trained = {id(w) for w in self.generator.trainable_weights}
+        pairs = list(zip(self.averaged.weights, self.generator.weights, strict=True))
+
+        def update(strategy, decay):
+            for target, value in pairs:
+                keep = decay if id(value) in trained else 0.0
+                strategy.extended.update(
+                    target.value,
+                    lambda t, v, k: t.assign(k * t + (1.0 - k) * v),
+                    args=(value.value, keep),
+                )
+
+        tf.distribute.get_replica_context().merge_call(update, args=(decay,))
+
+    def _uniform(self, purpose: int, update: int, like, *shape: int) -> tf.Tensor:
+        """U(-1, 1) of [rows of `like`, *shape]: this replica's rows of the global draw."""
+        context = tf.distribute.get_replica_context()
+        rows = tf.shape(like)[0]
+        key = tf.stack(
+            [
+                tf.constant(self.config.seed * 1000 + purpose * 100 + update, tf.int64),
+                tf.cast(tf.convert_to_tensor(self.step), tf.int64),
+            ]
+        )
+        whole = tf.random.stateless_uniform(
+            [rows * context.num_replicas_in_sync, *shape], key, -1.0, 1.0
+        )
+        start = rows * tf.cast(context.replica_id_in_sync_group, tf.int32)
+        return whole[start : start + rows]
+
+
+def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
+    """ "Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0 while the weight
+    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A value in the graph."""
+    if not config.grow:
+        return tf.constant(1.0)
+    if config.fade_in_steps == 0:
+        return tf.cast(step >= config.half_steps, tf.float32)
+    done = tf.cast(step - config.half_steps, tf.float32)
+    return tf.clip_by_value(done / config.fade_in_steps, 0.0, 1.0)
+
+
+def ema_decay(step: tf.Tensor, decay: float) -> tf.Tensor:
+    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
+    done = tf.cast(step, tf.float32)
+    return tf.minimum(decay, (1.0 + done) / (10.0 + done))
+
+
+def _new_layers(network) -> list[keras.layers.Layer]:
+    """Layers that are first used when the network grows."""
+    if isinstance(network, Generator):
+        return [network.encoder[0], *network.decoder[0], network.full_head]
+    return [network.convs[0]]
+
+
+def _adam(config: GanConfig, variables: list) -> FusedAdam:
+    optimizer = FusedAdam(config.learning_rate, config.beta_1, config.beta_2, config.epsilon)
+    optimizer.build(variables)
+    return optimizer
+
+
+def _iterate(network: keras.Model) -> tf.Tensor | None:
+    """One power iteration of every normalised layer; returns the largest sigma, if there is one."""
+    layers = spectral_layers(network)
+    for layer in layers:
+        layer.iterate()
+    return gan_metrics.largest_sigma(layers) if layers else None
+
+
+def _named(name: str, value: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    return {} if value is None else {name: value}
+
+
+def _lesion_sign(config: GanConfig, category: tf.Tensor | None):
+    """-1 where lesions are removed, else 1: a number, or [batch, 1, 1, 1] for categories."""
+    if category is None:
+        return -1.0 if config.task == "removal" else 1.0
+    return 1.0 - 2.0 * category[:, TASKS.index("removal"), None, None, None]
+
+
+def _real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:
+    """What the discriminator sees of a real patch: the patch, or [no lesion, patch, patch]."""
+    if config.discriminator_input == "combined":
+        return images
+    return tf.concat([tf.zeros_like(images), images, images], axis=-1)
+
+
+def _fake_input(config: GanConfig, image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:
+    """The combined image, or "a final three-channel output image" [lesion, input, combined]."""
+    combined = combine(image, lesion)
+    if config.discriminator_input == "combined":
+        return combined
+    return tf.concat([lesion, image, combined], axis=-1)

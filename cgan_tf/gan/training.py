@@ -1,0 +1,254 @@
+"""The training run of the GAN: phases, checkpoints, what is written, resuming.
+
+A work directory holds run.json, checkpoints/, metrics.csv, tensorboard/, grids/, and at the end
+generator/ (SavedModel with model.json) and manifest.json.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cgan_tf.config import GanConfig
+from cgan_tf.gan.health import Health
+from cgan_tf.gan.schedules import phase_at, phase_end, total_steps, work_units
+from cgan_tf.labels import PAPER_SIZE
+from cgan_tf.runs import console
+from cgan_tf.runs.console import stop_signals
+from cgan_tf.runs.directory import MANIFEST_FILE, finish_run, open_run
+from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.machine import resolve_threads, save_threads, set_threads
+
+
+def train_gan(config: GanConfig) -> None:
+    """Runs or resumes a training; prints the layers instead with --dry_run."""
+    check_config(config)
+    console.quiet_tensorflow()
+    if config.dry_run:
+        from cgan_tf.gan.log import print_layers
+
+        print_layers(config)
+        return
+    for name in ("patches_dir", "workdir"):
+        if not getattr(config, name):
+            raise UserError(f"--{name} is required; see --help")
+    from cgan_tf.data.patch_sets import PatchSet
+
+    patches = PatchSet(config.patches_dir)
+    with _opened(config) as directory:
+        if (directory / MANIFEST_FILE).exists():
+            print(f"{directory}: training is finished; nothing to do")
+            return
+        Training(config, patches, directory).run()
+
+
+@contextlib.contextmanager
+def _opened(config: GanConfig) -> Iterator[Path]:
+    """The run's directory: opened and locked by the process that writes, looked at by the rest."""
+    from cgan_tf.gan.distribution import is_chief
+
+    if is_chief(config):
+        with open_run(config.workdir, "train_gan", config) as run:
+            yield run.directory
+    else:
+        yield Path(config.workdir)
+
+
+def check_config(config: GanConfig) -> None:
+    """Raises `UserError` for sizes and counts that no network can be built with."""
+    size, attention = config.size, config.attention_size
+    if size < 32 or size & (size - 1):
+        raise UserError(f"--size: expected a power of two, 32 or more, found {size}")
+    if attention > 0 and (attention & (attention - 1) or not 8 <= attention <= size // 4):
+        raise UserError(
+            f"--attention_size: expected a power of two from 8 to {size // 4}, found {attention}"
+        )
+    for name in (
+        *("batch_size", "full_steps", "log_every", "grid_every", "generator_filters"),
+        *("bottleneck_filters", "embedding_channels", "discriminator_multiplier"),
+    ):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
+    for name in (
+        *("half_steps", "fade_in_steps", "border", "seed", "generator_steps"),
+        *("collapse_steps", "checkpoint_minutes"),
+    ):
+        if getattr(config, name) < 0:
+            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
+    if config.border >= PAPER_SIZE // 2:
+        raise UserError(f"--border: expected less than half of the patch, found {config.border}")
+    if not 0 <= config.ema < 1:
+        raise UserError(f"--ema: expected 0 or more and below 1, found {config.ema}")
+
+
+class Training:
+    """One run: built, restored, stepped to its end, exported."""
+
+    def __init__(self, config: GanConfig, patches, directory: Path):
+        import keras
+        import tensorflow as tf
+
+        from cgan_tf.gan.data import task_streams
+        from cgan_tf.gan.distribution import choose_strategy, is_chief
+        from cgan_tf.gan.model import ContextualGan
+        from cgan_tf.runs.training import Checkpoints
+
+        self.config, self.patches, self.directory = config, patches, directory
+        task_streams(config, patches)  # a missing class is named before minutes are spent
+        self.threads = resolve_threads(config, directory)
+        set_threads(self.threads)
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.strategy = choose_strategy(config)
+        self.chief = is_chief(config)
+        keras.utils.set_random_seed(config.seed)
+        with self.strategy.scope():
+            self.model = ContextualGan(config)
+        self.checkpoints = Checkpoints(
+            directory / "checkpoints", variables_of(self.model), config.checkpoint_minutes
+        )
+        self.stop_requested = False
+
+    def run(self) -> None:
+        """Trains from the last checkpoint to the end and exports."""
+        state = self.checkpoints.restore()
+        start = int(self.model.step.numpy())
+        self.health = Health(self.config.collapse_steps, state.get("streaks"))
+        self.unseen: list[tuple[int, dict]] = []  # metrics that were not examined yet
+        self.log = self._open_log(start, state.get("pending", [])) if self.chief else None
+        with stop_signals(self._request_stop):
+            self._train(start)
+        if self.chief:
+            self._export()
+
+    def _open_log(self, start: int, pending: list[dict[str, float]]):
+        from cgan_tf.gan.log import GanLog
+
+        save_threads(self.directory, self.threads)
+        return GanLog(self.config, self.patches, self.directory, start, pending)
+
+    def _train(self, start: int) -> None:
+        from cgan_tf.gan.data import distributed_batches
+        from cgan_tf.gan.distribution import check_agreement, lost_workers
+        from cgan_tf.runs.training import reading_errors
+
+        config, end = self.config, total_steps(self.config)
+        bar = console.progress_bar(
+            work_units(end, config),
+            f"{config.model_name()} GAN",
+            "units",
+            work_units(start, config),
+        )
+        self.started_at = time.monotonic()
+        self.checkpoints.start_clock()
+        with bar, reading_errors(), lost_workers(config):
+            check_agreement(self.strategy, config, start)
+            iterator = iter(distributed_batches(self.strategy, config, self.patches, start))
+            step = start
+            while step < end:
+                step = self._train_phase(step, iterator, bar)
+
+    def _train_phase(self, start: int, iterator, bar) -> int:
+        """Trains to the end of the phase that `start` is in; returns the step after it."""
+        config = self.config
+        phase, end = phase_at(start, config), phase_end(start, config)
+        self.model.phase = phase
+        step_function = self._compile_step()
+        for step in range(start + 1, end + 1):
+            metrics = step_function(next(iterator))
+            self._record(step, phase, end, metrics)
+            bar.set_postfix_str(f"step {step} ({phase})", refresh=False)
+            bar.update(work_units(step, config) - work_units(step - 1, config))
+            stop = self._stop_agreed()
+            last = step == total_steps(config)
+            if self.chief and (stop or last or self.checkpoints.due()):
+                self._save(step)
+            if stop:
+                raise KeyboardInterrupt
+        return end
+
+    def _record(self, step: int, phase: str, end: int, metrics) -> None:
+        """Takes an iteration's metrics: everything due at its step is on disk afterwards."""
+        self.unseen.append((step, metrics))
+        if step % self.config.log_every == 0:
+            self._examine()
+        if not self.log:
+            return
+        self.log.add(step, phase, metrics, self.model)
+        if step == end and step % self.config.grid_every:
+            self.log.add_grid(step, self.model, phase)
+
+    def _examine(self) -> None:
+        """Stops the run when what it learnt since the last look is broken."""
+        unseen, self.unseen = self.unseen, []
+        for step, metrics in unseen:
+            try:
+                self.health.examine(step, {name: float(v) for name, v in metrics.items()})
+            except UserError as error:
+                raise UserError(f"{self.directory}: {error}; {self.checkpoints.kept()}") from error
+
+    def _compile_step(self):
+        """The step of the current phase as one graph; metrics averaged over replicas."""
+        import tensorflow as tf
+
+        strategy, model = self.strategy, self.model
+
+        @tf.function
+        def step(batch):
+            metrics = strategy.run(model.train_step, args=(batch,))
+            return {
+                name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in metrics.items()
+            }
+
+        return step
+
+    def _stop_agreed(self) -> bool:
+        """Whether this process was asked to stop, or any worker: all leave after the same step."""
+        if self.config.strategy != "multi_worker":
+            return self.stop_requested
+        from cgan_tf.gan.distribution import any_worker
+
+        return any_worker(self.strategy, self.stop_requested)
+
+    def _save(self, step: int) -> None:
+        self._examine()
+        state = {
+            "sound": self.health.sound,
+            "streaks": self.health.streaks,
+            "pending": self.log.pending_values(),
+        }
+        self.checkpoints.save(step, state)
+
+    def _export(self) -> None:
+        from cgan_tf.gan.export import export_generator
+
+        model_card = export_generator(self.model, self.config, self.directory / "generator")
+        seconds = time.monotonic() - self.started_at
+        content = {
+            "steps": int(self.model.step.numpy()),
+            "generator": model_card,
+            "threads": dataclasses.asdict(self.threads),
+            # Of this process; the one before, if there was one, is not known.
+            "seconds": round(seconds, 3),
+            "checkpoint_share": round(self.checkpoints.seconds / seconds, 5),
+        }
+        finish_run(self.directory, "train_gan", content)
+        print(f"{self.directory / 'generator'}: generator for {self.config.model_name()} exported")
+
+    def _request_stop(self, _signal, _frame) -> None:
+        self.stop_requested = True
+
+
+def variables_of(model) -> dict:
+    """Every variable of a run by its path: weights, averages, optimizer slots, the step."""
+    variables = {
+        weight.path: weight.value
+        for network in (model.generator, model.discriminator, model.averaged)
+        for weight in network.weights
+    }
+    for name, optimizer in model.optimizers.items():
+        for i, variable in enumerate(optimizer.variables):
+            variables[f"{name}/{i}"] = variable.value
+    return {**variables, "step": model.step}

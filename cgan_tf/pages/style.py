@@ -1,0 +1,152 @@
+"""How the report's plots look, and how they become files.
+
+How the report writes numbers: probabilities, differences, intervals.
+"""
+
+import io
+import math
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cgan_tf.statistics.auc import AucComparison
+
+# Figure 4 of the paper: "red points represent real normal examples, the orange points real
+# malignant calcifications, the green points real malignant masses, the blue-green points synthetic
+# malignant masses, and the blue points synthetic malignant calcifications".
+GROUP_COLOURS = {
+    "real normal": "#d62728",
+    "real calcification": "#ff8c1a",
+    "real mass": "#2ca02c",
+    "synthetic mass": "#1aa6a6",
+    "synthetic calcification": "#1f4fd6",
+}
+# One colour a proportion of the paper's, the same in every plot; others get the spare ones.
+_PROPORTION_COLOURS = {
+    0.0: "#3d3d3d",
+    0.1: "#b08a2e",
+    0.25: "#5c8a3a",
+    0.5: "#b5452c",
+    0.75: "#2f6f9f",
+    1.0: "#8a5a9e",
+}
+_SPARE_COLOURS = ("#1aa6a6", "#d4779b", "#7d6b5d", "#a4b02e")
+LINE_COLOURS = ("#3d3d3d", "#b5452c", "#2f6f9f", "#5c8a3a", "#8a5a9e", "#b08a2e")
+FAINT = "#bbbbbb"
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777777",
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 9,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.labelcolor": "#222222",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a manufacturer's name with two dollar signs is no formula
+    "pdf.fonttype": 42,  # text stays text
+}
+DPI = 170  # of PNG files
+PAGE_INCHES = 9.0  # as wide as a plot may be for its text to keep its size on the page
+
+# Decorates every function that draws: matplotlib reads its settings while it draws.
+house_style = matplotlib.rc_context(STYLE)
+
+
+def proportion_colour(fraction: float) -> str:
+    """The colour of an initial synthetic share, 0 to 1."""
+    known = _PROPORTION_COLOURS.get(round(fraction, 6))
+    return known or _SPARE_COLOURS[round(1000 * fraction) % len(_SPARE_COLOURS)]
+
+
+def row_size(panels: int, height: float = 2.7) -> tuple[float, float]:
+    """Inches of a row of panels: at most the width of the page, so that text keeps its size."""
+    return min(PAGE_INCHES, 3.0 * panels), height
+
+
+def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
+    """Axes in rows of three, sharing their scales; `height` of a row in inches."""
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(3 * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    for lowest in axes[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)
+        lowest.set_xlabel(label)
+    return figure, list(axes[:count])
+
+
+@house_style
+def png(figure: Figure, effort: int = 6) -> bytes:
+    """No version in it: the same data give the same bytes. `effort`: of the compression, 0 to 9."""
+    settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": effort}}
+    return _saved(figure, format="png", dpi=DPI, **settings)
+
+
+@house_style
+def pdf(figure: Figure) -> bytes:
+    """No version and no date in it: the same data give the same bytes."""
+    nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+    return _saved(figure, format="pdf", dpi=DPI, metadata=nothing)
+
+
+def _saved(figure: Figure, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **settings)
+    return buffer.getvalue()
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_p(comparison: AucComparison) -> str:
+    """A p-value for reading: 0.031, 2 × 10⁻⁹, or the reason why there is none."""
+    return comparison.note or format_probability(comparison.p_value, comparison.log_p)
+
+
+def format_probability(value: float, log_value: float | None = None) -> str:
+    """A probability to two digits; `log_value` serves where the value itself underflows."""
+    if math.isnan(value):
+        return "undefined"
+    if value >= 0.0995:
+        return f"{value:.2f}"
+    if value >= 0.001:
+        return f"{value:.2g}"
+    if value == 0 and log_value is None:
+        return "under 10⁻³⁰⁰"
+    logarithm = (math.log(value) if log_value is None else log_value) / math.log(10)
+    exponent = math.floor(logarithm)
+    digit = round(10 ** (logarithm - exponent))
+    if digit == 10:
+        digit, exponent = 1, exponent + 1
+    return f"{digit} × 10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+def difference_and_interval(difference: float, low: float, high: float) -> str:
+    """+0.017 (+0.002 to +0.032), or undefined."""
+    if math.isnan(difference):
+        return "undefined"
+    limits = "undefined" if math.isnan(low) else f"{signed(low, 3)} to {signed(high, 3)}"
+    return f"{signed(difference, 3)} ({limits})"
+
+
+def auc_and_interval(auc: dict[str, Any]) -> str:
+    """0.846 (0.831–0.860) by patient, from metrics.json."""
+    if auc["auc"] is None:
+        return auc["note"]
+    low, high = auc["low_by_patient"], auc["high_by_patient"]
+    interval = "interval undefined" if low is None else f"{low:.3f}–{high:.3f}"
+    return f"{auc['auc']:.3f} ({interval})"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """With its sign, a real minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")

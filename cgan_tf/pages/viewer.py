@@ -1,0 +1,180 @@
+"""A page to look at whole mammograms before and after lesions were inserted or removed.
+
+It lies in the run's directory beside the previews that it shows, and needs no network.
+
+What insert_lesions leaves to look at: whole images before and after, and rows of patches.
+
+`previews.json` lists them; the pictures are grey PNG files in `previews/` and `figure3/`.
+
+A page to look at a synthetic set: each patch over its source, before and after.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cgan_tf.pages import html
+from cgan_tf.pages.before_after import Box, Comparison, Picture, middle_of
+from cgan_tf.pages.html import Section, Sliders
+from cgan_tf.pages.patches import Pair, pair_comparison
+from cgan_tf.runs.directory import read_json, write_bytes
+from cgan_tf.runs.errors import UserError
+
+PREVIEWS = "previews.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchRow:
+    """Contiguous patches in a row.
+
+    Attributes:
+      before, after: addresses of its pictures, from the run's directory. patches: their number.
+    """
+
+    before: str
+    after: str
+    patches: int
+
+
+@dataclasses.dataclass(frozen=True)
+class InsertedImage:
+    """An image before and after.
+
+    Attributes:
+      name: of the image made. view: its side and projection. category: of its lesions.
+      before, after: addresses of its pictures, from the run's directory.
+      width, height: of both in pixels. boxes: of the lesions, in these pixels.
+      row: the patches of Figure 3 that were cut out of it, if there are any.
+    """
+
+    name: str
+    view: str
+    category: str
+    before: str
+    after: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    row: PatchRow | None = None
+
+
+def read_images(directory: str | Path) -> list[InsertedImage]:
+    """The images of a run that have pictures.
+
+    Raises `UserError` for a list or a picture that is missing, or for a list of another form.
+    """
+    path = Path(directory) / PREVIEWS
+    try:
+        images = [_image(entry) for entry in read_json(path)["images"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: expected the previews of insert_lesions: {error!r}") from error
+    for image in images:
+        for shown in (image, *([image.row] if image.row else [])):
+            for address in (shown.before, shown.after):
+                if not (path.parent / address).is_file():
+                    raise UserError(f"{path.parent / address}: expected a picture, found none")
+    return images
+
+
+def _image(entry: Mapping[str, Any]) -> InsertedImage:
+    row = entry.get("figure3")
+    return InsertedImage(
+        name=str(entry["name"]),
+        view=f"{entry['laterality']} {entry['view']}".strip(),
+        category=str(entry["category"]),
+        before=str(entry["before"]),
+        after=str(entry["after"]),
+        width=int(entry["width"]),
+        height=int(entry["height"]),
+        boxes=tuple(_box(edges) for edges in entry["boxes"]),
+        row=PatchRow(str(row["before"]), str(row["after"]), int(row["patches"])) if row else None,
+    )
+
+
+def _box(edges: Any) -> Box:
+    x0, y0, x1, y1 = map(float, edges)
+    return (x0, y0, x1, y1)
+
+
+VIEWER = "viewer.html"
+TITLE = "Mammograms before and after"
+HOW_TO_VIEW = (
+    "Pull the edge in a picture, or move it with the arrow keys: left of it is the image before, "
+    "right of it the one after. The switch shows and hides the boxes of all images. Pictures are "
+    "reduced, for the screen alone; the DICOM files have every pixel."
+)
+
+
+def write_viewer(directory: str | Path) -> Path:
+    """Writes viewer.html for the previews of a run; `UserError` where they are missing."""
+    path = Path(directory) / VIEWER
+    write_bytes(path, viewer_page(read_images(directory)).encode())
+    return path
+
+
+def viewer_page(images: Sequence[InsertedImage]) -> str:
+    """The page; its pictures are fetched from beside it as they are scrolled to."""
+    opening = "\n".join(
+        [
+            f"<header><h1>{TITLE}</h1>",
+            html.paragraph(_facts(images), "lead"),
+            html.paragraph(HOW_TO_VIEW, "lead"),
+            "</header>",
+        ]
+    )
+    comparisons = [_comparison(image, f"image-{n}") for n, image in enumerate(images, 1)]
+    links = html.links([(each.title, f"#{each.key}") for each in comparisons])
+    parts = (*([links] if len(images) > 1 else []), Sliders(comparisons, large=True))
+    # 'self' is no file on disk to every browser.
+    return html.page(TITLE, opening, [Section("Images", parts)], images="'self' file:")
+
+
+def _facts(images: Sequence[InsertedImage]) -> str:
+    counts = Counter(image.category for image in images for _ in image.boxes)
+    lesions = ", ".join(f"{count:,} {category}" for category, count in sorted(counts.items()))
+    return f"{len(images):,} images, lesions: {lesions or 'none'}."
+
+
+def image_comparison(
+    image: InsertedImage, key: str, before: Picture, after: Picture, boxes: Sequence[Box]
+) -> Comparison:
+    """An image in two pictures, with its boxes in their pixels."""
+    name = f"{image.view} {image.name}".strip()
+    lesions = f"{len(boxes)} {image.category}" if boxes else "no lesion"
+    named = [(box, image.category) for box in boxes]
+    start = middle_of(boxes, before.width)
+    return Comparison(key, name, f"{name}: {lesions}", before, after, boxes=named, start=start)
+
+
+def _comparison(image: InsertedImage, key: str) -> Comparison:
+    before, after = (
+        Picture(quote(address), image.width, image.height)
+        for address in (image.before, image.after)
+    )
+    return image_comparison(image, key, before, after, image.boxes)
+
+
+HOW_TO_LOOK = (
+    "Pull the edge in a picture, or move it with the arrow keys: left of it is the source patch, "
+    "right of it the synthetic one. The switches lay the lesion's box or the lesion channel over "
+    "it; zero is mid-grey there. Drawn at random, not chosen."
+)
+
+
+def gallery_page(title: str, facts: str, pairs: Sequence[Pair]) -> bytes:
+    """The page, whole in one file; the same pairs give the same bytes."""
+    opening = "\n".join(
+        [
+            f"<header><h1>{html.escape(title)}</h1>",
+            html.paragraph(facts, "lead"),
+            html.paragraph(HOW_TO_LOOK, "lead"),
+            "</header>",
+        ]
+    )
+    comparisons = [pair_comparison(pair, f"pair-{n}") for n, pair in enumerate(pairs, 1)]
+    return html.page(
+        title, opening, [Section("Before and after", (Sliders(comparisons),))]
+    ).encode()

@@ -1,0 +1,1 @@
+"""The report: a module for each section, and the page that holds them."""

@@ -1,0 +1,160 @@
+"""A model card per classifier (Mitchell et al. 2019), in Markdown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cgan_tf.classifier.results import ScoredTest
+from cgan_tf.pages.html import Document, Section, section
+
+LIMITS = (
+    "It judges single patches, not mammograms and not women: it says nothing about where to look, "
+    "and its scores do not add up to a screening decision.",
+    "The share of malignant patches in the test set was chosen; predictive values cannot be read "
+    "from it.",
+    "It knows normal tissue and malignant masses and calcifications. Distortions and asymmetries "
+    "alone were in neither training nor test; benign lesions were in no test set.",
+    "Screening programmes, machines and processing that are not among the sub-groups above were "
+    "not tested.",
+    "It is for research, not a medical device.",
+)
+
+
+def cards(evaluations: Sequence[ScoredTest], notice: str) -> Section | None:
+    """A card per classifier; `notice` says what the data are, where that must be said."""
+    documents = [
+        Document(_name(evaluation), evaluation.name, card(evaluation, notice))
+        for evaluation in evaluations
+    ]
+    return section("Model cards", *documents)
+
+
+def card(evaluation: ScoredTest, notice: str = "") -> str:
+    """The card of one classifier, as Markdown."""
+    training = evaluation.training
+    parts = [
+        f"# Classifier card: {evaluation.regime}, seed {evaluation.seed}",
+        *([f"> {notice}"] if notice else []),
+        "## Model\n\n" + _model(training),
+        "## Data\n\n" + _data(evaluation),
+        "## Figures of merit\n\n" + _merit(evaluation),
+        "## Sub-groups\n\n" + _subgroups(evaluation.metrics["subgroups"]),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
+        "## Flags\n\n```\n"
+        + "\n".join(f"--{name}={_flag(value)}" for name, value in training["flags"].items())
+        + "\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _name(evaluation: ScoredTest) -> str:
+    percent = round(100 * evaluation.fraction)
+    return f"classifier_card_seed_{evaluation.seed}_fraction_{percent:02d}"
+
+
+def _model(training: dict[str, Any]) -> str:
+    flags, side = training["flags"], training["patch_size"]
+    return _list(
+        (
+            f"ResNet-50 from {_start(flags['weights'])}, one logit: cancer or no cancer.",
+            f"Input: a grey patch of {side}×{side} px in [−1, 1]. "
+            "Output: a logit; its sigmoid is the score.",
+            f"Weights: `{training['weights']}` of `{flags['workdir']}`, "
+            f"SHA-256 `{training['weights_sha256']}`.",
+            f"Chosen at sample {training['best_samples']:,} of {training['samples']:,} for its "
+            f"validation AUC of {training['best_validation_auc']:.3f}.",
+        )
+    )
+
+
+def _data(evaluation: ScoredTest) -> str:
+    training, metrics = evaluation.training, evaluation.metrics
+    rows = [
+        (name, f"{count:,}", f"{training['drawn'][name]:,}")
+        for name, count in training["patches"].items()
+    ]
+    tested = metrics["patches"]
+    return "\n\n".join(
+        (
+            _table(("Training patches", "Available", "Samples drawn"), rows),
+            _list(
+                (
+                    f"Synthetic share: {evaluation.fraction:.0%} at the start, "
+                    f"{training['flags']['decay']} decay by {training['flags']['decay_rate']:.0%} "
+                    f"every {training['flags']['decay_every']:,} samples.",
+                    f"Tested on the {metrics['split']} split: {tested['malignant']:,} malignant "
+                    f"and {tested['normal']:,} normal real patches of {metrics['clients']:,} "
+                    "women.",
+                )
+            ),
+        )
+    )
+
+
+def _merit(evaluation: ScoredTest) -> str:
+    metrics = evaluation.metrics
+    calibration = metrics["calibration"]
+    rows = [
+        (f"AUC, {name}", *_estimate(auc, "auc", "low_by_patient", "high_by_patient"))
+        for name, auc in metrics["auc"].items()
+    ]
+    rows += [
+        (
+            f"Sensitivity at {metrics['specificity']:.0%} specificity",
+            *_estimate(metrics, "sensitivity", "sensitivity_low_by_patient",
+                       "sensitivity_high_by_patient"),
+        ),
+        ("Calibration slope", *_estimate(calibration, "slope", "slope_low", "slope_high")),
+        ("Calibration intercept",
+         *_estimate(calibration, "intercept", "intercept_low", "intercept_high")),
+    ]  # fmt: skip
+    note = "Intervals are by patient."
+    return _table(("Figure", "Value", "95% interval"), rows) + f"\n\n{note}"
+
+
+def _subgroups(attributes: dict[str, Any]) -> str:
+    rows = [
+        (
+            attribute.removesuffix("_mm").replace("_", " "), name, f"{group['positives']:,}",
+            f"{group['negatives']:,}",
+            *_estimate(group, "auc", "low_by_patient", "high_by_patient"),
+        )
+        for attribute, content in attributes.items()
+        for name, group in content["groups"].items()
+    ]  # fmt: skip
+    notes = [content["note"] for content in attributes.values() if content["note"]]
+    headings = ("Attribute", "Group", "Malignant", "Normal", "AUC", "95% interval")
+    parts = [_table(headings, rows)] if rows else []
+    return "\n\n".join([*parts, *([_list(notes)] if notes else [])])
+
+
+def _estimate(values: dict[str, Any], name: str, low: str, high: str) -> tuple[str, str]:
+    if values[name] is None:
+        return "undefined", "–"
+    if values[low] is None:
+        return f"{values[name]:.3f}", "undefined"
+    return f"{values[name]:.3f}", f"{values[low]:.3f} to {values[high]:.3f}"
+
+
+def _start(weights: str) -> str:
+    if weights == "none":
+        return "random weights"
+    return "ImageNet weights" if weights == "imagenet" else f"the weights `{weights}`"
+
+
+def _flag(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)

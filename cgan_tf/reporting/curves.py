@@ -1,0 +1,349 @@
+"""Report sections that hold results: ROC curves, effects, training curves.
+
+Curves of several GAN trainings over one another: a panel a column of metrics.csv.
+
+Plots of the classifiers: ROC curves, validation curves, schedules; a colour a proportion.
+
+The plots of effects and of the GANs: logits before and after, losses.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
+from cgan_tf.classifier.sampling import Schedule
+from cgan_tf.config import CurvesConfig
+from cgan_tf.pages.html import Plot, Section, Table, section
+from cgan_tf.pages.style import (
+    FAINT,
+    LINE_COLOURS,
+    PAGE_INCHES,
+    house_style,
+    panels,
+    png,
+    proportion_colour,
+    row_size,
+    signed,
+)
+from cgan_tf.runs.directory import read_json, write_bytes
+from cgan_tf.runs.errors import UserError
+from cgan_tf.statistics.bands import roc_band
+
+# The paper's runs: Table 1 has these six initial proportions.
+PAPER_PROPORTIONS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+KINDS = ("all lesions", "mass", "calcification")
+
+
+@house_style
+def roc_figure(evaluations: Sequence[ScoredTest]) -> Figure:
+    """All lesions, masses, calcifications: a curve a regime; bands where they are two at most."""
+    figure = Figure(figsize=(PAGE_INCHES, 3.3), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    regimes = by_regime(evaluations)
+    for axis, kind in zip(axes, KINDS, strict=True):
+        _roc_frame(axis, kind)
+        for group in regimes.values():
+            _roc_curve(axis, group, kind, band=len(regimes) <= 2)
+        axis.set_xlabel("1 − specificity")
+    axes[0].set_ylabel("sensitivity")
+    axes[0].legend(loc="lower right")
+    return figure
+
+
+@house_style
+def roc_panels(evaluations: Sequence[ScoredTest]) -> Figure:
+    """Each regime against the baseline, both with their bands, all lesions."""
+    baseline, *others = by_regime(evaluations).values()
+    figure, axes = panels(len(others), "1 − specificity", height=2.9)
+    for axis, group in zip(axes, others, strict=False):
+        _roc_frame(axis, group[0].regime)
+        for member in (baseline, group):
+            _roc_curve(axis, member, KINDS[0], band=True)
+        axis.legend(loc="lower right")
+    axes[0].set_ylabel("sensitivity")
+    return figure
+
+
+@house_style
+def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
+    """The paper's six schedules, faint; those of the runs evaluated, strong."""
+    flags = evaluations[0].training["flags"]
+    trained = {evaluation.fraction for evaluation in evaluations}
+    figure = Figure(figsize=(PAGE_INCHES, 3.0), layout="constrained")
+    axis = figure.subplots()
+    samples = np.linspace(0, max(0, flags["samples"] - 1), 2000).astype(int)
+    for fraction in sorted({*PAPER_PROPORTIONS, *trained}):
+        schedule = Schedule(fraction, flags["decay"], flags["decay_rate"], flags["decay_every"])
+        ours = fraction in trained
+        count = round(schedule.expected_synthetic(flags["samples"]))
+        axis.plot(
+            samples, 100 * schedule.share(samples),
+            color=proportion_colour(fraction), linewidth=2 if ours else 0.9,
+            alpha=1 if ours else 0.45, linestyle="-" if ours else "--",
+            label=f"{fraction:.0%}: {count:,} synthetic" + ("" if ours else " (not run)"),
+        )  # fmt: skip
+    axis.set(xlabel="training samples", ylabel="synthetic samples, %")
+    axis.set_ylim(bottom=-1)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.legend(loc="upper right", title=f"of {flags['samples']:,} samples", title_fontsize=8)
+    return figure
+
+
+@house_style
+def validation_figure(evaluations: Sequence[ScoredTest]) -> Figure:
+    """A panel a proportion, a line a seed; the runs of the other proportions behind, faint."""
+    regimes = by_regime(evaluations)
+    figure, axes = panels(len(regimes), "training samples", height=2.5)
+    for axis, (fraction, group) in zip(axes, regimes.items(), strict=False):
+        for other in evaluations:
+            if other.fraction != fraction:
+                axis.plot(*_validations(other), color=FAINT, linewidth=0.7, alpha=0.6)
+        for number, evaluation in enumerate(group):
+            training, colour = evaluation.training, proportion_colour(fraction)
+            style = ("-", "--", "-.", ":")[number % 4]
+            axis.plot(
+                *_validations(evaluation), color=colour, linestyle=style,
+                label=f"seed {evaluation.seed}",
+            )  # fmt: skip
+            best = training["best_samples"], training["best_validation_auc"]
+            axis.scatter(*best, s=45, facecolors="none", edgecolors=colour, zorder=3)
+        axis.set_title(group[0].regime)
+        axis.xaxis.set_major_formatter("{x:,.0f}")
+        axis.locator_params(axis="x", nbins=4)
+        if len(evaluations) > len(regimes):
+            axis.legend(loc="lower right")
+    axes[0].set_ylabel("validation AUC")
+    return figure
+
+
+def _roc_frame(axis: Axes, title: str) -> None:
+    axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
+    axis.set_title(title)
+    axis.set_aspect("equal")
+
+
+def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -> None:
+    """The mean curve over the seeds of a regime; nothing where there are no such lesions."""
+    first = group[0]
+    chosen = np.ones(len(first.labels), bool)
+    if kind != KINDS[0]:
+        chosen = (first.labels == 0) | (first.lesion_types == kind)
+    if not first.labels[chosen].any():
+        return
+    scores = np.stack([evaluation.logits[chosen] for evaluation in group])
+    curve = roc_band(first.labels[chosen], scores, first.clients[chosen], rounds=500 if band else 1)
+    colour = proportion_colour(first.fraction)
+    axis.plot(curve.false, curve.true, color=colour, label=_label(group))
+    if band:
+        axis.fill_between(curve.false, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
+
+
+def _label(group: Sequence[ScoredTest]) -> str:
+    auc = np.mean([evaluation.metrics["auc"]["overall"]["auc"] for evaluation in group])
+    return f"{group[0].regime} ({auc:.3f})"
+
+
+def _validations(evaluation: ScoredTest) -> tuple[list[int], list[float]]:
+    rows = evaluation.training["validations"]
+    return [row["samples"] for row in rows], [row["auc"] for row in rows]
+
+
+@house_style
+def shift_figure(shifts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """Logits before and after, one panel per set: distributions with their means."""
+    figure = Figure(figsize=row_size(len(shifts)), layout="constrained")
+    axes = figure.subplots(1, len(shifts), squeeze=False)
+    for axis, (name, (before, after)) in zip(axes[0], shifts.items(), strict=True):
+        edges = np.histogram_bin_edges(np.concatenate([before, after]), bins=24)
+        for values, colour, label in (
+            (before, "#8c8c8c", "before"),
+            (after, "#b5452c", "after"),
+        ):
+            axis.hist(values, edges, color=colour, alpha=0.5, label=label)
+            axis.axvline(values.mean(), color=colour, linewidth=1.6)
+        axis.set_title(name)
+        axis.set_xlabel("logit")
+    axes[0][0].set_ylabel("patches")
+    axes[0][0].legend()
+    return figure
+
+
+@house_style
+def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Losses of the GANs, one panel each; a shaded band is the fade-in of the full resolution."""
+    figure = Figure(figsize=row_size(len(curves)), layout="constrained")
+    axes = figure.subplots(1, len(curves), squeeze=False)
+    for axis, (name, columns) in zip(axes[0], curves.items(), strict=True):
+        steps = columns["step"]
+        for number, (column, label) in enumerate(
+            (("loss_d", "discriminator"), ("loss_g", "generator"))
+        ):
+            if column in columns:
+                axis.plot(steps, columns[column], color=LINE_COLOURS[number + 1], label=label)
+        fading = np.char.startswith(columns.get("phase", np.full(len(steps), "")), "fade")
+        if fading.any():
+            axis.axvspan(steps[fading][0], steps[fading][-1], color="#e9e4d8", linewidth=0)
+        axis.set_title(name)
+        axis.set_xlabel("iteration")
+    axes[0][0].set_ylabel("loss")
+    axes[0][0].legend()
+    return figure
+
+
+def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
+    patches, several = evaluations[0].metrics["patches"], len(by_regime(evaluations)) > 2
+    data = (
+        f"{patches['malignant']:,} malignant and {patches['normal']:,} normal real patches of "
+        f"{evaluations[0].metrics['clients']:,} women"
+    )
+    bands = (
+        "Bands: 95%, pointwise, from 500 bootstrap rounds that draw whole women, with the curves "
+        "averaged vertically (and over the seeds, where there are several)."
+    )
+    caption = f"ROC curves on {data}; the AUC in brackets. " + ("" if several else bands)
+    parts = [Plot("roc", roc_figure(evaluations), caption.strip())]
+    if several:
+        figure = roc_panels(evaluations)
+        parts.append(Plot("roc_against_baseline", figure, f"Each regime on {data}. {bands}"))
+    return section("ROC curves", *parts)
+
+
+def effect(baseline: ScoredTest) -> Section | None:
+    effects = baseline.metrics["synthetic"]
+    if not effects:
+        return None
+    scores = read_table(baseline.directory / "synthetic_scores.csv")
+    shifts, rows = {}, []
+    for effect in effects.values():
+        members = [
+            r for r in scores if (r["task"], r["split"]) == (effect["task"], effect["split"])
+        ]
+        name = f"{effect['task']} ({effect['split']})"
+        shifts[name] = (
+            np.array([float(row["source_logit"]) for row in members]),
+            np.array([float(row["logit"]) for row in members]),
+        )
+        rows.append(
+            (
+                name,
+                f"{effect['patches']:,}",
+                signed(effect["mean_logit_before"]),
+                signed(effect["mean_logit_after"]),
+                signed(effect["mean_change"]),
+                f"{effect['as_intended']:.0%}",
+            )
+        )
+    headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
+    return section(
+        "What the baseline classifier makes of it",
+        Table("effect", headings, rows),
+        Plot(
+            "effect",
+            shift_figure(shifts),
+            "Logits of the source patches and of the synthetic ones under the baseline, which has "
+            "seen no synthetic patch; vertical lines are means. Removal should lower the logit, "
+            "synthesis raise it. Sets of the training split start from patches that the baseline "
+            "was trained on.",
+        ),
+    )
+
+
+def training(
+    evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]
+) -> Section | None:
+    """Validation AUCs and schedules of the classifiers; losses of the GANs."""
+    parts = [
+        Plot(
+            "validation",
+            validation_figure(evaluations),
+            "Exact AUC of each classifier on the validation split: a panel a proportion, a line a "
+            "seed, a ring on the weights that were kept; the other proportions' runs in grey.",
+        ),
+        Plot(
+            "schedules",
+            schedule_figure(evaluations),
+            "Share of synthetic samples over a training run, for the six initial proportions of "
+            "the paper's Table 1; the runs evaluated here are drawn strong. The legend has the "
+            "synthetic samples that a run is expected to draw.",
+        ),
+    ]
+    if curves:
+        parts.append(
+            Plot(
+                "gan_losses",
+                loss_figure(curves),
+                "GAN losses; the shaded band is the fade-in of the full resolution.",
+            )
+        )
+    return section("Training", *parts)
+
+
+def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
+    """By task: the columns of a GAN's metrics.csv, numeric where they can be, as arrays [rows]."""
+    curves = {}
+    for directory in directories:
+        flags = read_json(Path(directory) / "run.json").get("flags", {})
+        task = "conditional" if flags.get("conditional") else str(flags.get("task", directory))
+        rows = read_table(Path(directory) / "metrics.csv")
+        if rows and "step" in rows[0]:
+            curves[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}
+    return curves
+
+
+def _column(values: list[str]) -> np.ndarray:
+    try:
+        return np.array([float(value) for value in values])
+    except ValueError:
+        return np.array(values)
+
+
+PLACES = ("workdir", "patches_dir")  # flags that say where, not what
+
+Curves = Mapping[str, np.ndarray]
+
+
+def plot_curves(config: CurvesConfig) -> None:
+    """Writes --output from the metrics.csv of --runs, finished or not."""
+    curves = [read_curves(Path(run), config.columns) for run in config.runs]
+    flags = [read_json(Path(run) / "run.json").get("flags", {}) for run in config.runs]
+    figure = curves_figure(dict(zip(run_names(config.runs, flags), curves, strict=True)))
+    write_bytes(config.output, png(figure))
+
+
+def read_curves(run: Path, columns: Sequence[str]) -> Curves:
+    """`step` and the columns asked for, float64 [rows] each; `UserError` naming what is missing."""
+    path = run / "metrics.csv"
+    rows = read_table(path)
+    for name in ("step", *columns):
+        if not rows or name not in rows[0]:
+            found = ", ".join(rows[0]) if rows else "no row"
+            raise UserError(f"{path}: expected column '{name}', found {found}")
+    return {name: np.array([float(row[name]) for row in rows]) for name in ("step", *columns)}
+
+
+def run_names(runs: Sequence[str], flags: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What tells runs apart: the flags that are not the same in all; else their directories."""
+    known = sorted({name for values in flags for name in values} - set(PLACES))
+    telling = [name for name in known if len({str(values.get(name)) for values in flags}) > 1]
+    names = [", ".join(f"{name}={values.get(name)}" for name in telling) for values in flags]
+    return names if telling and len(set(names)) == len(names) else list(runs)
+
+
+@house_style
+def curves_figure(curves: Mapping[str, Curves]) -> Figure:
+    """A panel a column, a line a run."""
+    columns = [name for name in next(iter(curves.values())) if name != "step"]
+    figure = Figure(figsize=row_size(len(columns)), layout="constrained")
+    axes = figure.subplots(1, len(columns), squeeze=False)[0]
+    for axis, name in zip(axes, columns, strict=True):
+        for number, (run, values) in enumerate(curves.items()):
+            colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+            axis.plot(values["step"], values[name], color=colour, linewidth=1.1, label=run)
+        axis.set(title=name, xlabel="iteration")
+    axes[0].legend()
+    return figure

@@ -1,0 +1,201 @@
+"""Report section on what the mixed training corrects: the paper's Figures 5 and 6.
+
+Malignant patches that one classifier misses and another finds (the paper's Figures 5 and 6).
+
+A score is the sigmoid of a logit, 0 to 1: the paper's "increase in malignant classification score
+by an average of 0.32" is of a bounded score. Patches chosen for having crossed the threshold have
+risen by their choice alone, so every figure is given both ways round.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit
+
+from cgan_tf.classifier.results import ScoredTest
+from cgan_tf.config import ReportConfig
+from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
+from cgan_tf.data.records import PatchRecord
+from cgan_tf.pages import html
+from cgan_tf.pages.html import Part, Plot, Section, Table, section
+from cgan_tf.reporting import figure_4
+from cgan_tf.reporting.figure_4 import FeatureSpace, same_patches
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """Malignant patches missed by one classifier and found by another.
+
+    Attributes:
+      patches: their number. missed: malignant patches that the first one misses, all told.
+      before, after: mean score under the first and the second, NaN without any.
+    """
+
+    patches: int
+    missed: int
+    before: float
+    after: float
+
+    @property
+    def rise(self) -> float:
+        """Mean rise of the score."""
+        return self.after - self.before
+
+
+def crossed(
+    malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Whether a patch is malignant, missed before and found after: bool [n]; scores [n]."""
+    return malignant & (before < threshold) & (after >= threshold)
+
+
+def crossing(
+    malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
+) -> Crossing:
+    """The patches that cross the threshold, in figures. Arguments as in `crossed`."""
+    chosen = crossed(malignant, before, after, threshold)
+    means = (
+        (float(before[chosen].mean()), float(after[chosen].mean()))
+        if chosen.any()
+        else (math.nan, math.nan)
+    )
+    return Crossing(int(chosen.sum()), int((malignant & (before < threshold)).sum()), *means)
+
+
+def score(logits: np.ndarray) -> np.ndarray:
+    """Scores 0 to 1."""
+    return expit(np.asarray(logits, np.float64))
+
+
+def malignant_neighbours(
+    features: np.ndarray, malignant: np.ndarray, members: np.ndarray, neighbours: int = 15
+) -> np.ndarray:
+    """Malignant share, 0 to 1, of the nearest other patches: float [len(members)].
+
+    Distances are Euclidean in the space of the features [n, d], where they mean something, not
+    in a map. members: places of the patches asked about.
+    """
+    squares = (features.astype(np.float64) ** 2).sum(axis=1)
+    own = features[members].astype(np.float64)
+    distances = squares - 2 * own @ features.T.astype(np.float64)  # up to a constant of the row
+    neighbours = min(neighbours, len(features) - 1)
+    distances[np.arange(len(members)), members] = np.inf
+    nearest = np.argpartition(distances, neighbours - 1, axis=1)[:, :neighbours]
+    return malignant[nearest].mean(axis=1)
+
+
+TITLE = "Figures 5 and 6. Lesions that the baseline misses and the mixed training finds"
+PAPER_PATCHES, PAPER_RISE = 5, 0.32
+NEIGHBOURS = 15
+
+
+def figures_5_and_6(
+    config: ReportConfig, space: FeatureSpace, mixed: ScoredTest, patches: PatchSet
+) -> Section | None:
+    after = same_patches(config, space, mixed)
+    scores = np.stack([score(space.logits), score(after.logits)], axis=1)  # [n, 2]
+    threshold = config.correction_threshold
+    found = np.flatnonzero(crossed(space.malignant, *scores.T, threshold))
+    rng = np.random.default_rng(config.seed)
+    members = np.sort(rng.permutation(found)[: config.corrections])
+    parts: list[Part] = [_crossings(space, mixed, scores, threshold)]
+    parts.append(html.paragraph(_price(space, mixed, scores, threshold), "note"))
+    if len(members):
+        parts += _plots(space, after, members, scores, patches)
+    else:
+        parts.append(html.paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
+    return section(TITLE, *parts)
+
+
+def _crossings(
+    space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float
+) -> Table:
+    """Both ways round, for patches chosen for having crossed have risen by their choice."""
+    before, after = scores.T
+    ways = (
+        (f"Missed by the baseline, found by {mixed.regime}", before, after),
+        (f"Missed by {mixed.regime}, found by the baseline", after, before),
+    )
+    rows, records = [], []
+    for name, first, second in ways:
+        result = crossing(space.malignant, first, second, threshold)
+        rows.append(_cells(name, result))
+        records.append(
+            {"way": name, "patches": result.patches, "missed_by_the_first": result.missed,
+             "mean_score_before": result.before, "mean_score_after": result.after,
+             "mean_rise": result.rise, "threshold": threshold}
+        )  # fmt: skip
+    rows.append(("The paper's Figure 5", f"{PAPER_PATCHES} shown", "–", "–", f"+{PAPER_RISE:.2f}"))
+    headings = ("Lesions of the map", "Patches", "Mean score before", "After", "Mean rise")
+    return Table("figure_5_crossings", headings, rows, records)
+
+
+def _price(space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float) -> str:
+    """A classifier that scores everything higher finds more lesions too: what of the normals?"""
+    normal = space.patches.groups == "real normal"
+    if not normal.any():
+        return ""
+    before, after = (scores[normal] >= threshold).mean(axis=0)
+    return (
+        f"A score is the sigmoid of the classifier's logit; a lesion is missed below {threshold:g} "
+        "and found from there up. The patches are chosen for having risen, so their rise is no "
+        "evidence by itself: the second row chooses the same way in the other direction. Of the "
+        f"{int(normal.sum()):,} normal patches, {before:.0%} score {threshold:g} or more under the "
+        f"baseline, {after:.0%} under {mixed.regime}."
+    )
+
+
+def _cells(name: str, result: Crossing) -> tuple[str, ...]:
+    count = f"{result.patches:,} of {result.missed:,} missed"
+    if not result.patches:
+        return (name, count, "–", "–", "–")
+    return (
+        name, count, f"{result.before:.2f}", f"{result.after:.2f}", f"{result.rise:+.2f}",
+    )  # fmt: skip
+
+
+def _plots(
+    space: FeatureSpace,
+    after: FeatureSpace,
+    members: np.ndarray,
+    scores: np.ndarray,
+    patches: PatchSet,
+) -> list[Part]:
+    mixed = after.evaluation.regime
+    rise = float(np.diff(scores[members]).mean())
+    near = [_malignant_near(each, members) for each in (space, after)]
+    maps = (("baseline", space.points), (mixed, after.points))
+    return [
+        Plot(
+            "figure_5_moves",
+            figure_4.moves_figure(maps, space.patches.groups, members),
+            f"Figure 5. {len(members)} of these lesions, drawn at random (dark blue), among the "
+            f"patches of Figure 4: on the left in the baseline's features, on the right in those "
+            f"of {mixed}, whose map begins from the left one. Of their {NEIGHBOURS} nearest real "
+            f"patches in feature space {near[0]:.0%} are malignant under the baseline and "
+            f"{near[1]:.0%} under {mixed}. Their score rises by {rise:.2f} on average (the "
+            f"paper's five: {PAPER_RISE:.2f}).",
+        ),
+        Plot(
+            "figure_6_patches",
+            figure_4.patches_figure(_records(patches, space.patch_ids[members]), scores[members]),
+            f"Figure 6. The same patches, with their scores under the baseline and under {mixed}; "
+            "the dotted box is the annotated lesion.",
+        ),
+    ]
+
+
+def _malignant_near(space: FeatureSpace, members: np.ndarray) -> float:
+    """Malignant share of the members' nearest real patches, 0 to 1."""
+    real = np.flatnonzero(np.char.startswith(space.patches.groups, "real"))
+    places = np.searchsorted(real, members)
+    shares = malignant_neighbours(space.features[real], space.malignant[real], places, NEIGHBOURS)
+    return float(shares.mean())
+
+
+def _records(patches: PatchSet, patch_ids: Sequence[str]) -> list[PatchRecord]:
+    indices, numbers = find_sources(patches, list(patch_ids))
+    pool = PatchPool(indices)
+    return [pool.record(number) for number in numbers]

@@ -1,0 +1,211 @@
+"""Report sections that ask how far a classifier can be trusted: calibration, sub-groups, Grad-CAM.
+
+Nothing is computed here: the figures are those of the evaluations' metrics.json.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
+from cgan_tf.pages import html
+from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.pages.style import (
+    FAINT,
+    PAGE_INCHES,
+    auc_and_interval,
+    house_style,
+    panels,
+    proportion_colour,
+    signed,
+)
+from cgan_tf.runs.errors import contained, reading
+
+GRAD_CAM = "grad_cam"
+MISTAKES = {
+    "false_negative": "Lesions taken for normal",
+    "false_positive": "Normals taken for lesions",
+}
+
+
+def calibration(evaluations: Sequence[ScoredTest]) -> Section | None:
+    rows = [_calibration_row(evaluation) for evaluation in evaluations]
+    headings = (
+        "Classifier", "Slope (95% interval)", "Intercept (95% interval)",
+        "Intercept at even odds", "Calibration error", "Brier score",
+    )  # fmt: skip
+    return section(
+        "Calibration",
+        Plot(
+            "calibration",
+            calibration_figure(evaluations),
+            "Share of malignant test patches against the probability that the classifier gives "
+            "them, in ten bins; the larger a point, the more patches. On the dashed line both "
+            "agree.",
+        ),
+        Table("calibration", headings, rows),
+        html.paragraph(
+            "Slope and intercept of a logistic regression of the label on the logit, with "
+            "intervals by patient: 1 and 0 are ideal, a slope below 1 means too sure of itself. "
+            + evaluations[0].metrics["calibration"]["prevalence_note"],
+            "note",
+        ),
+    )
+
+
+@house_style
+def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
+    """Reliability diagrams: a panel a regime, a line a seed."""
+    regimes = by_regime(evaluations)
+    figure, axes = panels(len(regimes), "probability given", height=2.9)
+    for axis, (fraction, group) in zip(axes, regimes.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
+        for evaluation in group:
+            bins = [b for b in evaluation.metrics["calibration"]["bins"] if b["patches"]]
+            given = [b["mean_probability"] for b in bins]
+            found = [b["positive_share"] for b in bins]
+            largest = max(b["patches"] for b in bins)
+            colour = proportion_colour(fraction)
+            axis.plot(given, found, color=colour, linewidth=0.9)
+            axis.scatter(given, found, c=colour, s=[40 * b["patches"] / largest for b in bins])
+        axis.set_title(group[0].regime)
+        axis.set_aspect("equal")
+    axes[0].set_ylabel("malignant share")
+    return figure
+
+
+def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
+    """AUCs in sub-groups of one classifier, or of two side by side."""
+    parts: list[Part] = []
+    rows, records = [], []
+    for attribute, content in chosen[0].metrics["subgroups"].items():
+        for name, first in content["groups"].items():
+            groups = [e.metrics["subgroups"][attribute]["groups"][name] for e in chosen]
+            patches = f"{first['positives']:,} / {first['negatives']:,}"
+            women = f"{first['positive_clients']:,} / {first['negative_clients']:,}"
+            label = f"{_readable(attribute)}: {name}"
+            rows.append((label, patches, women, *(_subgroup_auc(group) for group in groups)))
+            records += [
+                {"attribute": attribute, "group": name, "classifier": e.name, **group}
+                for e, group in zip(chosen, groups, strict=True)
+            ]
+    if rows:
+        aucs = (f"AUC, {evaluation.name}" for evaluation in chosen)
+        headings = ("Sub-group", "Patches, malignant / normal", "Women", *aucs)
+        caption = "AUC in sub-groups of the test patches, with 95% intervals by patient."
+        parts.append(Plot("subgroups", subgroup_figure(chosen), caption))
+        parts.append(Table("subgroups", headings, rows, records))
+    notes = [content["note"] for content in chosen[0].metrics["subgroups"].values()]
+    text = (
+        "Lesions of a type, size or conspicuity are compared with all normal patches, patches of a "
+        "manufacturer or breast density with the normal ones of the same group. Where women are "
+        "too few for an interval there is none. Many sub-groups are looked at: a difference in one "
+        "is a question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
+    )
+    return section("Sub-groups", *parts, html.paragraph(text.strip(), "note"))
+
+
+@house_style
+def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
+    """A row a sub-group, a point with its interval a classifier."""
+    labels = [
+        (attribute, name)
+        for attribute, content in chosen[0].metrics["subgroups"].items()
+        for name in content["groups"]
+    ]
+    figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.9 + 0.3 * len(labels)), layout="constrained")
+    axis = figure.subplots()
+    for number, evaluation in enumerate(chosen):
+        colour = proportion_colour(evaluation.fraction)
+        overall = evaluation.metrics["auc"]["overall"]["auc"]
+        axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
+        for row, (attribute, name) in enumerate(labels):
+            group = evaluation.metrics["subgroups"][attribute]["groups"][name]
+            if group["auc"] is None:
+                continue
+            y = row + 0.22 * (number - (len(chosen) - 1) / 2)
+            axis.plot(group["auc"], y, marker="o", markersize=4, color=colour)
+            if group["low_by_patient"] is not None:
+                limits = group["low_by_patient"], group["high_by_patient"]
+                axis.plot(limits, [y, y], color=colour, linewidth=1)
+        axis.plot([], [], marker="o", markersize=4, color=colour, label=evaluation.name)
+    axis.set_yticks(range(len(labels)), [f"{_readable(a)}: {name}" for a, name in labels])
+    axis.invert_yaxis()
+    axis.set_xlabel("AUC (dotted: all patches)")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
+    """The surest mistakes of some classifiers, where evaluate has drawn them."""
+    parts: list[Part] = []
+    for number, evaluation in enumerate(chosen, 1):
+        directory = evaluation.directory / GRAD_CAM
+        if not (directory / "index.csv").exists():
+            continue
+        index = read_table(directory / "index.csv")
+        for mistake, title in MISTAKES.items():
+            members = [row for row in index if row["mistake"] == mistake]
+            if members:
+                logits = ", ".join(signed(float(row["logit"])) for row in members)
+                parts.append(html.heading(f"{evaluation.name}: {title.lower()}"))
+                name = f"{GRAD_CAM}_{number}_{mistake}"
+                parts.append(Gallery(name, [_overlay(directory, row) for row in members]))
+                parts.append(html.paragraph(f"Logits: {logits}.", "note"))
+    if not parts:
+        return None
+    caption = (
+        "The mistakes that each classifier is surest of, one a woman. Each strip: the patch with "
+        "its annotated lesion, the evidence for cancer (red), the evidence against it (blue), by "
+        "Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. Not in the paper."
+    )
+    return section("What the surest mistakes rest on", html.paragraph(caption, "lead"), *parts)
+
+
+def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:
+    path = contained(directory, row["file"])
+    with reading(path):
+        return path.read_bytes(), f"{row['patch_id']}, logit {float(row['logit']):.2f}"
+
+
+def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:
+    values = evaluation.metrics["calibration"]
+    return (
+        evaluation.name,
+        _with_limits(values, "slope"),
+        _with_limits(values, "intercept"),
+        _number(values["intercept_at_even_odds"], signed),
+        _number(values["expected_calibration_error"], "{:.3f}".format),
+        _number(values["brier_score"], "{:.3f}".format),
+    )
+
+
+def _with_limits(values: dict[str, Any], name: str) -> str:
+    if values[name] is None:
+        return values["note"] or "undefined"
+    form = signed if name == "intercept" else "{:.2f}".format
+    low, high = values[f"{name}_low"], values[f"{name}_high"]
+    limits = "interval undefined" if low is None else f"{form(low)} to {form(high)}"
+    return f"{form(values[name])} ({limits})"
+
+
+def _number(value: float | None, form) -> str:
+    return "undefined" if value is None else form(value)
+
+
+def _subgroup_auc(group: dict[str, Any]) -> str:
+    if group["auc"] is None:
+        return "undefined"  # the column of patches says which class is missing
+    if group["low_by_patient"] is not None:
+        return auc_and_interval(group)
+    return f"{group['auc']:.3f} (too few women)"
+
+
+def _readable(attribute: str) -> str:
+    return attribute.removesuffix("_mm").replace("_", " ")
+
+
+def _sentence(note: str) -> str:
+    text = note.removeprefix("undefined: ").replace("_mm", "").replace("_", " ")
+    return f"{text[:1].upper()}{text[1:]}."

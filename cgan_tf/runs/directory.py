@@ -1,0 +1,232 @@
+"""One run, one directory: its flags beside its output, resumed or refused, never half-written.
+
+Layout: `run.json` (program, version, flags) is written when the run starts and `manifest.json`
+when it has finished; a directory without `manifest.json` holds an unfinished run.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cgan_tf import __version__
+from cgan_tf.runs.errors import UserError, writing
+from cgan_tf.runs.flags import config_to_dict
+
+RUN_FILE = "run.json"
+MANIFEST_FILE = "manifest.json"
+
+# Flags that may differ between the start of a run and its continuation: they change the pace of
+# the work, not its result.
+PACE_FLAGS = frozenset({"checkpoint_minutes", "collapse_steps", "workers", "beam", "parallel"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """An opened run directory."""
+
+    directory: Path
+    finished: bool
+
+
+@contextlib.contextmanager
+def open_run(
+    directory: str | Path, program: str, config: Any, beside: Collection[str] = ()
+) -> Iterator[Run]:
+    """Opens `directory` for `program`, for as long as the block lasts.
+
+    Yields a `Run` whose `finished` says that there is nothing to do. Raises `UserError` when the
+    directory holds another program's run or the same program's with other flags (naming the
+    difference), and whatever `open_directory` raises.
+    """
+    with open_directory(directory, program, beside) as opened:
+        _check_or_start(opened, program, config)
+        yield Run(opened, (opened / MANIFEST_FILE).exists())
+
+
+@contextlib.contextmanager
+def open_directory(
+    directory: str | Path, program: str, beside: Collection[str] = ()
+) -> Iterator[Path]:
+    """Makes `directory` where it is missing and keeps other processes out of it, for as long as
+    the block lasts.
+
+    Raises `UserError` when another process is in it, and when it holds no run but files other than
+    those named in `beside`, which `program` may write without a run.
+    """
+    with locked(directory) as directory:
+        if not (directory / RUN_FILE).exists():
+            names = (path.name for path in directory.iterdir())
+            refuse_strangers(directory, names, program, beside)
+        remove_leftovers(directory)
+        yield directory
+
+
+@contextlib.contextmanager
+def locked(directory: str | Path) -> Iterator[Path]:
+    """Makes `directory` where it is missing and holds its lock, for as long as the block lasts.
+
+    Raises `UserError` when another process has it, or the directory cannot be written.
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{directory}: another process is working in it") from error
+        yield directory
+
+
+def refuse_strangers(
+    directory: str | Path, names: Iterable[str], program: str, beside: Collection[str]
+) -> None:
+    """Raises `UserError` for names in a directory without a run that are not in `beside`."""
+    # Hidden files are ours: the lock, or what a killed process had under a temporary name.
+    strangers = sorted(name for name in names if name not in beside and not _is_ours(name))
+    if strangers:
+        raise UserError(
+            f"{directory}: expected an empty directory or a run of {program}, "
+            f"found {', '.join(strangers[:3])}"
+        )
+
+
+def _check_or_start(directory: Path, program: str, config: Any) -> None:
+    run_file = directory / RUN_FILE
+    if run_file.exists():
+        check_run(directory, read_json(run_file), program, config)
+    else:
+        write_json(run_file, run_content(program, config))
+
+
+def run_content(program: str, config: Any) -> dict[str, Any]:
+    """What `run.json` holds."""
+    return {"program": program, "version": __version__, "flags": config_to_dict(config)}
+
+
+def check_run(directory: str | Path, saved: dict[str, Any], program: str, config: Any) -> None:
+    """Raises `UserError` unless the content of `run.json` is of this program with these flags."""
+    flags = config_to_dict(config)
+    if saved.get("program") != program:
+        raise UserError(f"{directory}: holds a run of {saved.get('program')}, not of {program}")
+    # A flag that is younger than the run had its default: off, or what the program did anyway.
+    before = config_to_dict(type(config)()) | saved.get("flags", {})
+    different = [
+        f"--{name} was {before.get(name)!r}, is {flags.get(name)!r}"
+        for name in sorted(set(before) | set(flags))
+        if name not in PACE_FLAGS and before.get(name) != flags.get(name)
+    ]
+    if different:
+        raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
+
+
+def remove_leftovers(directory: Path, name: str = "") -> None:
+    """Drops what killed processes left under temporary names in a directory, of one file or of
+    all, and then in its folders too; the caller holds the lock.
+
+    Folders with a lock of their own are left alone. Only Beam's workers write deeper than that;
+    their files are removed when the run is finished.
+    """
+    below = [] if name else [path for path in _folders(directory) if not (path / ".lock").exists()]
+    for folder in (directory, *below):
+        for path in sorted(folder.glob(f".{glob.escape(name)}*.tmp")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _folders(directory: Path) -> list[Path]:
+    with os.scandir(directory) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _is_ours(name: str) -> bool:
+    return name == ".lock" or (name.startswith(".") and name.endswith(".tmp"))
+
+
+def finish_run(directory: str | Path, program: str, content: dict[str, Any]) -> None:
+    """Writes `manifest.json`, the mark of a finished run, with the flags beside the content."""
+    flags = read_json(Path(directory) / RUN_FILE)["flags"]
+    write_json(Path(directory) / MANIFEST_FILE, manifest_content(program, content, flags))
+
+
+def manifest_content(
+    program: str, content: dict[str, Any], flags: dict[str, Any]
+) -> dict[str, Any]:
+    """What `manifest.json` holds."""
+    header = {"format": 1, "program": program, "version": __version__}
+    return {**header, **content, "flags": flags}
+
+
+def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict[str, Any]:
+    """The manifest of a finished run of `program` (or one of several).
+
+    Raises `UserError` naming the file when it is missing, unreadable or another program's.
+    """
+    path = Path(directory) / MANIFEST_FILE
+    programs = (program,) if isinstance(program, str) else program
+    if not path.exists():
+        reason = "unfinished run" if (path.parent / RUN_FILE).exists() else "no such file"
+        raise UserError(f"{path}: expected the manifest of {' or '.join(programs)}: {reason}")
+    manifest = read_json(path)
+    if manifest.get("program") not in programs:
+        raise UserError(
+            f"{path}: expected a manifest of {' or '.join(programs)}, "
+            f"found {manifest.get('program')!r}"
+        )
+    return manifest
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """A JSON object from a file; `UserError` when it is missing or broken."""
+    try:
+        return json_object(Path(path).read_bytes(), path)
+    except OSError as error:
+        raise UserError(f"{path}: expected a JSON object: {error}") from error
+
+
+def json_object(data: bytes, path: str | Path) -> dict[str, Any]:
+    """The JSON object that a file holds; `UserError` when it is broken."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: expected a JSON object: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes JSON under a temporary name and renames it."""
+    write_bytes(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """Content as the JSON that is written."""
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
+    """Writes a file so that its final name never holds a part of it."""
+    with writing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

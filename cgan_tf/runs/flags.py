@@ -1,0 +1,220 @@
+"""Dataclass to absl flags to dataclass, and the frame that every program shares.
+
+A program is::
+
+    def main(config: PatchesConfig) -> None: ...
+
+    if __name__ == "__main__":
+        run_program(PatchesConfig, "beam_pipelines.make_patches:run")
+
+Heavy imports happen after the flags are parsed, so that `--help` and a refused command are quick.
+"""
+
+import csv
+import dataclasses
+import importlib
+import io
+import os
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from absl import app, flags
+
+from cgan_tf.config import REPLACED_FLAGS
+from cgan_tf.runs.console import separate_native_stderr
+from cgan_tf.runs.errors import UserError
+
+Config = TypeVar("Config")
+
+flags.disclaim_key_flags()  # the flags are the program's own, so that its --help lists them
+
+
+def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag for every field of a config dataclass."""
+    for name, kind, default, help_text, choices in _fields(config_class):
+        if kind in (bool, bool | None):
+            flags.DEFINE_boolean(name, default, help_text, flag_values=flag_values)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, help_text, flag_values=flag_values)
+        elif kind is float:
+            flags.DEFINE_float(name, default, help_text, flag_values=flag_values)
+        elif choices:
+            flags.DEFINE_enum(name, default, list(choices), help_text, flag_values=flag_values)
+        elif kind is str:
+            flags.DEFINE_string(name, default, help_text, flag_values=flag_values)
+        elif name == "beam":  # values hold commas and equals signs: one occurrence, one value
+            flags.DEFINE_multi_string(name, list(default), help_text, flag_values=flag_values)
+        else:
+            flags.DEFINE_list(name, list(default), help_text, flag_values=flag_values)
+
+
+def config_from_flags(
+    config_class: type[Config], flag_values: flags.FlagValues = flags.FLAGS
+) -> Config:
+    """The parsed flags as the frozen dataclass they were defined from.
+
+    Raises `UserError` for what cannot be written into run.json, or named as a file.
+    """
+    values = {}
+    for name, kind, *_ in _fields(config_class):
+        value = flag_values[name].value
+        values[name] = tuple(value) if kind is tuple else value
+        for text in values[name] if kind is tuple else (values[name],):
+            if isinstance(text, str) and not _is_text(text):
+                raise UserError(f"--{name}: expected text in UTF-8, found {text!r:.80}")
+    return config_class(**values)
+
+
+def config_from_file(config_class: type[Config], path: str | Path) -> Config:
+    """The config that a flag file gives a program; `UserError` naming the file and the fault.
+
+    For a program that passes the file on to another and wants to know beforehand.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: expected a flag file, found none")
+    values = flags.FlagValues()
+    define_flags(config_class, values)
+    try:
+        arguments = values.read_flags_from_files([f"--flagfile={path}"])
+        rest = values(["program", *arguments])[1:]
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{path}: {_flag_error(error)}") from error
+    if rest:  # a line without dashes, or a comment that is indented
+        raise UserError(f"{path}: expected --name=value on every line, found {rest[0]!r}")
+    return config_from_flags(config_class, values)
+
+
+def flags_text(config: Any) -> str:
+    """The config as a flag file: one `--name=value` a line, every field that has a value."""
+    lines = []
+    for name, kind, *_ in _fields(type(config)):
+        value = getattr(config, name)
+        if value is None:
+            continue  # as if it were not given
+        if kind in (bool, bool | None):
+            lines.append(f"--{name}={str(value).lower()}")
+        elif name == "beam":
+            lines += [f"--{name}={item}" for item in value]
+        elif kind is tuple:
+            lines.append(f"--{name}={_comma_list(value)}")
+        else:
+            lines.append(f"--{name}={value}")
+    return "\n".join(lines) + "\n"
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """The config as JSON-ready values (tuples become lists)."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def config_from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
+    """The inverse of `config_to_dict`; an unknown or missing name is an error."""
+    known = {name: kind for name, kind, *_ in _fields(config_class)}
+    if set(values) != set(known):
+        difference = ", ".join(sorted(set(values) ^ set(known)))
+        raise UserError(f"{config_class.__name__}: names that do not match: {difference}")
+    return config_class(
+        **{name: tuple(v) if known[name] is tuple else v for name, v in values.items()}
+    )
+
+
+def run_program(
+    config_class: type, target: str, required: tuple[str, ...], positional: str = ""
+) -> None:
+    """Parses the flags, then imports `module:function` and calls it with the config.
+
+    `positional` names the flag that one argument without a name may stand for.
+    A `UserError` becomes one line on standard error and exit code 1; a wrong flag, a positional
+    argument or a missing required flag exits with code 2.
+    """
+    define_flags(config_class)
+    program = Path(sys.argv[0]).stem
+
+    def main(argv: list[str]) -> None:
+        try:
+            config, unnamed = config_from_flags(config_class), argv[1:]
+        except UserError as error:
+            _exit(2, f"{program}: {error}")
+        if positional and unnamed and not getattr(config, positional):
+            config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
+        if unnamed:
+            _exit(
+                2, f"{program}: unexpected argument '{unnamed[0]}'; every option is a --flag=value"
+            )
+        missing = [f"--{name}" for name in required if not getattr(config, name)]
+        if missing:
+            _exit(2, f"{program}: {' and '.join(missing)} required; see --help")
+        separate_native_stderr()
+        try:
+            module, function = target.split(":")
+            getattr(importlib.import_module(module), function)(config)
+        except UserError as error:
+            _exit(1, f"{program}: {error}")
+        except KeyboardInterrupt:
+            _exit(130, f"{program}: interrupted; run the same command again to go on")
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except (SystemExit, BrokenPipeError):  # absl has printed the help and leaves with 1,
+            _exit_after_help()  # or was cut off by a pager that has seen enough
+        except (flags.Error, ValueError) as error:  # a flag file that is no text is the second
+            _exit(2, f"{program}: {_flag_error(error)}; see --help")
+
+    app.run(main, flags_parser=parse)
+
+
+def _comma_list(values: tuple[str, ...]) -> str:
+    """Values as absl's list flags read them: a value that holds a comma is quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
+
+
+def _is_text(value: str) -> bool:
+    """Whether it is UTF-8 without a zero byte; other bytes of a command line are surrogates."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _flag_error(error: flags.Error | ValueError) -> str:
+    """absl's message in one line; a flag of an earlier version names what takes its place."""
+    if isinstance(error, UnicodeDecodeError):
+        return "expected a flag file in UTF-8"
+    name = getattr(error, "flagname", "")
+    if name in REPLACED_FLAGS:
+        return f"--{name} was replaced by {REPLACED_FLAGS[name]}"
+    return " ".join(str(error).split())
+
+
+def _exit(code: int, message: str) -> typing.NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _exit_after_help() -> typing.NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    sys.exit(0)
+
+
+def _fields(config_class: type) -> list[tuple[str, Any, Any, str, tuple[str, ...]]]:
+    rows = []
+    for field in dataclasses.fields(config_class):
+        kind = (
+            typing.get_origin(field.type)
+            if isinstance(field.type, types.GenericAlias)
+            else field.type
+        )
+        rows.append(
+            (field.name, kind, field.default, field.metadata["help"], field.metadata["choices"])
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""AUCs and their tests, intervals, calibration, several seeds: pure functions of arrays."""

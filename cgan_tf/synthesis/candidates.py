@@ -1,0 +1,172 @@
+"""Candidates for a synthetic set: a patch, a generated lesion, its post-processing, a record.
+
+Candidate k takes a source patch and a z that depend on (seed, task, k) alone, so that an
+interrupted run goes on with the same bytes. While the generator works on a batch, threads
+post-process and encode the one before.
+"""
+
+import dataclasses
+import hashlib
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.config import GeneratedLesionsConfig, SynthesisConfig
+from cgan_tf.data import tfrecords
+from cgan_tf.data.patch_sets import PatchIndex, PatchSet
+from cgan_tf.data.records import PatchRecord, encode_record
+from cgan_tf.gan.card import task_of
+from cgan_tf.labels import (
+    MALIGNANT_CALCIFICATION,
+    MALIGNANT_CLASSES,
+    MALIGNANT_MASS,
+    NORMAL,
+    SOURCE,
+)
+from cgan_tf.runs.errors import UserError
+from cgan_tf.synthesis.postprocess import Lesion, extract_lesion
+
+# Class of the result by task: a cleaned patch is a normal one.
+RESULT_CLASS = {
+    "mass": MALIGNANT_MASS,
+    "calcification": MALIGNANT_CALCIFICATION,
+    "removal": NORMAL,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What became of one candidate.
+
+    Attributes:
+      number: k. area_px: pixels of its largest object.
+      rejected: empty, or the reason. frame: its record as a TFRecord frame, empty if rejected.
+    """
+
+    number: int
+    area_px: int
+    rejected: str
+    frame: bytes
+
+
+def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.ndarray:
+    """z of a candidate: float32 [width], "drawn uniformly from [-1,1]"."""
+    digest = hashlib.blake2b(f"{seed}|{task}|z|{candidate}".encode(), digest_size=16).digest()
+    generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+    return generator.uniform(-1, 1, width).astype(np.float32)
+
+
+def source_classes(task: str) -> tuple[str, ...]:
+    """Classes of the patches fed to a generator: normal ones set aside, or those with lesions."""
+    return MALIGNANT_CLASSES if task == "removal" else (SOURCE,)
+
+
+def open_sources(
+    config: GeneratedLesionsConfig,
+    patches: PatchSet,
+    card: dict[str, Any],
+    split: str,
+    classes: tuple[str, ...],
+) -> PatchIndex:
+    """The patches fed to a generator; `UserError` when they are not of its size."""
+    sources = patches.index(split, *classes)
+    found = sources.pixels(0).shape[0]
+    if found != card["size"]:
+        raise UserError(
+            f"{patches.directory}: expected patches of {card['size']} px for "
+            f"{config.generator}, found {found}"
+        )
+    return sources
+
+
+class Candidates:
+    """The candidates of one run: its generator and its source patches."""
+
+    def __init__(self, config: SynthesisConfig, patches: PatchSet):
+        from cgan_tf.data.keyed import SampleOrder
+        from cgan_tf.gan.export import load_generator
+
+        self.config = config
+        self.generator, self.card = load_generator(config.generator)
+        self.task = task_of(config, self.card)
+        classes = config.source_classes or source_classes(self.task)
+        self.sources = open_sources(config, patches, self.card, config.source_split, classes)
+        self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
+
+    def start(
+        self, first: int, threads: Executor, generating: Executor
+    ) -> Future[list[Future[Candidate]]]:
+        """The batch from candidate `first` on, begun: `threads` read its sources and post-process
+        what the only thread of `generating` makes of them, one batch after another."""
+        numbers = range(first, first + self.config.batch_size)
+        # In the queue of `threads` before what other batches still bring: the generator waits.
+        reads = [threads.submit(self.sources.record, self.order[n]) for n in numbers]
+        return generating.submit(self._generated, numbers, reads, threads)
+
+    def source_of(self, record: PatchRecord) -> PatchRecord:
+        """The patch that an accepted candidate was made from."""
+        number = int(record.patch_id.rpartition(f"~{self.task}")[2])
+        return self.sources.record(self.order[number])
+
+    def _generated(
+        self, numbers: range, reads: list[Future[PatchRecord]], threads: Executor
+    ) -> list[Future[Candidate]]:
+        sources = [read.result() for read in reads]
+        channels = self._lesions(numbers, sources)
+        return [
+            threads.submit(self._finished, *given)
+            for given in zip(numbers, sources, channels, strict=True)
+        ]
+
+    def _lesions(self, numbers: range, sources: list[PatchRecord]) -> np.ndarray:
+        """Lesion channels float32 [n, size, size] of candidates."""
+        from cgan_tf.gan.export import generate
+
+        z = np.stack([self._scalars(n) for n in numbers])
+        images = np.stack([source.patch for source in sources])
+        return generate(self.generator, self.card, self.task, images, z)
+
+    def _scalars(self, number: int) -> np.ndarray:
+        return candidate_scalars(self.config.seed, self.task, number, self.card["z_width"])
+
+    def _finished(self, number: int, source: PatchRecord, channel: np.ndarray) -> Candidate:
+        lesion = extract_lesion(
+            channel,
+            removal=self.task == "removal",
+            min_area_fraction=self.config.min_area_fraction,
+            **self.config.postprocessing(self.card["size"]),
+        )
+        if lesion.rejected:
+            return Candidate(number, lesion.area_px, lesion.rejected, b"")
+        frame = tfrecords.frame(encode_record(self._result(source, lesion, number)))
+        return Candidate(number, lesion.area_px, "", frame)
+
+    def _result(self, source: PatchRecord, lesion: Lesion, number: int) -> PatchRecord:
+        """Step 7, "Add the lesion channel to the base normal patch", and say where it came from."""
+        assert lesion.lesion is not None
+        assert lesion.box is not None
+        removal = self.task == "removal"
+        return dataclasses.replace(
+            source,
+            patch_id=f"{source.patch_id}~{self.task}{number}",
+            patch=np.clip(source.patch + lesion.lesion, -1.0, 1.0),
+            patch_class=RESULT_CLASS[self.task],
+            has_mass=int(self.task == "mass"),
+            has_calcification=int(self.task == "calcification"),
+            box=() if removal else lesion.box,
+            mark_id="",
+            label_evidence="synthetic",
+            conspicuity="",
+            lesion_size_mm=0.0,
+            synthetic=1,
+            lesion=lesion.lesion,
+            mask=lesion.mask,
+            z=tuple(self._scalars(number)),
+            source_patch_id=source.patch_id,
+            task=self.task,
+            lesion_area_px=lesion.area_px,
+            threshold=self.config.threshold,
+            min_area_fraction=self.config.min_area_fraction,
+            generator_checksum=self.card["checksum"],
+        )

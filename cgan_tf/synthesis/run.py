@@ -1,0 +1,207 @@
+"""Candidates from the generator until the count is met (paper, "Synthetic dataset": "we generated
+5000 examples each").
+
+Accepted records wait in `accepted.tfrecord`; how far they are valid is in `progress.json`.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgan_tf.config import SynthesisConfig
+from cgan_tf.data import tfrecords
+from cgan_tf.data.patch_sets import PatchIndex, PatchSet, describe_shard, shard_count, shard_path
+from cgan_tf.data.tfds_files import write_tfds_files
+from cgan_tf.pages.contact_sheets import draw_sheet
+from cgan_tf.pages.patches import Pair
+from cgan_tf.pages.viewer import gallery_page
+from cgan_tf.runs import console
+from cgan_tf.runs.directory import finish_run, open_run, read_json, write_bytes, write_json
+from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.machine import core_count
+from cgan_tf.synthesis.candidates import RESULT_CLASS, Candidate, Candidates
+
+PENDING = "accepted.tfrecord"
+PROGRESS = "progress.json"
+CONTACT_SHEET = "contact_sheet.png"
+GALLERY = "gallery.html"
+SHOWN = 24  # patches on the contact sheet and in the gallery
+_BEGUN = 2  # batches: one is generated, one post-processed
+
+Places = list[tuple[int, int]]  # (offset, length) of the accepted records
+
+
+def synthesize(config: SynthesisConfig) -> None:
+    """Runs or resumes a synthesis."""
+    check_config(config)
+    console.quiet_tensorflow()
+    patches = PatchSet(config.patches_dir)
+    with open_run(config.output_dir, "synthesize", config) as run:
+        if run.finished:
+            print(f"{run.directory}: synthesis is finished; nothing to do")
+            return
+        Synthesis(config, patches, run.directory).run()
+
+
+def check_config(config: SynthesisConfig) -> None:
+    """Raises `UserError` for values that make no set, or one that would leak."""
+    if config.source_split != "train" and not config.allow_evaluation_split:
+        raise UserError(
+            f"--source_split={config.source_split}: synthetic patches made from evaluation data "
+            "would leak into training; --allow_evaluation_split permits it for evaluation"
+        )
+    for name in ("count", "batch_size", "patience", "shard_megabytes"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
+
+
+class Synthesis:
+    """One run: its candidates and what it has accepted so far."""
+
+    def __init__(self, config: SynthesisConfig, patches: PatchSet, directory: Path):
+        self.config, self.directory = config, directory
+        self.candidates = Candidates(config, patches)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Goes back to the last state that `progress.json` vouches for."""
+        self.state: dict[str, Any] = {
+            "candidates": 0, "accepted": 0, "bytes": 0, "rejected": {}, "areas": [],
+        }  # fmt: skip
+        pending = self.directory / PENDING
+        if (self.directory / PROGRESS).exists():
+            saved = read_json(self.directory / PROGRESS)
+            if pending.exists() and pending.stat().st_size >= saved["bytes"]:
+                self.state |= saved  # else records were lost with the machine: from the start
+        with pending.open("ab") as file:
+            file.truncate(self.state["bytes"])
+
+    def run(self) -> None:
+        """Draws candidates until the count is met, then writes shards and manifest."""
+        config, state = self.config, self.state
+        label = f"{self.candidates.task} patches"
+        with (
+            console.progress_bar(config.count, label, "patches", state["accepted"]) as bar,
+            ThreadPoolExecutor(core_count()) as threads,
+            ThreadPoolExecutor(1) as generating,
+        ):
+            for batch in self._batches(threads, generating):
+                bar.update(self._keep(batch))
+                self._stop_if_hopeless()
+        self._finish()
+
+    def _batches(
+        self, threads: Executor, generating: Executor
+    ) -> Iterator[list[Future[Candidate]]]:
+        """Batches until the count is met, each begun before the one before it is kept, unless that
+        one may be the last.
+
+        Whether a batch is made does not depend on how fast the others are.
+        """
+        size, first = self.config.batch_size, self.state["candidates"]
+        begun: deque[Future[list[Future[Candidate]]]] = deque()
+        while (missing := self.config.count - self.state["accepted"]) > 0:
+            while len(begun) < _BEGUN and len(begun) * size < missing:
+                begun.append(self.candidates.start(first, threads, generating))
+                first += size
+            yield begun.popleft().result()
+
+    def _keep(self, batch: list[Future[Candidate]]) -> int:
+        """Adds what is accepted, in order, up to the count; returns how many."""
+        config, state = self.config, self.state
+        frames, rejected = [], Counter(state["rejected"])
+        for future in batch:
+            candidate = future.result()
+            state["candidates"] = candidate.number + 1
+            state["areas"].append(candidate.area_px)
+            if candidate.rejected:
+                rejected[candidate.rejected] += 1
+            else:
+                frames.append(candidate.frame)
+            if state["accepted"] + len(frames) == config.count:
+                break
+        with (self.directory / PENDING).open("ab") as file:
+            file.writelines(frames)
+        state["accepted"] += len(frames)
+        state["bytes"] += sum(map(len, frames))
+        state["rejected"] = dict(sorted(rejected.items()))
+        state["areas"] = state["areas"][-config.patience :]
+        write_json(self.directory / PROGRESS, state)
+        return len(frames)
+
+    def _stop_if_hopeless(self) -> None:
+        state, config = self.state, self.config
+        if state["candidates"] < config.patience:
+            return
+        if state["accepted"] >= config.min_acceptance * state["candidates"]:
+            return
+        areas = np.percentile(state["areas"], [5, 50, 95]) / self.candidates.card["size"] ** 2
+        low, middle, high = areas
+        raise UserError(
+            f"{config.generator}: {state['accepted']} of {state['candidates']} candidates "
+            f"accepted {json.dumps(state['rejected'])}; the largest object covers {low:.1%} / "
+            f"{middle:.1%} / {high:.1%} of the patch (5th / 50th / 95th percentile) and "
+            f"--min_area_fraction asks for {config.min_area_fraction:.1%}"
+        )
+
+    def _finish(self) -> None:
+        state, task = self.state, self.candidates.task
+        split, name = self.config.source_split, RESULT_CLASS[task]
+        places = tfrecords.shard_index(self.directory / PENDING)
+        with ThreadPoolExecutor(1) as beside:
+            pictures = beside.submit(self._write_pictures, split, name, places)
+            shards = self._write_shards(split, name, places)
+            pictures.result()
+        splits = {split: {name: {"count": state["accepted"], "shards": shards}}}
+        write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
+        content = {
+            "task": task,
+            "candidates": state["candidates"],
+            "accepted": state["accepted"],
+            "acceptance_rate": state["accepted"] / state["candidates"],
+            "rejected": state["rejected"],
+            "generator_checksum": self.candidates.card["checksum"],
+            "splits": splits,
+        }
+        finish_run(self.directory, "synthesize", content)
+        (self.directory / PENDING).unlink()
+        (self.directory / PROGRESS).unlink(missing_ok=True)
+        print(
+            f"{self.directory}: {state['accepted']} {task} patches, "
+            f"{content['acceptance_rate']:.0%} of the candidates accepted"
+        )
+
+    def _write_shards(self, split: str, name: str, places: Places) -> list[dict[str, Any]]:
+        """Deals the accepted records out to shards; returns their entries in the manifest."""
+        pending = self.directory / PENDING
+        total = shard_count(self.state["bytes"], self.config.shard_megabytes * 10**6)
+        (self.directory / split).mkdir(exist_ok=True)
+        shards = []
+        for i in range(total):
+            chunk = places[i * len(places) // total : (i + 1) * len(places) // total]
+            file = shard_path(split, name, i, total)
+            payloads = (tfrecords.read_payload(pending, *place) for place in chunk)
+            tfrecords.write_shard(self.directory / file, payloads)
+            shards.append(describe_shard(self.directory, file, len(chunk)))
+        return shards
+
+    def _write_pictures(self, split: str, name: str, places: Places) -> None:
+        """The same patches on a contact sheet and, over their sources, in a gallery."""
+        pending, state = self.directory / PENDING, self.state
+        of_shards = np.asarray([(0, *place) for place in places], np.int64)
+        index = PatchIndex(f"{split}/{name}", (pending,), of_shards)
+        content, records = draw_sheet(index, split, name, SHOWN, self.config.seed)
+        write_bytes(self.directory / CONTACT_SHEET, content)
+        facts = (
+            f"{len(records):,} of {len(index):,} patches, drawn at random (seed "
+            f"{self.config.seed}); {state['accepted'] / state['candidates']:.0%} of the candidates "
+            "were accepted."
+        )
+        pairs = [Pair(record, self.candidates.source_of(record)) for record in records]
+        title = f"Synthetic patches: {self.candidates.task}, {split}"
+        write_bytes(self.directory / GALLERY, gallery_page(title, facts, pairs))

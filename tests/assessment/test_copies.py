@@ -1,0 +1,225 @@
+"""Planted copies are found, fresh lesions are not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cgan_tf.assessment import copies as assessment_copies
+from cgan_tf.assessment.copies import (
+    Lesions,
+    compare,
+    describe_records,
+    from_training,
+    nearest,
+    read_lesions,
+)
+from cgan_tf.assessment.lesions import SIDE, describe_lesion
+from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.records import PatchRecord
+from cgan_tf.labels import SPLITS
+from tests.toys.patches import write_toy_patches, write_toy_synthetic
+
+
+def _blob(rng):
+    """A lesion of three random spots, within 12 px of the middle, float32 [SIDE, SIDE]."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    spots = zip(*rng.uniform(24, 40, (2, 3)), rng.uniform(1.5, 4, 3), strict=True)
+    return sum(
+        0.4 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * s**2)) for x, y, s in spots
+    ).astype(np.float32)
+
+
+def _record(rng, lesion, name=""):
+    """The lesion somewhere on a smooth background with noise, in a box not quite its own."""
+    move = rng.integers(-10, 11, 2)
+    rows, columns = np.nonzero(np.roll(lesion, move, (0, 1)) > 0.05)
+    low, high = rng.integers(1, 4, 2)
+    box = (columns.min() - low, rows.min() - low, columns.max() + high, rows.max() + high)
+    slope = rng.uniform(-0.3, 0.3) * np.linspace(-1, 1, SIDE, dtype=np.float32)
+    noise = 0.02 * rng.standard_normal((SIDE, SIDE), dtype=np.float32)
+    patch = slope + noise + rng.uniform(0.7, 1.3) * np.roll(lesion, move, (0, 1))
+    return PatchRecord(
+        patch_id=name,
+        client_id=f"client of {name}",
+        patch=patch,
+        patch_class="malignant_mass",
+        box=tuple(map(float, box)),
+    )
+
+
+@pytest.fixture(scope="module")
+def lesions():
+    """Lesions of the training split, of the held-out one, fresh ones, and which ones are copied."""
+    rng = np.random.default_rng(0)
+    training, held_out, fresh = ([_blob(rng) for _ in range(60)] for _ in range(3))
+    copied = rng.integers(0, 60, 60)
+    sets = {"training": training, "held_out": held_out, "fresh": fresh}
+    sets["copies"] = [training[i] for i in copied]
+    described = {
+        name: describe_records(
+            _record(rng, lesion, f"{name} {number}") for number, lesion in enumerate(own)
+        )
+        for name, own in sets.items()
+    }
+    return described, copied
+
+
+def _compare(described, synthetic):
+    return compare(described[synthetic], described["held_out"], described["training"])
+
+
+def test_copies_are_found_whatever_their_place_and_background(lesions):
+    described, copied = lesions
+    found = _compare(described, "copies")
+    assert found["low"] > 0.8
+    assert found["copies"] > 0.7
+    for synthetic, training, _ in found["nearest"]:
+        assert training == f"training {copied[int(synthetic.removeprefix('copies '))]}"
+    similarities = [similarity for *_, similarity in found["nearest"]]
+    assert similarities == sorted(similarities, reverse=True)
+
+
+def test_fresh_lesions_are_no_nearer_than_held_out_ones(lesions):
+    found = _compare(lesions[0], "fresh")
+    assert found["low"] < 0.5 < found["high"]
+    assert found["copies"] < 0.2
+    assert found["counts"] == {"synthetic": 60, "held_out": 60, "training": 60}
+    for own in found["quartiles"].values():
+        assert own == sorted(own)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_what_all_lesions_share_is_no_likeness():
+    """One direction that every lesion has: without taking it off, all are alike."""
+    rng = np.random.default_rng(1)
+
+    def described(count):
+        own = np.concatenate([np.full((count, 1), 50.0), rng.standard_normal((count, 12))], axis=1)
+        return _named(own / np.linalg.norm(own, axis=1, keepdims=True))
+
+    training, held_out = described(100), described(40)
+    found = compare(_named(training.vectors[:40]), held_out, training)
+    assert found["copies"] == 1
+    assert max(found["quartiles"]["held_out"]) < 0.9
+    assert nearest(held_out.vectors, training.vectors)[0].min() > 0.98
+
+
+def _named(vectors, client=None):
+    names = np.array([str(number) for number in range(len(vectors))])
+    return Lesions(vectors, names, names if client is None else np.full(len(vectors), client))
+
+
+class TestFromTraining:
+    """Six training women and six others, ten lesions each."""
+
+    TRAINING, HELD_OUT = (np.repeat([f"{kind}{n}" for n in range(6)], 10) for kind in "th")
+
+    def test_copies_of_all_training_women(self):
+        found = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 1
+        assert found["from_training_expected"] == 0.5
+        assert found["from_training_p"] < 0.01  # 1 of 924 choices of six women, and the shuffles
+
+    def test_lesions_that_take_after_everyone(self):
+        both = np.concatenate([self.TRAINING, self.HELD_OUT])
+        found = from_training(both, self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 0.5
+        assert found["from_training_p"] == 1  # all shuffles are alike
+
+    def test_one_popular_woman_proves_nothing(self):
+        found = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
+        assert found["from_training"] == 1
+        assert found["from_training_p"] == pytest.approx(0.5, abs=0.1)
+
+    def test_more_lesions_of_a_training_woman_are_taken_after_more_often(self):
+        """Ten times as many lesions each, and as many synthetic ones like each lesion."""
+        training = np.repeat(self.TRAINING, 10)
+        both = np.concatenate([training, self.HELD_OUT])
+        found = from_training(both, training, self.HELD_OUT)
+        assert found["from_training"] == pytest.approx(found["from_training_expected"])
+        assert found["from_training_p"] == 1
+
+
+def test_plain_lesions_are_near_to_training_and_to_others(lesions):
+    """What is coarse varies alike in all; plain lesions lack what is each real one's own."""
+    rng = np.random.default_rng(5)
+
+    def described(own):
+        coarse = rng.standard_normal((60, 2))
+        vectors = np.concatenate([coarse, own * rng.standard_normal((60, 20))], axis=1)
+        return _named(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    training, held_out, plain = described(0.3), described(0.3), described(0.0)
+    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.clients))
+    found = compare(plain, held_out, training)
+    assert found["copies"] > 0.15
+    assert found["low"] > 0.5
+    assert found["from_training_p"] > 0.05
+    copies = _compare(lesions[0], "copies")
+    assert copies["from_training_p"] < 0.01
+    assert copies["from_training"] > 0.9 > copies["from_training_expected"]
+
+
+def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
+    rng = np.random.default_rng(2)
+    queries, training = rng.standard_normal((17, 5)), rng.standard_normal((11, 5))
+    expected = queries @ training.T
+    for block in (1, 40, 10_000):
+        monkeypatch.setattr(assessment_copies, "_BLOCK_VALUES", block)
+        similarity, position = nearest(queries, training)
+        assert similarity == pytest.approx(expected.max(axis=1))
+        assert position.tolist() == expected.argmax(axis=1).tolist()
+
+
+def test_records_without_a_lesion_to_see_are_left_out():
+    rng = np.random.default_rng(3)
+    good, other = (_record(rng, _blob(rng), name) for name in ("one", "two"))
+    flat = np.zeros((SIDE, SIDE), np.float32)
+    records = [
+        PatchRecord("normal", flat, "normal"),
+        good,
+        PatchRecord("whole", good.patch, "malignant_mass", box=(0.0, 0.0, SIDE, SIDE)),
+        PatchRecord("flat", flat, "malignant_mass", box=good.box),
+        other,
+    ]
+    described = describe_records(records)
+    assert described.patch_ids.tolist() == ["one", "two"]
+    assert described.clients.tolist() == ["client of one", "client of two"]
+    assert described.vectors.shape == (2, len(describe_lesion(flat)))
+    assert len(describe_records([])) == 0
+
+
+def test_lesions_are_read_from_every_split_that_has_the_class(tmp_path):
+    patches = PatchSet(write_toy_patches(tmp_path / "patches", per_class=10))
+    training = read_lesions(patches, ("train",), "malignant_mass")
+    held_out = read_lesions(patches, ("validation", "test"), "malignant_mass")
+    assert (len(training), len(held_out)) == (10, 20)
+    few = read_lesions(patches, ("validation", "test"), "malignant_mass", limit=8)
+    assert few.patch_ids.tolist() == held_out.patch_ids[[0, 2, 5, 7, 10, 12, 15, 17]].tolist()
+    found = compare(few, held_out, training)["nearest"]
+    assert {name for name, *_ in found} <= set(few.patch_ids)
+    assert {name for _, name, _ in found} <= set(training.patch_ids)
+    synthetic = PatchSet(write_toy_synthetic(tmp_path / "mass", patches.directory, "mass", 5))
+    assert len(read_lesions(synthetic, SPLITS, "malignant_calcification")) == 0
+
+
+def test_missing_sets_are_named(lesions):
+    fresh, none = lesions[0]["fresh"], describe_records([])
+    found = compare(fresh, none, none)
+    assert found["note"] == "undefined: no held-out and no training lesions with a box"
+    assert found["auc"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_one_patient_has_no_interval(lesions):
+    described = lesions[0]
+    one, other = (
+        _named(described[name].vectors, client)
+        for name, client in (("fresh", "p"), ("held_out", "q"))
+    )
+    found = compare(one, other, described["training"])
+    assert 0 < found["auc"] < 1
+    assert (found["low"], found["high"]) == (None, None)
+    assert found["note"].startswith("undefined: 1 patients")
+    json.dumps(found, allow_nan=False)

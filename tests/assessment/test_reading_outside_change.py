@@ -1,0 +1,82 @@
+"""Changes outside the mask, in stored levels: through the same bytes that a set has."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cgan_tf.assessment.reading import Change, change_of, stored_levels
+from cgan_tf.data.records import LEVELS, PatchRecord, decode_record, encode_record
+from cgan_tf.synthesis.postprocess import extract_lesion
+
+SIZE = 64
+
+
+def stored(record):
+    return decode_record(encode_record(record), "here")
+
+
+@pytest.fixture(params=[False, True], ids=["synthesis", "removal"])
+def pair(request):
+    """(synthetic record, source patch) with random pixels, as they come back from a shard."""
+    rng = np.random.default_rng(0)
+    source = stored(PatchRecord("s", rng.uniform(-1, 1, (SIZE, SIZE)), "normal")).patch
+    channel = np.zeros((SIZE, SIZE), np.float32)
+    channel[25:40, 20:44] = 1.0  # the most that a mask's tail can be multiplied by
+    channel += rng.uniform(0, 1e-3, channel.shape).astype(np.float32)
+    channel = -channel if request.param else channel
+    lesion = extract_lesion(
+        channel.clip(-1, 1), removal=request.param, threshold=0.1, min_area_fraction=0.0,
+        dilation_px=2, sigma_px=2.5,
+    )  # fmt: skip
+    patch = np.clip(source + lesion.lesion, -1, 1)
+    record = PatchRecord("p", patch, "normal", lesion=lesion.lesion, mask=lesion.mask)
+    return stored(record), source
+
+
+def test_a_right_patch_is_its_source_outside_to_the_level(pair):
+    record, source = pair
+    found = change_of(record, source)
+    assert (found.outside, found.pixels) == (0, 0)
+    assert found.inside <= 1
+    assert 0 < (record.mask == 0).mean() < 0.9
+    assert (record.patch != source).any()
+
+
+def test_one_level_in_one_pixel_is_found(pair):
+    record, source = pair
+    changed = record.patch.copy()
+    changed[0, 63] += (1 if changed[0, 63] < 0 else -1) * 2 / LEVELS
+    found = change_of(stored(dataclasses.replace(record, patch=changed)), source)
+    assert (found.outside, found.pixels) == (1, 1)
+
+
+def test_a_change_inside_is_not_outside(pair):
+    record, source = pair
+    changed = np.where(record.mask > 0.5, 0.5 * record.patch, record.patch)
+    found = change_of(stored(dataclasses.replace(record, patch=changed)), source)
+    assert found.outside == 0
+    assert found.inside > 1_000
+
+
+def test_another_source_is_found(pair):
+    record, source = pair
+    found = change_of(record, source[::-1])
+    assert found.pixels > 0.9 * (record.mask == 0).sum()
+
+
+def test_levels_are_those_of_the_file():
+    levels = np.array([0, 1, 32_767, 32_768, 65_534, 65_535])
+    assert stored_levels(np.float32(levels * 2 / LEVELS - 1)).tolist() == levels.tolist()
+
+
+def test_a_mask_over_the_whole_patch_has_no_outside():
+    patch = np.zeros((4, 4), np.float32)
+    record = PatchRecord("p", patch, "normal", lesion=patch, mask=np.ones((4, 4), np.float32))
+    # Levels 32,768 (zero) and 40,959, to which 40,959.375 is rounded.
+    assert change_of(record, patch + np.float32(0.25)) == Change(0, 8_191, 0)
+
+
+def test_a_record_without_a_mask_has_no_change():
+    patch = np.zeros((4, 4), np.float32)
+    assert change_of(PatchRecord("p", patch, "normal"), patch) is None

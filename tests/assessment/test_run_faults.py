@@ -1,0 +1,129 @@
+"""Planted faults are seen by the quality program, and an honest set passes all of its checks."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cgan_tf.assessment.run import measure_quality
+from cgan_tf.config import QualityConfig
+from tests.toys import quality_sets
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory):
+    return quality_sets.write_patches(tmp_path_factory.mktemp("quality") / "patches")
+
+
+@pytest.fixture
+def measured(patches, tmp_path):
+    """A function that measures a synthetic set: what was found, and the checks by name."""
+
+    def run(directory):
+        config = QualityConfig(
+            real=str(patches), synthetic=(str(directory),), output_dir=str(tmp_path / "quality")
+        )
+        measure_quality(config)
+        content = json.loads((tmp_path / "quality" / "quality.json").read_text(encoding="utf-8"))
+        (found,) = content["sets"].values()
+        return found, {check["name"]: check["seen"] for check in found["checks"]}
+
+    return run
+
+
+def seen(checks):
+    return {name for name, fault in checks.items() if fault}
+
+
+COPIES, REPEATS = "copies of training lesions", "one lesion again and again"
+VARIETY = "too little variety over patches"
+DISTRIBUTION = "another distribution (lesion shape features)"
+RECALL = "low recall (lesion shape features)"
+OUTSIDE = "a change outside the mask"
+
+
+def test_an_honest_set_passes_every_check(measured, patches, tmp_path):
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest)
+    found, checks = measured(directory)
+    assert seen(checks) == set()
+    assert {OUTSIDE, COPIES, REPEATS, VARIETY, DISTRIBUTION, RECALL} <= set(checks)
+    assert None not in checks.values()
+    assert found["change"]["patches"] == quality_sets.LESIONS
+    assert found["change"]["inside"] <= 1
+
+
+def test_copies_of_training_lesions(measured, patches, tmp_path):
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.copied)
+    found, checks = measured(directory)
+    assert checks[COPIES]
+    assert not checks[REPEATS]
+    for synthetic, training, _ in found["memorisation"]["nearest"]:
+        assert training == f"train-malignant_mass-{synthetic.partition('~mass')[2]}"
+    pictured = [pair for pair in found["pictures"] if pair["kind"] == "copy"]
+    assert pictured[0]["real"] == found["memorisation"]["nearest"][0][1]
+
+
+def test_one_lesion_pasted_everywhere(measured, patches, tmp_path):
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.pasted)
+    assert {REPEATS, VARIETY, RECALL} <= seen(measured(directory)[1])
+
+
+def test_one_lesion_at_many_places(measured, patches, tmp_path):
+    """The spread of places alone would not tell."""
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.wandering)
+    found, checks = measured(directory)
+    assert {REPEATS, RECALL} <= seen(checks)
+    spread = found["spread"]
+    assert spread["synthetic"]["position"] > 0.6 * spread["real"]["position"]
+
+
+def test_pure_noise(measured, patches, tmp_path):
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.noisy)
+    found, checks = measured(directory)
+    assert checks[DISTRIBUTION]
+    assert found["overlap"]["lesion shape"]["kid_p"]["synthetic"] <= 0.01
+    assert found["overlap"]["lesion shape"]["kid_p"]["ceiling"] > 0.05
+    assert checks["other noise inside than beside, beyond real"]
+
+
+def test_a_change_outside_the_mask(measured, patches, tmp_path):
+    """One pixel, by one stored level."""
+
+    def change(patch):
+        changed = patch.copy()
+        changed[63, 10] += 2 / 65535
+        return changed
+
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest, change)
+    found, checks = measured(directory)
+    assert seen(checks) == {OUTSIDE}
+    assert found["change"]["changed"] == quality_sets.LESIONS
+    assert found["change"]["outside"] == 1
+
+
+def test_a_lesion_that_is_not_the_one_said(measured, patches, tmp_path):
+    def change(patch):
+        bright = np.unravel_index(patch.argmax(), patch.shape)
+        changed = patch.copy()
+        changed[bright] += 0.01
+        return changed
+
+    directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest, change)
+    checks = measured(directory)[1]
+    assert checks["a patch that is not its source with the lesion added"]
+    assert not checks[OUTSIDE]
+
+
+class TestRemoval:
+    def test_a_removal_that_leaves_nothing(self, measured, patches, tmp_path):
+        directory = quality_sets.write_removals(tmp_path / "removal", patches, left=0.0)
+        found, checks = measured(directory)
+        assert seen(checks) == set()
+        assert found["memorisation"] is None
+        assert COPIES not in checks
+
+    def test_a_removal_that_leaves_half(self, measured, patches, tmp_path):
+        directory = quality_sets.write_removals(tmp_path / "removal", patches, left=0.5)
+        checks = measured(directory)[1]
+        assert checks["another area left of the lesion than real"]
+        assert not checks[OUTSIDE]

@@ -1,0 +1,276 @@
+"""The generator: shapes, frame, range, growth, random scalars."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cgan_tf.config import GanConfig
+from cgan_tf.models.generator import (
+    Generator,
+    attention_block,
+    block_count,
+    border_width,
+    combine,
+    scalar_count,
+)
+from cgan_tf.models.layers import double, halve, record_layers, spectral_layers
+from tests.toys.small_gan import (
+    random_images,
+    random_scalars,
+    randomise,
+    singular_value_errors,
+    small_config,
+)
+
+SIZES = (32, 64)
+PHASES = ("half", "fade", "full")
+
+
+def build(**changes):
+    config = small_config(**changes)
+    keras.utils.set_random_seed(1)
+    network = Generator(config)
+    size = config.size
+    image, z = tf.zeros([1, size, size, 1]), tf.zeros([1, scalar_count(size)])
+    network(image, z, phase="fade", alpha=tf.constant(0.5))  # builds the layers of every phase
+    randomise(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def generators():
+    return {size: build(size=size) for size in SIZES}
+
+
+def run(network, phase, alpha=0.5, seed=0, z=None):
+    size = network.config.size
+    images = random_images(2, size, size, 1, seed=seed)
+    z = random_scalars(2, scalar_count(size)) if z is None else z
+    images = halve(images) if phase == "half" else images
+    return network(images, z, phase=phase, alpha=tf.constant(alpha)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("size", "blocks", "width"), [(32, 3, 6), (64, 4, 8), (128, 5, 10), (256, 6, 12)]
+)
+def test_blocks_and_scalars(size, blocks, width):
+    assert block_count(size) == blocks
+    assert scalar_count(size) == width
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "resolution"),
+    [(256, 0, 32), (128, 0, 16), (64, 0, 8), (32, 0, 8), (64, 16, 16), (256, 64, 64)],
+)
+def test_attention_resolution(size, asked, resolution):
+    place = attention_block(GanConfig(size=size, attention_size=asked))
+    assert size / 2**place == resolution
+
+
+def test_no_attention():
+    assert attention_block(GanConfig(attention_size=-1)) == -1
+
+
+@pytest.mark.parametrize(
+    ("size", "border", "half", "full"),
+    [(256, 10, 5, 10), (128, 10, 2, 4), (64, 10, 1, 2), (32, 10, 1, 2), (256, 0, 0, 0)],
+)
+def test_frame_widths(size, border, half, full):
+    config = GanConfig(size=size, border=border)
+    assert border_width(config, "half") == half
+    assert border_width(config, "fade") == full
+    assert border_width(config, "full") == full
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("phase", PHASES)
+def test_shape_frame_and_range(generators, size, phase):
+    lesion = run(generators[size], phase)
+    side, width = (size // 2, 1) if phase == "half" else (size, 2)
+    assert lesion.shape == (2, side, side, 1)
+    assert lesion.dtype == np.float32
+    frame = np.ones((side, side), bool)
+    frame[width:-width, width:-width] = False
+    np.testing.assert_array_equal(lesion[:, frame], 0.0)
+    inner = lesion[:, ~frame]
+    assert np.mean(inner != 0) > 0.9
+    assert inner.std() > 1e-3
+    assert np.abs(inner).max() < 1  # no clipping: the comparisons below compare values
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_lesions_are_clipped(generators, phase):
+    network = generators[32]
+    heads = (network.half_head.kernel, network.full_head.kernel)
+    before = [head.numpy() for head in heads]
+    for head in heads:
+        head.assign(100.0 * head)
+    lesion = run(network, phase, alpha=0.5)
+    for head, value in zip(heads, before, strict=True):
+        head.assign(value)
+    assert np.abs(lesion).max() == 1.0
+    assert np.abs(lesion).min() == 0.0
+
+
+def test_the_frame_can_be_left_out():
+    network = build(border=0)
+    for phase in PHASES:
+        assert np.abs(run(network, phase)[:, 0]).max() > 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_fade_begins_with_the_doubled_half_network(generators, size):
+    network = generators[size]
+    faded, half = run(network, "fade", alpha=0.0), run(network, "half")
+    np.testing.assert_allclose(faded, double(tf.constant(half)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_fade_ends_with_the_full_network(generators, size):
+    network = generators[size]
+    full = run(network, "full")
+    np.testing.assert_allclose(run(network, "fade", alpha=1.0), full, rtol=0, atol=1e-6)
+    assert np.abs(run(network, "fade", alpha=0.5) - full).max() > 1e-3
+
+
+def scalar_gradient(network, phase):
+    size = network.config.size
+    z = tf.Variable(random_scalars(2, scalar_count(size)))
+    with tf.GradientTape() as tape:
+        images = random_images(2, size, size, 1)
+        images = halve(images) if phase == "half" else images
+        lesion = network(images, z.value(), phase=phase, alpha=tf.constant(0.5))
+        total = tf.reduce_sum(lesion**2)
+    return np.abs(tape.gradient(total, z)).min(axis=0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_scalar_is_used_but_the_outermost_in_the_half_phase(generators, size):
+    blocks = block_count(size)
+    half = scalar_gradient(generators[size], "half")
+    used = half > 0
+    assert not used[0]
+    assert not used[blocks]
+    assert used.sum() == 2 * blocks - 2
+    assert (scalar_gradient(generators[size], "fade") > 0).all()
+    assert (scalar_gradient(generators[size], "full") > 0).all()
+
+
+def test_the_lesion_depends_on_the_image(generators):
+    assert np.abs(run(generators[32], "full", seed=5) - run(generators[32], "full")).max() > 1e-3
+
+
+def test_samples_do_not_mix(generators):
+    network = generators[32]
+    images, z = random_images(3, 32, 32, 1), random_scalars(3, 6)
+    together = network(images, z)
+    apart = tf.concat([network(images[i : i + 1], z[i : i + 1]) for i in range(3)], axis=0)
+    np.testing.assert_allclose(together, apart, rtol=0, atol=1e-5)
+
+
+def used_layers(network, phase):
+    with record_layers() as rows:
+        run(network, phase)
+    return {path.split("/")[-1] for path, *_ in rows}
+
+
+def test_layers_of_each_phase(generators):
+    half, fade, full = (used_layers(generators[64], phase) for phase in PHASES)
+    new = {"encoder_0", "decoder_0_first", "decoder_0_second", "full_head"}
+    old = {"half_entry", "half_head"}
+    assert half & new == set()
+    assert full & old == set()
+    assert half - old == full - new
+    assert fade == half | full
+    assert len(fade) == 4 + 8 + 2 + 2 + 2 + 1  # encoder, decoder, attention, middle, heads, entry
+
+
+def test_attention_stands_where_it_should(generators):
+    with record_layers() as rows:
+        run(generators[64], "full")
+    shapes = {path.split("/")[-1]: shape for path, shape, _ in rows}
+    assert shapes["encoder_attention"] == (8, 8, 16)
+    assert shapes["decoder_attention"] == (8, 8, 16)
+    assert shapes["embedding"] == (1, 1, 4)
+    assert shapes["bottleneck"] == (4, 4, 16)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
+    network = build(lesion_channel=False)
+    for head in (network.half_head, network.full_head):
+        head.kernel.assign(tf.zeros_like(head.kernel))
+        head.bias.assign([0.3])
+    image = random_images(2, 32, 32, 1)
+    image = halve(image) if phase == "half" else image
+    combined = combine(image, run(network, phase)).numpy()
+    frame = 1 if phase == "half" else 2
+    inner = (slice(None), slice(frame, -frame), slice(frame, -frame))
+    lesion = 0.3 - image[inner]
+    expected = np.clip(image[inner] + np.clip(lesion, -1, 1), -1, 1)
+    np.testing.assert_allclose(combined[inner], expected, rtol=0, atol=1e-6)
+    assert np.mean(np.abs(combined[inner] - 0.3) < 1e-6) > 0.9  # a change of more is clipped
+    np.testing.assert_array_equal(combined[:, 0], image[:, 0])
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    network = Generator(small_config(conditional=True))
+    image, z, category = tf.zeros([1, 32, 32, 1]), tf.zeros([1, 6]), tf.zeros([1, 3])
+    network(image, z, phase="fade", alpha=tf.constant(0.5), category=category)
+    randomise(network)
+    return network
+
+
+def test_the_category_is_beside_every_scalar(conditional):
+    plain = build()
+    widened = {
+        f"encoder_{i}": conv.kernel.shape[2] - plain.encoder[i].kernel.shape[2]
+        for i, conv in enumerate(conditional.encoder)
+    } | {
+        f"decoder_{i}": first.kernel.shape[2] - plain.decoder[i][0].kernel.shape[2]
+        for i, (first, _) in enumerate(conditional.decoder)
+    }
+    assert set(widened.values()) == {3}
+    assert len(conditional.weights) == len(plain.weights)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_category_is_one_of_its_inputs(conditional, phase):
+    side = 16 if phase == "half" else 32
+    image, z = random_images(1, side, side, 1), random_scalars(1, 6)
+    lesions = [
+        conditional(image, z, phase=phase, alpha=tf.constant(0.5), category=one_hot[None])
+        for one_hot in tf.eye(3)
+    ]
+    for a, b in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(lesions[a] - lesions[b]).max() > 1e-3
+
+
+def test_without_attention_there_is_none():
+    assert not [layer for layer in used_layers(build(attention_size=-1), "full") if "att" in layer]
+
+
+@pytest.mark.parametrize(
+    ("spectral_norm", "normalised"), [("both", True), ("discriminator", False), ("none", False)]
+)
+def test_where_kernels_are_normalised(spectral_norm, normalised):
+    network = Generator(small_config(spectral_norm=spectral_norm))
+    names = {layer.name for layer in spectral_layers(network)}
+    assert ({"encoder_0", "bottleneck", "query", "decoder_1_second"} <= names) == normalised
+    assert not {name for name in names if "head" in name}
+    assert bool(names) == normalised
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_singular_values_are_known_from_the_first_call(generators, size):
+    errors = singular_value_errors(spectral_layers(generators[size]))
+    assert len(errors) == 3 * block_count(size) + 2 + 2 * 4 + 1
+    assert max(errors) < 0.1
+
+
+def test_combine_adds_and_clips():
+    image = tf.constant([[0.5, -0.9, 0.25, 1.0]])
+    lesion = tf.constant([[0.75, -0.5, 0.5, -0.25]])
+    np.testing.assert_array_equal(combine(image, lesion), [[1.0, -1.0, 0.75, 0.75]])

@@ -1,0 +1,80 @@
+"""The files beside the report: what the page shows, whole, and nothing that it no longer shows."""
+
+import csv
+import io
+import json
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cgan_tf.pages.files import files_directory, section_files, sheet_figure, table_csv, write_files
+from cgan_tf.pages.html import Gallery, Plot, Table, section
+from cgan_tf.runs.errors import UserError
+
+
+def plot(name: str = "line") -> Plot:
+    figure = Figure()
+    figure.subplots().plot([0, 1], [0, 1])
+    return Plot(name, figure, "A line")
+
+
+def picture(level: int, shape: tuple[int, int] = (20, 30)) -> bytes:
+    return cv2.imencode(".png", np.full(shape, level, np.uint8))[1].tobytes()
+
+
+def test_every_part_becomes_its_files():
+    table = Table("numbers", ["what", "value"], [["a", "−0.5"], ["b, c", "1"]])
+    gallery = Gallery("pairs", [(picture(0), "dark"), (picture(255), "bright")])
+    sections = [section("One", plot(), "<p>text</p>", table), None, section("Two", gallery)]
+    files = section_files(sections)
+    assert set(files) == {"line.png", "line.pdf", "numbers.csv", "pairs.png", "pairs.pdf"}
+    assert files["line.pdf"].startswith(b"%PDF")
+    assert files["line.png"] == sections[0].parts[0].png
+    rows = list(csv.reader(io.StringIO(files["numbers.csv"].decode())))
+    assert rows == [["what", "value"], ["a", "-0.5"], ["b, c", "1"]]
+
+
+def test_the_same_plot_gives_the_same_bytes():
+    assert section_files([section("", plot())]) == section_files([section("", plot())])
+
+
+def test_records_are_what_the_file_holds():
+    table = Table("t", ["shown"], [["0.8 (0.7–0.9)"]], [{"auc": 0.8123456, "low": 0.7}])
+    assert table_csv(table) == b"auc,low\n0.8123456,0.7\n"
+
+
+def test_a_sheet_shows_its_pictures_pixel_for_pixel():
+    levels = [40, 80, 120]
+    sheet = section_files([section("", Gallery("g", [(picture(v), "") for v in levels]))])["g.png"]
+    shown = cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert [int((shown == level).sum()) for level in levels] == [600, 600, 600]
+    assert shown[10, 10] == 40  # the first one above, on the left
+    assert sheet_figure([picture(0)]).get_size_inches()[0] > 0
+
+
+def test_files_of_the_report_before_go_and_others_stay(tmp_path):
+    directory = files_directory(tmp_path / "report.html")
+    assert directory == tmp_path / "report_files"
+    write_files(directory, {"old.csv": b"1", "kept.csv": b"2"})
+    (directory / "mine.txt").write_text("a note")
+    write_files(directory, {"kept.csv": b"3"})
+    assert {path.name for path in directory.iterdir()} == {"contents.json", "kept.csv", "mine.txt"}
+    assert (directory / "kept.csv").read_bytes() == b"3"
+    assert json.loads((directory / "contents.json").read_text()) == {"files": ["kept.csv"]}
+
+
+def test_nothing_outside_the_directory_is_taken_away(tmp_path):
+    directory = tmp_path / "report_files"
+    write_files(directory, {"a.csv": b""})
+    (tmp_path / "b.csv").write_text("")
+    (directory / "contents.json").write_text(json.dumps({"files": ["../b.csv"]}))
+    write_files(directory, {"a.csv": b""})
+    assert (tmp_path / "b.csv").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "report_files").write_text("a file in its place")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_files(tmp_path / "report_files", {"a.csv": b""})

@@ -1,0 +1,46 @@
+"""Numbers as the report writes them."""
+
+import math
+
+import pytest
+
+from cgan_tf.pages.style import (
+    auc_and_interval,
+    difference_and_interval,
+    format_probability,
+    signed,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "log_value", "text"),
+    [
+        (0.5512, None, "0.55"),
+        (0.104, None, "0.10"),
+        (0.0312, None, "0.031"),
+        (0.00151, None, "0.0015"),
+        (1.2e-8, None, "1 × 10⁻⁸"),
+        (9.9e-8, None, "1 × 10⁻⁷"),
+        (0.0, -1000 * math.log(10), "1 × 10⁻¹⁰⁰⁰"),
+        (0.0, None, "under 10⁻³⁰⁰"),
+        (math.nan, None, "undefined"),
+    ],
+)
+def test_probabilities_read_well(value, log_value, text):
+    assert format_probability(value, log_value) == text
+
+
+def test_differences_have_their_signs_and_limits():
+    assert difference_and_interval(0.0171, -0.002, 0.0362) == "+0.017 (−0.002 to +0.036)"
+    assert difference_and_interval(0.5, math.nan, math.nan) == "+0.500 (undefined)"
+    assert difference_and_interval(math.nan, math.nan, math.nan) == "undefined"
+    assert signed(-0.125, 2) == "−0.12"
+
+
+def test_undefined_aucs_are_said_in_words():
+    known = {"auc": 0.8461, "low_by_patient": 0.8, "high_by_patient": 0.9, "note": ""}
+    assert auc_and_interval(known) == "0.846 (0.800–0.900)"
+    assert auc_and_interval({**known, "low_by_patient": None}) == "0.846 (interval undefined)"
+    assert (
+        auc_and_interval({"auc": None, "note": "undefined: no lesions"}) == "undefined: no lesions"
+    )

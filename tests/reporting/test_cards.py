@@ -1,0 +1,51 @@
+"""A classifier's card says what its evaluation and its manifest say."""
+
+import re
+
+from cgan_tf.reporting import cards
+from tests.toys.scored_tests import scored_test
+
+
+def test_the_card_holds_the_figures_and_the_flags():
+    evaluation = scored_test(0.5, seed=3)
+    text = cards.card(evaluation, "Drawn patches only.")
+    auc = evaluation.metrics["auc"]["overall"]
+    row = f"| AUC, overall | {auc['auc']:.3f} | {auc['low_by_patient']:.3f} to "
+    assert row in text
+    assert text.startswith("# Classifier card: 50% w/ decay, seed 3\n")
+    assert "> Drawn patches only." in text
+    assert "120 malignant and 120 normal real patches of 40 women" in text
+    assert "| synthetic positive | 500 | 90 |" in text
+    assert "50% at the start, multiplicative decay by 10% every 5,000 samples" in text
+    assert "--decay_rate=0.1\n" in text
+    assert "--synthetic_dirs=a,b\n" in text
+    for heading in ("Model", "Data", "Figures of merit", "Sub-groups", "Limits", "Flags"):
+        assert f"\n## {heading}\n" in text
+
+
+def test_undefined_figures_are_said_to_be():
+    evaluation = scored_test(0.0)
+    evaluation.metrics["auc"]["mass"] |= {"auc": None}
+    evaluation.metrics["auc"]["overall"] |= {"low_by_patient": None}
+    text = cards.card(evaluation)
+    assert "| AUC, mass | undefined | – |" in text
+    assert re.search(r"\| AUC, overall \| 0\.\d{3} \| undefined \|", text)
+    assert "undefined: breast_density is unknown" in text
+    assert ">" not in text.split("\n")[2]  # no notice, no quotation
+
+
+def test_tables_survive_a_bar_in_a_name():
+    evaluation = scored_test(0.0)
+    groups = evaluation.metrics["subgroups"]["manufacturer"]["groups"]
+    groups["A|B"] = next(iter(groups.values()))
+    line = next(row for row in cards.card(evaluation).splitlines() if "A\\|B" in row)
+    assert len(re.findall(r"(?<!\\)\|", line)) == 7
+
+
+def test_every_classifier_has_its_own_card():
+    section = cards.cards([scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)], "")
+    assert [part.name for part in section.parts] == [
+        "classifier_card_seed_0_fraction_00",
+        "classifier_card_seed_1_fraction_00",
+        "classifier_card_seed_0_fraction_100",
+    ]

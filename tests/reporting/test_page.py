@@ -1,0 +1,251 @@
+"""The report: self-contained, escaped, and saying what the evaluations say."""
+
+import base64
+import dataclasses
+import json
+import re
+import shutil
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cgan_tf.classifier.results import read_evaluations
+from cgan_tf.config import ReportConfig
+from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.pages import before_after, html
+from cgan_tf.pages import patches as pages_patches
+from cgan_tf.pages.html import Sliders, Table, section
+from cgan_tf.pages.style import format_p
+from cgan_tf.reporting import figure_1
+from cgan_tf.reporting import page as reporting_page
+from cgan_tf.reporting.page import write_report
+from cgan_tf.runs.errors import UserError
+from cgan_tf.statistics.auc import delong_test
+from tests.toys.experiment import SETS
+from tests.toys.pages import PageReader, levels_of
+
+HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
+SMALL_GAN = {"size": 32, "generator_filters": 4, "bottleneck_filters": 16}
+
+
+@pytest.fixture(scope="module")
+def config(toy_experiment, tmp_path_factory):
+    root = tmp_path_factory.mktemp("report")
+    gan = root / "gan_mass"
+    gan.mkdir()
+    (gan / "run.json").write_text(json.dumps({"flags": SMALL_GAN | {"task": HOSTILE}}))
+    rows = ["step,phase,alpha,loss_d,loss_g,seconds"]
+    rows += [f"{i},{'fade_in' if 4 < i < 8 else 'full'},1,{2 / i},{i},0" for i in range(1, 20)]
+    (gan / "metrics.csv").write_text("\n".join(rows) + "\n")
+    return ReportConfig(
+        evaluations=tuple(str(toy_experiment / f"evaluation_{n}") for n in ("baseline", "mixed")),
+        patches_dir=str(toy_experiment / "patches"),
+        synthetic_dirs=tuple(str(toy_experiment / name) for name in SETS),
+        showcase_dirs=(str(toy_experiment / "calcification"),),
+        showcase_patches_dir=str(toy_experiment / "patches"),
+        gan_dirs=(str(gan),),
+        output=str(root / "deep" / "report.html"),
+        title=HOSTILE,
+        notice=f"A phantom. {HOSTILE}",
+        tsne_normal=12, tsne_mass=12, tsne_calcification=12,
+        tsne_synthetic_mass=12, tsne_synthetic_calcification=12,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(config):
+    write_report(config)
+    return Path(config.output).read_text(encoding="utf-8")
+
+
+def test_page_needs_nothing_from_outside(page, config):
+    reader = PageReader(page)
+    assert not {"link", "iframe", "object"} & set(reader.tags)
+    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [before_after.SCRIPT]
+    assert reader.tags.count("script") == 1
+    sources = [value for _, name, value in reader.attributes if name == "src"]
+    assert sources
+    assert all(value.startswith("data:image/png;base64,") for value in sources)
+    links = [value for _, name, value in reader.attributes if name == "href"]
+    assert len(links) == 2  # the classifiers' cards, beside the page and folded into it
+    for link in links:
+        card = (Path(config.output).parent / link).read_text(encoding="utf-8")
+        assert card.startswith("# Classifier card: ")
+        assert card in "".join(reader.text)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_every_string_from_data_is_escaped(page):
+    assert HOSTILE not in page
+    text = " ".join(PageReader(page).text)
+    assert text.count(HOSTILE) >= 3  # title element, heading, notice
+
+
+def test_pictures_open(page, config):
+    images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    pictures = sum(
+        len(list((Path(directory) / "grad_cam").glob("*.png"))) for directory in config.evaluations
+    )
+    crossed = "Figure 5." in page  # only where the mixed classifier finds a missed lesion
+    compared = (4 + 1) * 6  # of the sets, of the showcase: before, after, lesion channel
+    assert len(images) == 3 * compared + pictures + 10 + 2 * crossed  # plots
+    for image in images:
+        levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
+        assert levels.std() > 1
+
+
+def test_page_says_what_the_evaluations_say(page, config):
+    text = re.sub(r"\s+", " ", " ".join(PageReader(page).text))
+    baseline, mixed = read_evaluations(config.evaluations)
+    for evaluation in (baseline, mixed):
+        assert f"{evaluation.metrics['auc']['overall']['auc']:.3f}" in text
+    assert "50% w/ decay" in text
+    plain = delong_test(baseline.labels, mixed.logits, baseline.logits)
+    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.clients)
+    assert format_p(plain) in text
+    assert format_p(clustered) in text
+    effect = baseline.metrics["synthetic"]["removal_test"]  # held out comes before training
+    assert f"{effect['mean_logit_before']:+.2f}".replace("-", "−") in text
+    for words in ("0.829", "0.846", "p < 1e-8 for 50%", "50% · 50% · 50%", "held-out"):
+        assert words in text
+    for flag in ("--synthetic_fraction=0.5", "--learning_rate=0.003", "--batch_norm=batch"):
+        assert flag in text
+
+
+def test_the_same_inputs_give_the_same_page(page, config, tmp_path):
+    again = dataclasses.replace(config, output=str(tmp_path / "report.html"))
+    write_report(again)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_a_single_evaluation_is_enough(config, tmp_path):
+    alone = dataclasses.replace(
+        config,
+        evaluations=config.evaluations[:1],
+        synthetic_dirs=(),
+        showcase_dirs=(),
+        gan_dirs=(),
+        output=str(tmp_path / "alone.html"),
+    )
+    write_report(alone)
+    assert "Figure 1" not in (tmp_path / "alone.html").read_text(encoding="utf-8")
+
+
+def test_the_first_evaluation_is_a_baseline(config):
+    with pytest.raises(UserError, match=r"expected a baseline.*found 50% synthetic"):
+        read_evaluations(config.evaluations[::-1])
+
+
+def test_a_proportion_twice_with_one_seed_is_refused(config):
+    with pytest.raises(UserError, match="seed 0, synthetic share 0: expected one run, found two"):
+        write_report(dataclasses.replace(config, evaluations=config.evaluations[:1] * 2))
+
+
+def test_other_patches_cannot_be_compared(config, tmp_path):
+    shutil.copytree(config.evaluations[1], tmp_path / "other")
+    table = tmp_path / "other" / "scores.csv"
+    table.write_text(table.read_text().replace("test-normal-00000", "test-normal-99999"))
+    with pytest.raises(UserError, match="found others"):
+        read_evaluations((config.evaluations[0], str(tmp_path / "other")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"evaluations": ("nowhere",)}, "expected the manifest of evaluate"),
+        ({"showcase_patches_dir": ""}, "--showcase_patches_dir is required"),
+        ({"synthetic_dirs": ("nowhere",)}, "expected the manifest of synthesize"),
+        ({"gan_dirs": ("nowhere",)}, "nowhere"),
+        ({"output": "/proc/nowhere/report.html"}, "cannot be written"),
+    ],
+)
+def test_mistakes_are_one_line(config, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        write_report(dataclasses.replace(config, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_pairs_are_compared_on_one_scale(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    pairs = pages_patches.example_pairs(toy_experiment / "mass", patches, 4, seed=0)
+    assert len({pair.synthetic.patch_id for pair in pairs}) == 4
+    for pair in pairs:
+        assert pair.source.patch_id == pair.synthetic.source_patch_id
+        content = pages_patches.pair_comparison(pair, "k")
+        before, after, lesion = (
+            levels_of(picture.address)
+            for picture in (content.before, content.after, content.layers[0][1])
+        )
+        assert before.shape == (192, 192)  # 32 px enlarged by a whole factor
+        assert after.max() > before.max() - 1
+        assert np.corrcoef((after - before).ravel(), lesion.ravel())[0, 1] > 0.9
+        assert np.median(lesion) == pytest.approx(128, abs=1)  # zero is mid-grey
+
+
+def test_the_box_is_that_of_the_lesion_added_or_removed(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    (pair,) = pages_patches.example_pairs(toy_experiment / "removal", patches, 1, seed=0)
+    content = pages_patches.pair_comparison(pair, "k")
+    assert content.boxes == [(tuple(6 * edge for edge in pair.source.box), "lesion")]
+    assert content.labels == ("real", "lesion removed")
+    assert content.start == round(100 * (pair.source.box[0] + pair.source.box[2]) / 2 / 32)
+    added = dataclasses.replace(
+        pair.synthetic, task="mass", box=(1.0, 2.0, 3.0, 5.0), patch_class="malignant_mass"
+    )
+    content = pages_patches.pair_comparison(pages_patches.Pair(added, pair.source), "k")
+    assert content.boxes == [((6, 12, 18, 30), "added lesion")]
+    assert content.labels == ("real", "lesion added")
+
+
+def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
+    patches = PatchSet(toy_experiment / "patches")
+    config = ReportConfig(synthetic_dirs=tuple(str(toy_experiment / name) for name in SETS))
+    figure, gallery = figure_1.examples(config, patches)
+    (plot,) = figure.parts
+    axes = plot.figure.axes
+    places = np.array([axis.get_position().bounds for axis in axes]).reshape(4, 4, 2, 4)
+    assert (np.diff(places[..., 1], axis=0) < 0).all()  # a row lower for every set
+    left, right = places[..., 0, 0], places[..., 1, 0]
+    assert (left < right).all()
+    width = places[0, 0, 0, 2]
+    within, between = right - left - width, left[:, 1:] - right[:, :-1] - width
+    assert within.max() < between.min() / 2  # pairs are seen as pairs
+    titles = [text.get_text() for text in plot.figure.texts]
+    assert titles == [
+        "Masses synthesised", "Calcifications synthesised", "Lesions removed",
+        "Lesions removed (test split)",
+    ]  # fmt: skip
+    pairs = pages_patches.example_pairs(config.synthetic_dirs[0], patches, 6, 0)
+    sliders = [part for part in gallery.parts if isinstance(part, Sliders)]
+    assert [len(part.comparisons) for part in sliders] == [6] * 4
+    for number, pair in enumerate(pairs[:4]):
+        for place, view in enumerate(pages_patches.pair_views(pair)):
+            np.testing.assert_array_equal(axes[2 * number + place].images[0].get_array(), view)
+        assert sliders[0].comparisons[number].title == f"Patch {pair.source.patch_id}"
+
+
+def test_ledger_is_added_up():
+    ledger = {
+        "images": {"read": 10, "used": 6, "not_needed": 1, "rejected": {"too_dark": 3}},
+        "marks": {"read": 5, "used": 4, "not_needed": 0, "rejected": {}},
+        "note": "not an account",
+    }
+
+    patches = types.SimpleNamespace(
+        manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
+    )
+    text = html.page("", "", [reporting_page.data(patches)])
+    assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in text
+    assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in text
+    assert "Rejected images: 3 too dark" in text
+    assert "benign" not in text
+
+
+def test_html_helpers_escape():
+    assert html.table(Table("t", ["<a>"], [["<b>"]])).count("&lt;") == 2
+    assert "&lt;" in html.details("<a>", "x")
+    assert section("Empty", "") is None

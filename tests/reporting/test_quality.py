@@ -1,0 +1,146 @@
+"""The report's section on quality says what quality.json says, and shows its pictures."""
+
+import dataclasses
+import html
+import json
+import re
+
+import pytest
+
+from cgan_tf.assessment.run import measure_quality
+from cgan_tf.config import QualityConfig, ReportConfig
+from cgan_tf.pages import html as pages_html
+from cgan_tf.pages.files import section_files
+from cgan_tf.pages.html import Gallery, Plot, Table
+from cgan_tf.reporting.page import write_report
+from cgan_tf.reporting.quality import PANELS, quality
+from cgan_tf.runs.errors import UserError
+from tests.toys import quality_sets
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Of a set with a fault, and of removal."""
+    root = tmp_path_factory.mktemp("report_quality")
+    patches = quality_sets.write_patches(root / "patches")
+    sets = (
+        quality_sets.write_masses(root / "mass", patches, quality_sets.pasted),
+        quality_sets.write_removals(root / "removal", patches, left=0.0),
+    )
+    config = QualityConfig(
+        real=str(patches), synthetic=tuple(map(str, sets)), output_dir=str(root / "q"), splits=1
+    )
+    measure_quality(config)
+    return root / "q"
+
+
+@pytest.fixture(scope="module")
+def found(directory):
+    return json.loads((directory / "quality.json").read_text(encoding="utf-8"))["sets"]
+
+
+@pytest.fixture(scope="module")
+def text(directory):
+    page = pages_html.page("", "", [quality(str(directory))])
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def test_every_verdict_is_on_the_page(text, found):
+    for name, content in found.items():
+        assert f"{name.capitalize()}: 70 patches" in text
+        for check in content["checks"]:
+            assert check["name"] in text
+            assert (check["text"] in text) == (check["seen"] is not False)
+    assert "Seen: one lesion again and again: likeness of two lesions" in text
+
+
+def test_numbers_are_those_of_the_file(directory, found):
+    tables = {p.name: p for p in quality(str(directory)).parts if isinstance(p, Table)}
+    assert list(tables) == [
+        "quality_mass_overlap", "quality_mass_lesions", "quality_mass_spread",
+        "quality_removal_lesions", "quality_removal_spread",
+    ]  # fmt: skip
+    measures = found["mass"]["overlap"]["lesion shape"]["measures"]
+    rows = {row[0]: row[1:] for row in tables["quality_mass_overlap"].rows}
+    recall = measures["recall"]
+    assert rows["Recall"] == (f"{recall['synthetic']:.3f}", f"{recall['ceiling']:.3f}")
+    rows = {row[0]: row[1:] for row in tables["quality_mass_lesions"].rows}
+    area = found["mass"]["lesions"]["area"]
+    low, middle, high = (f"{area['synthetic'][i]:.1%}" for i in (0, 2, 4))
+    assert rows["Area"][0] == f"{middle} ({low} to {high})"
+    assert rows["Area"][2:] == (f"{area['distance']:.2f}", f"{area['ceiling']:.2f}")
+    assert tables["quality_removal_lesions"].headings[0] == "Left of the lesion"
+    (_, *spread), *_ = tables["quality_mass_spread"].rows
+    positions = [found["mass"]["spread"][side]["position"] for side in ("synthetic", "real")]
+    assert spread == [f"{position:.3f}" for position in positions]
+
+
+def test_pictures_are_those_of_the_run(directory, found):
+    galleries = [part for part in quality(str(directory)).parts if isinstance(part, Gallery)]
+    names = [f"quality_mass_{kind}" for kind in ("best", "median", "worst", "copy")]
+    assert [gallery.name for gallery in galleries] == names  # removal has no feature space here
+    shown = [png for gallery in galleries for png, _ in gallery.pictures]
+    files = [pair["file"] for pair in found["mass"]["pictures"]]
+    assert shown == [(directory / "pictures" / file).read_bytes() for file in files]
+
+
+def test_the_plot_has_a_row_for_each_set(directory, found):
+    (plot,) = (part for part in quality(str(directory)).parts if isinstance(part, Plot))
+    axes = plot.figure.axes
+    assert len(axes) == len(found) * (len(PANELS) + 1)
+    area = axes[1].lines
+    quantiles = [100 * value for value in found["mass"]["lesions"]["area"]["synthetic"]]
+    assert area[0].get_xdata() == pytest.approx([quantiles[0], quantiles[4]])
+    assert area[2].get_xdata() == pytest.approx([quantiles[2]])
+    noise = axes[len(PANELS)].lines[1].get_ydata()
+    medians = [found["mass"]["appearance"][f"noise_{n}"]["synthetic"][2] for n in range(4)]
+    assert noise == pytest.approx([2**median for median in medians])
+
+
+def test_files_of_the_section(directory):
+    files = set(section_files([quality(str(directory))]))
+    assert {"quality_lesions.png", "quality_mass_best.png", "quality_mass_overlap.csv"} <= files
+
+
+def test_undefined_numbers_are_said(directory, found, tmp_path):
+    content = {"sets": {"mass": json.loads(json.dumps(found["mass"]))}}
+    mass = content["sets"]["mass"]
+    mass["overlap"]["lesion shape"]["measures"]["classifier_auc"]["ceiling"] = None
+    mass["lesions"]["contrast"] |= {"synthetic": None, "distance": None, "ceiling": None}
+    mass["appearance"]["noise_1"]["real"] = None
+    mass["spread"]["synthetic"]["position"] = None
+    mass["pictures"] = []
+    (tmp_path / "quality.json").write_text(json.dumps(content), encoding="utf-8")
+    manifest = (directory / "manifest.json").read_text(encoding="utf-8")
+    (tmp_path / "manifest.json").write_text(manifest, encoding="utf-8")
+    page = pages_html.page("", "", [quality(str(tmp_path))])
+    assert page.count("undefined") >= 5
+
+
+def test_a_missing_picture_or_run_is_named(directory, tmp_path):
+    assert quality("") is None
+    with pytest.raises(UserError, match="expected the manifest of quality"):
+        quality(str(tmp_path))
+    for name in ("quality.json", "manifest.json"):
+        (tmp_path / name).write_bytes((directory / name).read_bytes())
+    with pytest.raises(UserError, match=r"mass_01_best.png: cannot be read"):
+        quality(str(tmp_path))
+
+
+def test_the_report_has_the_section(directory, toy_experiment, tmp_path):
+    config = ReportConfig(
+        evaluations=(str(toy_experiment / "evaluation_baseline"),),
+        patches_dir=str(toy_experiment / "patches"),
+        quality_dir=str(directory),
+        output=str(tmp_path / "report.html"),
+        tsne_normal=2, tsne_mass=2, tsne_calcification=2, tsne_synthetic_mass=1,
+        tsne_synthetic_calcification=1,
+    )  # fmt: skip
+    write_report(config)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<h2>Quality</h2>") == 1
+    assert (tmp_path / "report_files/quality_mass_copy.png").exists()
+    write_report(dataclasses.replace(config, quality_dir=""))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Quality</h2>" not in page
+    assert not (tmp_path / "report_files/quality_mass_copy.png").exists()

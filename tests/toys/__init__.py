@@ -1,0 +1,1 @@
+"""What tests build: small trees, sets, networks and runs."""

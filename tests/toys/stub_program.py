@@ -1,0 +1,83 @@
+"""Stands in for a program of a sweep: reads its flags strictly, leaves what the next one reads.
+
+    python stub_program.py MODULE --flag=value ...
+
+STUB_FAIL in the environment lists the seed and share ("1:0.5") of trainings that fail;
+STUB_EVENTS names a file that gets a line of JSON for every program started.
+"""
+
+import json
+import os
+import sys
+
+from absl import flags
+
+from cgan_tf.config import ClassifierConfig, EvaluateConfig, QualityConfig, ReportConfig
+from cgan_tf.runs.directory import finish_run, open_run, read_manifest, write_json
+from cgan_tf.runs.flags import config_from_flags, config_to_dict, define_flags
+
+CONFIGS = {
+    "cgan_tf.train_classifier": ClassifierConfig,
+    "cgan_tf.evaluate": EvaluateConfig,
+    "cgan_tf.quality": QualityConfig,
+    "cgan_tf.report": ReportConfig,
+}
+
+
+def main(module: str, arguments: list[str]) -> None:
+    config = parse(CONFIGS[module], arguments)
+    lanes = {name: value for name, value in os.environ.items() if name.startswith(("TF_NUM", "CU"))}
+    with open(os.environ["STUB_EVENTS"], "a", encoding="utf-8") as file:
+        file.write(json.dumps([module, config_to_dict(config), lanes]) + "\n")
+    programs = {
+        ClassifierConfig: train,
+        EvaluateConfig: evaluate,
+        QualityConfig: quality,
+        ReportConfig: report,
+    }
+    programs[type(config)](config)
+
+
+def parse(config_class, arguments):
+    values = flags.FlagValues()
+    define_flags(config_class, values)
+    assert values(["program", *arguments]) == ["program"]
+    return config_from_flags(config_class, values)
+
+
+def train(config: ClassifierConfig) -> None:
+    with open_run(config.workdir, "train_classifier", config):
+        print("a line of chatter")
+        if f"{config.seed}:{config.synthetic_fraction:g}" in os.environ.get("STUB_FAIL", "").split(
+            ","
+        ):
+            sys.exit("train_classifier: the loss is not finite")
+        finish_run(config.workdir, "train_classifier", {"best_validation_auc": 0.75})
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    with open_run(config.output_dir, "evaluate", config):
+        classifier = read_manifest(config.classifier, "train_classifier")
+        auc = 0.5 + classifier["flags"]["synthetic_fraction"] / 4
+        write_json(f"{config.output_dir}/metrics.json", {"auc": {"overall": {"auc": auc}}})
+        finish_run(config.output_dir, "evaluate", {"classifier": classifier})
+
+
+def quality(config: QualityConfig) -> None:
+    with open_run(config.output_dir, "quality", config):
+        read_manifest(config.classifier, "evaluate")
+        if os.environ.get("STUB_FAIL") == "quality":
+            sys.exit("quality: no lesions")
+        finish_run(config.output_dir, "quality", {})
+
+
+def report(config: ReportConfig) -> None:
+    for directory in config.evaluations:
+        read_manifest(directory, "evaluate")
+    if os.environ.get("STUB_FAIL") == "report":
+        sys.exit("report: no paper")
+    write_json(config.output, config_to_dict(config))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
