@@ -95,6 +95,7 @@ def test_the_same_again_measures_nothing(config, sets, capsys):
         measure_quality(dataclasses.replace(config, seed=1))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
     again = dataclasses.replace(config, output_dir=str(tmp_path / "again"))
     other = dataclasses.replace(config, output_dir=str(tmp_path / "other"), seed=1)
@@ -106,10 +107,11 @@ def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
 @pytest.mark.parametrize(
     ("owner", "name", "calls", "kept"),
     [
-        (assessment_run, "spread_of", 1, 0),  # in the middle of the first set
-        (assessment_run, "write_pictures", 1, 1),  # in the middle of the second
-        (assessment_run, "quality_csv", 0, 2),
-        (assessment_run, "finish_run", 0, 2),
+        # In the middle of the first set, of the second, and after both.
+        pytest.param(assessment_run, "spread_of", 1, 0, marks=pytest.mark.slow),
+        (assessment_run, "write_pictures", 1, 1),
+        pytest.param(assessment_run, "quality_csv", 0, 2, marks=pytest.mark.slow),
+        pytest.param(assessment_run, "finish_run", 0, 2, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_and_run_again_the_same_bytes(

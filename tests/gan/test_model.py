@@ -1,5 +1,6 @@
 """One training step: what it changes, what it must not, and every switch."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -20,17 +21,66 @@ ROLES = ("real", "source", "benign", "normal")
 NAMES = ("real", "fake", "benign", "normal")  # the discriminator's classes
 NEW_LAYERS = ("encoder_0", "decoder_0_first", "decoder_0_second", "full_head", "block_0")
 OLD_LAYERS = ("half_entry", "half_head")
+ATTENTION = small_config().attention_size
+
+
+# Fields that a step reads; every other shapes the networks or their optimizers.
+READ_BY_STEPS = {
+    *("task", "generator_steps", "benign_weight", "normal_weight", "penalty_weight"),
+    *("mode_seeking_weight", "ema"),
+}
 
 
 def make_gan(step=0, phase=None, **changes):
+    """A GAN of its own."""
+    keras.utils.set_random_seed(3)
+    return prepare(ContextualGan(small_config(**changes)), step, phase)
+
+
+def next_gan(step=0, phase=None, **changes):
+    """A GAN for one test: one of the same architecture as before is made as good as new."""
+    shape = {name: value for name, value in changes.items() if name not in READ_BY_STEPS}
+    gan, weights, states = _of_shape(**shape)
+    gan.set_weights(weights)
+    for optimizer, values in states:
+        for variable, value in zip(optimizer.variables, values, strict=True):
+            variable.assign(value)
+    gan.config = small_config(**changes)
+    gan.phase = "half" if gan.config.grow else "full"
+    return prepare(gan, step, phase)
+
+
+@functools.cache
+def _of_shape(**changes):
     keras.utils.set_random_seed(3)
     gan = ContextualGan(small_config(**changes))
+    optimizers = gan.optimizers.values()
+    states = [(one, [variable.numpy() for variable in one.variables]) for one in optimizers]
+    return gan, gan.get_weights(), states
+
+
+def prepare(gan, step, phase):
     randomise(gan.generator, 1)
     randomise(gan.discriminator, 2)
     gan.averaged.set_weights(gan.generator.get_weights())
     gan.step.assign(step)
     gan.phase = phase or gan.phase
     return gan
+
+
+def test_the_next_gan_is_as_good_as_new():
+    used = next_gan(step=3, phase="fade", task="calcification")
+    for variable in variables_of(used):
+        variable.assign(variable + tf.ones_like(variable))
+    again, new = next_gan(step=2), make_gan(step=2)
+    assert again is used
+    assert (again.phase, again.config, int(again.step)) == (new.phase, new.config, int(new.step))
+    for one, two in zip(variables_of(again), variables_of(new), strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+
+
+def variables_of(gan):
+    return [*gan.weights, *(v for one in gan.optimizers.values() for v in one.variables)]
 
 
 def batch(roles=ROLES, size=32, count=2):
@@ -119,7 +169,7 @@ class TestStep:
             np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
 
     def test_no_averaging_is_a_copy(self):
-        gan = make_gan(step=4, phase="fade", ema=0.0)
+        gan = next_gan(step=4, phase="fade", ema=0.0)
         for weight in gan.generator.weights:
             weight.assign(weight + 0.25)
         gan._average(gan.step)
@@ -217,7 +267,7 @@ class TestGrowth:
         assert sum(map(len, groups.values())) == len(weights)
 
     def test_the_half_phase_leaves_new_layers_alone(self):
-        gan = make_gan()
+        gan = next_gan()
         assert gan.phase == "half"
         before = snapshot(gan.generator, gan.discriminator)
         metrics = gan.train_step(batch())
@@ -230,7 +280,7 @@ class TestGrowth:
         assert float(metrics["alpha"]) == 0.0
 
     def test_the_full_phase_leaves_old_layers_alone(self):
-        gan = make_gan(step=6, phase="full")
+        gan = next_gan(step=6, phase="full")
         before = snapshot(gan.generator, gan.discriminator)
         gan.train_step(batch())
         learned = kernels_changed(before, gan.generator, gan.discriminator)
@@ -265,7 +315,7 @@ class TestGrowth:
 class TestLosses:
     def constant_gan(self, **changes):
         """A discriminator that says [1, 0, -1, 2] whatever it sees."""
-        gan = make_gan(phase="full", step=6, spectral_norm="none", **changes)
+        gan = next_gan(phase="full", step=6, spectral_norm="none", attention_size=-1, **changes)
         gan.discriminator.logits.kernel.assign(tf.zeros_like(gan.discriminator.logits.kernel))
         gan.discriminator.logits.bias.assign([1.0, 0.0, -1.0, 2.0])
         return gan
@@ -354,7 +404,7 @@ class TestLosses:
         ("task", "area", "peak"), [("mass", 0.0, 0.0), ("removal", (28 / 32) ** 2, 0.5)]
     )
     def test_lesion_figures_have_the_tasks_sign(self, task, area, peak):
-        gan = make_gan(phase="full", step=6, task=task, attention_size=-1)
+        gan = next_gan(phase="full", step=6, task=task, attention_size=-1)
         gan.generator.full_head.kernel.assign(tf.zeros_like(gan.generator.full_head.kernel))
         gan.generator.full_head.bias.assign([-0.5])
         metrics = gan._update_generator(batch()["source"], gan.alpha(), 0)
@@ -378,10 +428,11 @@ def test_triplets():
 
 
 class TestSwitches:
-    """Each runs one real step and does what it says."""
+    """Each runs one real step, of a small graph without attention, and does what it says."""
 
     def step(self, roles=ROLES, extra=(), **changes):
-        gan = make_gan(step=3, phase="full" if changes.get("grow") is False else "fade", **changes)
+        phase = "full" if changes.get("grow") is False else "fade"
+        gan = next_gan(step=3, phase=phase, **{"attention_size": -1} | changes)
         before = snapshot(gan.generator, gan.discriminator)
         data = batch(roles) | dict(extra)
         metrics = {name: float(value) for name, value in gan.train_step(data).items()}
@@ -393,7 +444,7 @@ class TestSwitches:
         ("value", "generator", "discriminator"), [("none", 0, 0), ("discriminator", 0, 9)]
     )
     def test_spectral_norm(self, value, generator, discriminator):
-        gan, _ = self.step(spectral_norm=value)
+        gan, _ = self.step(spectral_norm=value, attention_size=ATTENTION)
         assert len(gan.generator.non_trainable_weights) == generator
         assert len(gan.discriminator.non_trainable_weights) == discriminator
 
@@ -448,7 +499,7 @@ class TestSwitches:
         assert float(metrics["lesion_peak"]) == pytest.approx(0.25)
 
     def test_the_discriminator_judges_every_class_by_its_samples_category(self, monkeypatch):
-        gan = make_gan(step=6, phase="full", conditional=True)
+        gan = next_gan(step=6, phase="full", conditional=True, attention_size=-1)
         seen = []
 
         def discriminate(images, alpha, call, category):
@@ -489,7 +540,13 @@ class TestSwitches:
             return float(tf.reduce_mean(tf.abs(first - second)))
 
         def after(weight):
-            gan = make_gan(step=3, phase="fade", mode_seeking_weight=weight, spectral_norm="none")
+            gan = next_gan(
+                step=3,
+                phase="fade",
+                mode_seeking_weight=weight,
+                spectral_norm="none",
+                attention_size=-1,
+            )
             for update in range(5):
                 metrics = gan._update_generator(batch()["source"], tf.constant(0.25), update)
             return spread(gan), {name: float(value) for name, value in metrics.items()}
@@ -510,7 +567,7 @@ class TestSwitches:
             assert metrics[f"sigma_{name[0]}"] == pytest.approx(exact, rel=0.02)
 
     def test_mixed_bfloat16(self):
-        gan, _ = self.step(precision="mixed_bfloat16")
+        gan, _ = self.step(precision="mixed_bfloat16", attention_size=ATTENTION)
         assert {w.dtype for w in gan.generator.weights + gan.discriminator.weights} == {"float32"}
 
         @tf.function
@@ -553,7 +610,8 @@ class TestDraws:
 
 
 def test_the_graph_is_made_once_for_a_fade_and_agrees_with_eager():
-    gan, twin = (make_gan(step=2, phase="fade", task="calcification") for _ in range(2))
+    smaller = {"task": "calcification", "attention_size": -1}
+    gan, twin = (make_gan(step=2, phase="fade", **smaller) for _ in range(2))
     step = tf.function(gan.train_step)
     alphas = []
     for _ in range(3):
@@ -579,7 +637,7 @@ def test_passes_share_normalised_kernels_or_wait_for_each_other():
     """Memory at the paper's size: of the discriminator's kernels, divided by sigma, one copy is
     held at a time: one for all updates of the generator, one for the losses, and one for the
     penalty, whose forward pass begins after every gradient of the losses."""
-    gan = make_gan(phase="full", step=6)
+    gan = next_gan(phase="full", step=6)
     shape = gan.discriminator.convs[-1].kernel.shape
     divisions = [
         op
@@ -623,7 +681,7 @@ def convolutions(gan):
 
 def test_the_half_phase_costs_only_its_own_size():
     """No convolution of its step, forward or backward, sees a full-resolution image."""
-    gan = make_gan(phase="half", task="calcification", attention_size=-1)  # a smaller graph
+    gan = next_gan(phase="half", task="calcification", attention_size=-1)  # a smaller graph
     sizes = convolutions(gan)
     assert len(sizes) > 30
     assert max(sizes) == 16
@@ -631,7 +689,7 @@ def test_the_half_phase_costs_only_its_own_size():
 
 def test_growth_keeps_the_moments():
     """The first update after the growth goes on from the moments of the half phase."""
-    gan = make_gan(step=1, phase="half")
+    gan = next_gan(step=1, phase="half")
     gan.train_step(batch())
     optimizer = gan.optimizers["discriminator_kept"]
     before = [v.numpy() for v in optimizer._velocities]
@@ -686,6 +744,7 @@ TWO_REPLICAS = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one():
     """Draws are keyed by the place in the global batch and gradients are the whole batch's."""
     done = subprocess.run(
