@@ -9,17 +9,18 @@ import pytest
 
 # What takes longest begins first: a worker that began it last would keep the others waiting.
 LONGEST = (
-    *("test_gan_kills.py", "test_gan_strategy.py"),  # slow ones
-    *("test_chain.py", "test_cgan.py", "test_gan_training.py", "test_classifier_training.py"),
-    *("test_experiment_run.py", "test_evaluate.py", "test_report.py", "test_quality_run.py"),
-    *("test_damaged_inputs.py", "test_make_patches.py", "test_export.py", "test_synthesis.py"),
+    *("gan/test_kills.py", "gan/test_distribution.py"),  # slow ones
+    *("end_to_end/test_chain.py", "gan/test_model.py", "gan/test_training.py"),
+    *("classifier/test_training.py", "workflows/test_sweep.py", "classifier/test_evaluation.py"),
+    *("reporting/test_page.py", "assessment/test_run.py", "end_to_end/test_damaged_inputs.py"),
+    *("patches/test_job.py", "gan/test_export.py", "synthesis/test_run.py"),
 )
 
 
 def pytest_collection_modifyitems(items):
     """Puts the tests of the longest files first, each file's in their order."""
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+    items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(places)))
 
 
 def build_once(root, name, build):
