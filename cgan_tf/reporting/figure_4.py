@@ -12,7 +12,6 @@ The numbers under Figure 4: how far synthetic lesions overlap with real ones in 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from cgan_tf.assessment import overlap
+from cgan_tf.assessment.base import probability
+from cgan_tf.assessment.overlap import Overlap
 from cgan_tf.classifier.results import ScoredTest, read_features, read_table
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
@@ -286,17 +287,6 @@ def figure_4(space: FeatureSpace, below: Sequence[Part]) -> Section | None:
 
 
 KINDS = {"mass": "masses", "calcification": "calcifications"}
-# Name, format, what equal distributions give.
-MEASURES = {
-    "mixing": ("Neighbours of the other set", ".3f", "0.5"),
-    "kid": ("Kernel distance (KID)", ".3g", "0"),
-    "fid": ("Fréchet distance (FID)", ",.1f", "the ceiling"),
-    "classifier_auc": ("AUC of a classifier that tells them apart", ".3f", "0.5"),
-    "precision": ("Precision", ".3f", "the ceiling"),
-    "recall": ("Recall", ".3f", "the ceiling"),
-    "density": ("Density", ".3f", "the ceiling"),
-    "coverage": ("Coverage", ".3f", "the ceiling"),
-}
 
 
 def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Part]:
@@ -307,12 +297,12 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
         real, synthetic = (space.patches.groups == f"{origin} {kind}" for origin in _ORIGINS)
         if not real.any() or not synthetic.any():
             continue
-        found = overlap.compare(
+        values = overlap.compare(
             space.features[real], space.features[synthetic], clients[real], seed, clients[synthetic]
         )
         parts.append(html.heading(f"Real and synthetic {name}"))
-        parts += [] if found["note"] else [_table(kind, found)]
-        parts.append(html.paragraph(sentence(name, found)))
+        parts += [] if values.note else [_table(kind, values)]
+        parts.append(html.paragraph(sentence(name, values)))
     if parts:
         parts.append(html.paragraph(NOTE, "note"))
     return parts
@@ -345,59 +335,43 @@ def patch_clients(space: FeatureSpace, patches: PatchSet) -> np.ndarray:
     return space.patches.take({name: np.array(list(v), object) for name, v in clients.items()})
 
 
-def sentence(name: str, found: dict[str, Any]) -> str:
-    """What the numbers say, in one or two sentences."""
-    if found["note"]:
-        return f"Synthetic and real {name}: {found['note']}."
-    auc, p = found["measures"]["classifier_auc"], found["kid_p"]["synthetic"]
-    mixing, coverage = found["measures"]["mixing"], found["measures"]["coverage"]
+def sentence(name: str, values: Overlap) -> str:
+    """What the overlap of synthetic and real `name` says, in one or two sentences."""
+    if values.note:
+        return f"Synthetic and real {name}: {values.note}."
+    auc, p = values.measures["classifier_auc"], values.kid_p.synthetic
+    mixing, coverage = values.measures["mixing"], values.measures["coverage"]
     parts = [
-        f"Among the nearest neighbours of a patch {mixing['synthetic']:.0%} are of the other set "
-        f"(real against real: {mixing['ceiling']:.0%})"
+        f"Among the nearest neighbours of a patch {mixing.synthetic:.0%} are of the other set "
+        f"(real against real: {mixing.ceiling:.0%})"
     ]
-    if auc["synthetic"] is not None:
-        real = "undefined" if auc["ceiling"] is None else f"{auc['ceiling']:.2f}"
+    if auc.synthetic is not None:
+        real = "undefined" if auc.ceiling is None else f"{auc.ceiling:.2f}"
         parts.append(
             f"a simple classifier tells synthetic {name} from real ones with an AUC of "
-            f"{auc['synthetic']:.2f} (real from real: {real})"
+            f"{auc.synthetic:.2f} (real from real: {real})"
         )
-    parts.append(f"synthetic ones reach {coverage['synthetic']:.0%} of the real ones' surroundings")
+    parts.append(f"synthetic ones reach {coverage.synthetic:.0%} of the real ones' surroundings")
     if p is not None:
         verdict = "differ" if p < 0.05 else "are not shown to differ"
         parts.append(f"by KID the two {verdict} (p = {format_probability(p)})")
     return "; ".join(parts) + "."
 
 
-def _table(kind: str, found: dict[str, Any]) -> Table:
+def _table(kind: str, values: Overlap) -> Table:
     rows, records = [], []
-    for name, (title, form, ideal) in MEASURES.items():
-        values = found["measures"][name]
-        cells = [_with_spread(values, side, form) for side in ("synthetic", "ceiling")]
-        rows.append((title, *cells, ideal))
-        records.append({"measure": name, **{side: values[side] for side in values}})
-    p_values = [found["kid_p"][side] for side in ("synthetic", "ceiling")]
-    rows.append(("p of the KID", *map(_probability, p_values), "–"))
-    records.append(
-        dict.fromkeys(records[0], None)
-        | {"measure": "kid_p", "synthetic": p_values[0], "ceiling": p_values[1]}
-    )
-    size = found["group_size"]
+    for statistic in overlap.STATISTICS:
+        each = values.measures[statistic.name]
+        cells = [each.text(statistic, side) for side in overlap.SIDES]
+        rows.append((statistic.title, *cells, statistic.equal))
+        records.append({"measure": statistic.name, **dataclasses.asdict(each)})
+    p_values = dataclasses.asdict(values.kid_p)
+    rows.append(("p of the KID", *map(probability, p_values.values()), "–"))
+    records.append(dict.fromkeys(records[0], None) | {"measure": "kid_p", **p_values})
     headings = (
-        f"Groups of {size:,}",
+        f"Groups of {values.group_size:,}",
         "Real and synthetic",
         "Ceiling: real and real",
         "Equal gives",
     )
     return Table(f"figure_4_overlap_{kind}", headings, rows, records)
-
-
-def _with_spread(values: dict[str, Any], side: str, form: str) -> str:
-    if values[side] is None:
-        return "undefined"
-    spread = values[f"{side}_spread"]
-    text = f"{values[side]:{form}}".replace("-", "−")
-    return text if spread is None else f"{text} ± {spread:{form}}"
-
-
-def _probability(value: float | None) -> str:
-    return "undefined" if value is None else format_probability(value)

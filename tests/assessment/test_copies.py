@@ -1,24 +1,21 @@
 """Planted copies are found, fresh lesions are not."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from cgan_tf.assessment import copies as assessment_copies
-from cgan_tf.assessment.copies import (
+from cgan_tf.assessment.copies import from_training, measure_memorisation, nearest
+from cgan_tf.assessment.lesions import (
+    SIDE,
     Lesions,
-    compare,
-    describe_records,
-    from_training,
-    nearest,
-    read_lesions,
+    describe_lesion,
+    describe_lesions,
+    estimate_lesion,
 )
-from cgan_tf.assessment.lesions import SIDE, describe_lesion
-from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import PatchRecord
-from cgan_tf.labels import SPLITS
-from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
 
 def _blob(rng):
@@ -48,6 +45,13 @@ def _record(rng, lesion, name=""):
     )
 
 
+def _described(records):
+    return describe_lesions(
+        (r.patch_id, r.client_id, estimate_lesion(r.patch, r.box) if r.box else None)
+        for r in records
+    )
+
+
 @pytest.fixture(scope="module")
 def lesions():
     """Lesions of the training split, of the held-out one, fresh ones, and which ones are copied."""
@@ -57,7 +61,7 @@ def lesions():
     sets = {"training": training, "held_out": held_out, "fresh": fresh}
     sets["copies"] = [training[i] for i in copied]
     described = {
-        name: describe_records(
+        name: _described(
             _record(rng, lesion, f"{name} {number}") for number, lesion in enumerate(own)
         )
         for name, own in sets.items()
@@ -65,29 +69,33 @@ def lesions():
     return described, copied
 
 
+def _is_json(found):
+    return bool(json.dumps(dataclasses.asdict(found), allow_nan=False))
+
+
 def _compare(described, synthetic):
-    return compare(described[synthetic], described["held_out"], described["training"])
+    return measure_memorisation(described[synthetic], described["held_out"], described["training"])
 
 
 def test_copies_are_found_whatever_their_place_and_background(lesions):
     described, copied = lesions
     found = _compare(described, "copies")
-    assert found["low"] > 0.8
-    assert found["copies"] > 0.7
-    for synthetic, training, _ in found["nearest"]:
+    assert found.low > 0.8
+    assert found.copies > 0.7
+    for synthetic, training, _ in found.nearest:
         assert training == f"training {copied[int(synthetic.removeprefix('copies '))]}"
-    similarities = [similarity for *_, similarity in found["nearest"]]
+    similarities = [similarity for *_, similarity in found.nearest]
     assert similarities == sorted(similarities, reverse=True)
 
 
 def test_fresh_lesions_are_no_nearer_than_held_out_ones(lesions):
     found = _compare(lesions[0], "fresh")
-    assert found["low"] < 0.5 < found["high"]
-    assert found["copies"] < 0.2
-    assert found["counts"] == {"synthetic": 60, "held_out": 60, "training": 60}
-    for own in found["quartiles"].values():
+    assert found.low < 0.5 < found.high
+    assert found.copies < 0.2
+    assert found.counts == {"synthetic": 60, "held_out": 60, "training": 60}
+    for own in found.quartiles.values():
         assert own == sorted(own)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert _is_json(found)
 
 
 def test_what_all_lesions_share_is_no_likeness():
@@ -99,9 +107,9 @@ def test_what_all_lesions_share_is_no_likeness():
         return _named(own / np.linalg.norm(own, axis=1, keepdims=True))
 
     training, held_out = described(100), described(40)
-    found = compare(_named(training.vectors[:40]), held_out, training)
-    assert found["copies"] == 1
-    assert max(found["quartiles"]["held_out"]) < 0.9
+    found = measure_memorisation(_named(training.vectors[:40]), held_out, training)
+    assert found.copies == 1
+    assert max(found.quartiles["held_out"]) < 0.9
     assert nearest(held_out.vectors, training.vectors)[0].min() > 0.98
 
 
@@ -117,28 +125,28 @@ class TestFromTraining:
 
     def test_copies_of_all_training_women(self):
         found = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 1
-        assert found["from_training_expected"] == 0.5
-        assert found["from_training_p"] < 0.01  # 1 of 924 choices of six women, and the shuffles
+        assert found.share == 1
+        assert found.expected == 0.5
+        assert found.p_value < 0.01  # 1 of 924 choices of six women, and the shuffles
 
     def test_lesions_that_take_after_everyone(self):
         both = np.concatenate([self.TRAINING, self.HELD_OUT])
         found = from_training(both, self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 0.5
-        assert found["from_training_p"] == 1  # all shuffles are alike
+        assert found.share == 0.5
+        assert found.p_value == 1  # all shuffles are alike
 
     def test_one_popular_woman_proves_nothing(self):
         found = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 1
-        assert found["from_training_p"] == pytest.approx(0.5, abs=0.1)
+        assert found.share == 1
+        assert found.p_value == pytest.approx(0.5, abs=0.1)
 
     def test_more_lesions_of_a_training_woman_are_taken_after_more_often(self):
         """Ten times as many lesions each, and as many synthetic ones like each lesion."""
         training = np.repeat(self.TRAINING, 10)
         both = np.concatenate([training, self.HELD_OUT])
         found = from_training(both, training, self.HELD_OUT)
-        assert found["from_training"] == pytest.approx(found["from_training_expected"])
-        assert found["from_training_p"] == 1
+        assert found.share == pytest.approx(found.expected)
+        assert found.p_value == 1
 
 
 def test_plain_lesions_are_near_to_training_and_to_others(lesions):
@@ -151,14 +159,14 @@ def test_plain_lesions_are_near_to_training_and_to_others(lesions):
         return _named(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
     training, held_out, plain = described(0.3), described(0.3), described(0.0)
-    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.clients))
-    found = compare(plain, held_out, training)
-    assert found["copies"] > 0.15
-    assert found["low"] > 0.5
-    assert found["from_training_p"] > 0.05
+    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.patients))
+    found = measure_memorisation(plain, held_out, training)
+    assert found.copies > 0.15
+    assert found.low > 0.5
+    assert found.from_training_p > 0.05
     copies = _compare(lesions[0], "copies")
-    assert copies["from_training_p"] < 0.01
-    assert copies["from_training"] > 0.9 > copies["from_training_expected"]
+    assert copies.from_training_p < 0.01
+    assert copies.from_training > 0.9 > copies.from_training_expected
 
 
 def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
@@ -183,33 +191,19 @@ def test_records_without_a_lesion_to_see_are_left_out():
         PatchRecord("flat", flat, "malignant_mass", box=good.box),
         other,
     ]
-    described = describe_records(records)
+    described = _described(records)
     assert described.patch_ids.tolist() == ["one", "two"]
-    assert described.clients.tolist() == ["client of one", "client of two"]
+    assert described.patients.tolist() == ["client of one", "client of two"]
     assert described.vectors.shape == (2, len(describe_lesion(flat)))
-    assert len(describe_records([])) == 0
-
-
-def test_lesions_are_read_from_every_split_that_has_the_class(tmp_path):
-    patches = PatchSet(write_toy_patches(tmp_path / "patches", per_class=10))
-    training = read_lesions(patches, ("train",), "malignant_mass")
-    held_out = read_lesions(patches, ("validation", "test"), "malignant_mass")
-    assert (len(training), len(held_out)) == (10, 20)
-    few = read_lesions(patches, ("validation", "test"), "malignant_mass", limit=8)
-    assert few.patch_ids.tolist() == held_out.patch_ids[[0, 2, 5, 7, 10, 12, 15, 17]].tolist()
-    found = compare(few, held_out, training)["nearest"]
-    assert {name for name, *_ in found} <= set(few.patch_ids)
-    assert {name for _, name, _ in found} <= set(training.patch_ids)
-    synthetic = PatchSet(write_toy_synthetic(tmp_path / "mass", patches.directory, "mass", 5))
-    assert len(read_lesions(synthetic, SPLITS, "malignant_calcification")) == 0
+    assert len(_described([])) == 0
 
 
 def test_missing_sets_are_named(lesions):
-    fresh, none = lesions[0]["fresh"], describe_records([])
-    found = compare(fresh, none, none)
-    assert found["note"] == "undefined: no held-out and no training lesions with a box"
-    assert found["auc"] is None
-    json.dumps(found, allow_nan=False)
+    fresh, none = lesions[0]["fresh"], _described([])
+    found = measure_memorisation(fresh, none, none)
+    assert found.note == "undefined: no held-out and no training lesions with a box"
+    assert found.auc is None
+    assert _is_json(found)
 
 
 def test_one_patient_has_no_interval(lesions):
@@ -218,8 +212,8 @@ def test_one_patient_has_no_interval(lesions):
         _named(described[name].vectors, client)
         for name, client in (("fresh", "p"), ("held_out", "q"))
     )
-    found = compare(one, other, described["training"])
-    assert 0 < found["auc"] < 1
-    assert (found["low"], found["high"]) == (None, None)
-    assert found["note"].startswith("undefined: 1 patients")
-    json.dumps(found, allow_nan=False)
+    found = measure_memorisation(one, other, described["training"])
+    assert 0 < found.auc < 1
+    assert (found.low, found.high) == (None, None)
+    assert found.note.startswith("undefined: 1 patients")
+    assert _is_json(found)

@@ -15,7 +15,7 @@ from cgan_tf.assessment.diversity import (
     sheet,
     synthetic_set,
 )
-from cgan_tf.assessment.lesions import LesionFigures
+from cgan_tf.assessment.lesions import LesionShape, Spread
 from cgan_tf.config import DiversityConfig
 from cgan_tf.gan import export
 from cgan_tf.runs.errors import UserError
@@ -141,40 +141,32 @@ class TestRemoval:
         image = np.full((SIZE, SIZE), 0.2) + disk(10, 20)
         lesion = -disk(10, 20, level=0.4)
         found = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
-        figures = found.figures[0]
-        assert figures.x == pytest.approx(10.5 / SIZE)
-        assert figures.y == pytest.approx(20.5 / SIZE)
-        assert figures.area == pytest.approx((disk(10, 20) > 0).mean())
-        assert figures.contrast == pytest.approx(0.4)
+        shape = found.shapes[0]
+        assert shape.x == pytest.approx(10.5 / SIZE)
+        assert shape.y == pytest.approx(20.5 / SIZE)
+        assert shape.area == pytest.approx((disk(10, 20) > 0).mean())
+        assert shape.contrast == pytest.approx(0.4)
         np.testing.assert_allclose(found.patches[0], image + lesion)
 
     def test_what_is_added_is_none_of_it(self):
         config = DiversityConfig()
         image = np.zeros((SIZE, SIZE))
         found = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
-        assert found.figures == [None]
+        assert found.shapes == [None]
         np.testing.assert_array_equal(found.patches[0], image)
 
 
 class TestShown:
     def test_the_table(self):
-        spread = {
-            "measured": 63,
-            "without": 1,
-            "position": 0.1234,
-            "area": 0.05,
-            "area_spread": 0.0125,
-            "contrast": 0.3,
-            "contrast_spread": 0.06,
-        }
-        undefined = dict.fromkeys(spread) | {"measured": 0, "without": 64}
+        spread = Spread(63, 1, 0.1234, 0.05, 0.0125, 0.3, 0.06)
+        undefined = Spread(0, 64)
         lines = diversity_table("mass", {"a": spread, "b": undefined}).splitlines()
         assert lines[0] == "Diversity of the mass generator's lesions"
         assert "| a | 63 of 64 | 12.3% | 5.0% ± 1.2% | 0.30 ± 0.06 |" in lines
         assert "| b | 0 of 64 | – | – | – |" in lines
 
     def test_the_plot_has_every_lesion(self):
-        lesions = [LesionFigures(0.1 * n, 0.5, 0.01 * n, 0.3) for n in range(5)]
+        lesions = [LesionShape(0.1 * n, 0.5, 0.01 * n, 0.3) for n in range(5)]
         figure = scatter_figure({"a": [*lesions, None], "b": [None]})
         points = [axis.collections[0].get_offsets() for axis in figure.axes]
         np.testing.assert_allclose(points[0], [(0.1 * n, 0.5) for n in range(5)])

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf.assessment import reading
+from cgan_tf.assessment import measures as assessment_measures
 from cgan_tf.assessment import run as assessment_run
-from cgan_tf.assessment.pictures import Beside, examples, likely_copies, nearest_real
-from cgan_tf.assessment.reading import Points, mask_box
-from cgan_tf.assessment.run import SetQuality, measure_quality, set_name
+from cgan_tf.assessment.base import Pair
+from cgan_tf.assessment.features import Points, feature_spaces
+from cgan_tf.assessment.pictures import examples, likely_copies, nearest_real
+from cgan_tf.assessment.reading import mask_box
+from cgan_tf.assessment.run import SetAssessment, measure_quality, set_name
 from cgan_tf.config import QualityConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan import export
@@ -108,7 +110,7 @@ def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
     ("owner", "name", "calls", "kept"),
     [
         # In the middle of the first set, of the second, and after both.
-        pytest.param(assessment_run, "spread_of", 1, 0, marks=pytest.mark.slow),
+        pytest.param(assessment_measures, "lesion_spread", 1, 0, marks=pytest.mark.slow),
         (assessment_run, "write_pictures", 1, 1),
         pytest.param(assessment_run, "quality_csv", 0, 2, marks=pytest.mark.slow),
         pytest.param(assessment_run, "finish_run", 0, 2, marks=pytest.mark.slow),
@@ -124,9 +126,11 @@ def test_interrupted_and_run_again_the_same_bytes(
     assert not (directory / "manifest.json").exists()
     with monkeypatch.context() as patch:
         measured = []
-        measure = SetQuality.measure
+        measure = SetAssessment.measure
         patch.setattr(
-            SetQuality, "measure", lambda self, to: measured.append(self.name) or measure(self, to)
+            SetAssessment,
+            "measure",
+            lambda self, to: measured.append(self.subject.name) or measure(self, to),
         )
         measure_quality(config)
     assert measured == ["mass", "removal"][kept:]
@@ -180,14 +184,16 @@ def test_a_missing_class_is_named(config, tmp_path, sets):
 
 
 def test_names_of_sets():
-    def manifest(task, split):
-        return {"task": task, "splits": {split: {}}}
-
-    taken = {}
+    taken = []
     for task, split in [("mass", "train"), ("removal", "test"), ("mass", "train")] * 2:
-        taken[set_name(manifest(task, split), taken)] = None
+        taken.append(set_name(task, (split,), taken))
     names = ["mass", "removal_test", "mass-2", "mass-3", "removal_test-2", "mass-4"]
-    assert list(taken) == names
+    assert taken == names
+    for task, split in [("../mass", "train"), ("mass", "../train")]:
+        with pytest.raises(
+            UserError, match=r"manifest: expected .*, found '\.\./"
+        ):
+            set_name(task, (split,), [])
 
 
 class TestGenerators:
@@ -277,7 +283,7 @@ class TestClassifiers:
 
     def test_ids_find_their_features(self, toy_experiment):
         evaluation = toy_experiment / "evaluation_baseline"
-        features = reading.feature_spaces(
+        features = feature_spaces(
             QualityConfig(classifier=str(evaluation))
         )["classifier"]  # fmt: skip
         arrays = np.load(evaluation / "features.npz")
@@ -297,7 +303,7 @@ class TestPictures:
         assert nearest_real(points, points) == []
 
     def test_examples_are_of_the_ends_and_the_middle(self):
-        ordered = [Beside("", f"s{n}", "r", float(n)) for n in range(9)]
+        ordered = [Pair("", f"s{n}", "r", float(n)) for n in range(9)]
         found = [(pair.kind, pair.value) for pair in examples(ordered, 2)]
         assert found == [
             *(("best", 0), ("best", 1), ("median", 3), ("median", 4)),
@@ -306,10 +312,9 @@ class TestPictures:
         assert len(examples(ordered[:1], 2)) == 3
 
     def test_likely_copies_are_of_different_training_lesions(self):
-        nearest = [["a", "x", 0.9], ["b", "x", 0.8], ["c", "y", 0.7]]
-        found = likely_copies({"nearest": nearest})
+        found = likely_copies([("a", "x", 0.9), ("b", "x", 0.8), ("c", "y", 0.7)])
         assert [(pair.synthetic, pair.real) for pair in found] == [("a", "x"), ("c", "y")]
-        assert likely_copies(None) == []
+        assert likely_copies([]) == []
 
 
 def test_box_of_a_mask():

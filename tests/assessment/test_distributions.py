@@ -1,19 +1,16 @@
-"""Figures of lesions by hand, and how far two tables of them differ."""
+"""Values of lesions and patches by hand, and how far two tables of them differ."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from cgan_tf.assessment.lesions import (
-    LESION_COLUMNS,
-    NOISE,
-    LesionTable,
-    compare_tables,
-    lesion_values,
-    patch_values,
-    table_of,
-)
+from cgan_tf.assessment.appearance import saturated_share
+from cgan_tf.assessment.distributions import ValueTable, compare_tables, value_table
+from cgan_tf.assessment.lesions import lesion_values
+from cgan_tf.assessment.measures import APPEARANCE
+from cgan_tf.assessment.reading import PatchView
 
 
 def test_a_lesion_by_hand():
@@ -38,23 +35,29 @@ def test_saturation_is_of_the_box():
     patch[20:22, 20:30] = 1.0
     patch[30, 20:30] = -1.0
     patch[0, 0] = 1.0
-    found = patch_values(patch, (20.0, 20.0, 40.0, 40.0))
-    assert found["saturation"] == pytest.approx(30 / 400)
-    assert set(found) == {"saturation", *NOISE}
-    assert patch_values(patch, (20.0, 20.0, 40.0, 40.0 - 0.5))["saturation"] == found["saturation"]
-    assert patch_values(patch, ()) == {}
-    assert set(patch_values(patch, (0.0, 0.0, 64.0, 64.0))) == {"saturation"}
+    assert saturated_share(patch, (20.0, 20.0, 40.0, 40.0)) == pytest.approx(30 / 400)
+    assert saturated_share(patch, (20.0, 20.0, 40.0, 39.5)) == pytest.approx(30 / 400)
 
 
-def test_missing_figures_are_nan():
-    table = table_of([{"area": 0.1}, {}], ["a", "b"], LESION_COLUMNS)
+def test_appearance_is_read_as_far_as_the_patch_has_room():
+    def names(*box):
+        view = PatchView(np.full((64, 64), 0.2), None, box, 0.1)
+        return set(APPEARANCE.patch_values(view))
+
+    assert names() == set()
+    assert names(0.0, 0.0, 64.0, 64.0) == {"saturation"}
+    assert names(20.0, 20.0, 40.0, 40.0) == {"saturation", *APPEARANCE.bands}
+
+
+def test_missing_values_are_nan():
+    table = value_table([{"area": 0.1}, {}], ["a", "b"], ("area", "contrast"))
     np.testing.assert_array_equal(table.columns["area"], [0.1, np.nan])
     np.testing.assert_array_equal(table.columns["contrast"], [np.nan, np.nan])
 
 
 def table(values, first_client=0):
     clients = np.array([str(first_client + n) for n in range(len(values))])
-    return LesionTable({"area": np.asarray(values, float)}, clients)
+    return ValueTable({"area": np.asarray(values, float)}, clients)
 
 
 @pytest.mark.parametrize(
@@ -66,24 +69,24 @@ def test_distance_of_distributions(change, low, high):
     rng = np.random.default_rng(0)
     real, ours = rng.standard_normal(400), change(rng.standard_normal(300))
     found = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
-    assert low <= found["distance"] <= high
-    assert found["ceiling"] < 0.2
-    assert found["real"] == pytest.approx(np.quantile(real, (0.05, 0.25, 0.5, 0.75, 0.95)))
-    assert found["synthetic"][2] == pytest.approx(np.median(ours))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert low <= found.distance <= high
+    assert found.ceiling < 0.2
+    assert found.real == pytest.approx(np.quantile(real, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    assert found.synthetic[2] == pytest.approx(np.median(ours))
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
 
 
-def test_undefined_figures_are_left_out():
+def test_undefined_values_are_left_out():
     rng = np.random.default_rng(0)
     real = rng.standard_normal(100)
     ours = np.where(np.arange(100) % 2, np.nan, rng.standard_normal(100))
     found = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
-    assert found["distance"] is not None
-    assert found["synthetic"][2] == pytest.approx(np.nanmedian(ours))
+    assert found.distance is not None
+    assert found.synthetic[2] == pytest.approx(np.nanmedian(ours))
 
 
 @pytest.mark.parametrize("ours", [np.full(50, np.nan), np.arange(5)], ids=["none", "five"])
 def test_too_few_are_undefined(ours):
     found = compare_tables(table(ours), table(np.arange(50), 1_000), seed=0)["area"]
-    assert (found["distance"], found["ceiling"]) == (None, None)
-    json.dumps(found, allow_nan=False)
+    assert (found.distance, found.ceiling) == (None, None)
+    json.dumps(dataclasses.asdict(found), allow_nan=False)
