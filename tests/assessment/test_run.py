@@ -190,9 +190,7 @@ def test_names_of_sets():
     names = ["mass", "removal_test", "mass-2", "mass-3", "removal_test-2", "mass-4"]
     assert taken == names
     for task, split in [("../mass", "train"), ("mass", "../train")]:
-        with pytest.raises(
-            UserError, match=r"manifest: expected .*, found '\.\./"
-        ):
+        with pytest.raises(UserError, match=r"manifest: expected .*, found '\.\./"):
             set_name(task, (split,), [])
 
 
