@@ -133,7 +133,7 @@ def from_training(
 
 
 def nearest(queries: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(similarity, position) of the training vector most alike to each query, both [n].
+    """(similarity float64, position int) of the training vector most alike to each query, [n].
 
     Args:
       queries: float [n, d]. training: float [m, d]. Unit vectors.

@@ -44,8 +44,8 @@ def estimate_lesion(patch: np.ndarray, box: Box) -> np.ndarray | None:
 def describe_lesion(lesion: np.ndarray) -> np.ndarray:
     """A unit vector float32 [1024]: the lesion on a 32 x 32 grid with its `centre` in the middle.
 
-    Dot products of two compare shape and size, whatever place and strength. A lesion without
-    anything bright gives zeros.
+    The dot product of two compares shape and size, regardless of place and strength. A lesion
+    without anything bright gives zeros.
 
     Args:
       lesion: float32 [size, size], of `estimate_lesion` or a lesion channel.
@@ -62,7 +62,7 @@ def describe_lesion(lesion: np.ndarray) -> np.ndarray:
 
 
 def centre(lesion: np.ndarray) -> tuple[float, float]:
-    """(x, y) of the centre of the bright part in pixels; NaN without anything bright.
+    """(x, y) of the centre of the bright part of a lesion [size, size], in pixels; NaN if none.
 
     Pixels under half of the peak are left out: boxes are drawn more or less tightly, and what lies
     between lesion and box must not move the centre.

@@ -22,7 +22,7 @@ Values = TypeVar("Values")
 
 @dataclasses.dataclass(frozen=True)
 class SetResult:
-    """What was found of one synthetic set.
+    """All that was measured of one synthetic set.
 
     Attributes:
       task: mass, calcification or removal. directory: of the set.

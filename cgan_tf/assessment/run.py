@@ -275,7 +275,7 @@ def open_assessments(config: QualityConfig, measures: Measures = MEASURES) -> li
 def measure_sets(
     assessments: Sequence[SetAssessment], directory: Path, measures: Measures = MEASURES
 ) -> dict[str, SetResult]:
-    """What was found of every set, by name; sets that `quality.json` already has are kept.
+    """The result of every set, by name; sets that `quality.json` already has are kept.
 
     The file grows by a set at a time, so that an interrupted run goes on with the next one.
     """

@@ -103,8 +103,8 @@ def equal_groups(
 def mixing(first: FeatureSet, second: FeatureSet, k: int = 5) -> float:
     """Mean share of a patch's k nearest neighbours that are of the other set: 0 to 1, 0.5 mixed.
 
-    Schilling (1986), nearest neighbours in the pooled sets. Neighbours at the k-th distance share
-    the places that nearer ones leave.
+    Schilling (1986): nearest neighbours in the pooled sets. Neighbours tied at the k-th distance
+    share the places that nearer ones leave.
     """
     pool, is_second = _pooled(first, second)
     total = 0.0
@@ -123,10 +123,10 @@ def kid(
 ) -> tuple[float, float]:
     """(kernel inception distance, p) of Binkowski et al. (2018), on any features.
 
-    The unbiased squared maximum mean discrepancy under (x.y/d + 1)^3: 0 on average for equal
-    distributions, for which all pairs are of two patients. p: the share of permutations, the
-    observed one included, with as large a value. Patients change sides whole, in a random order
-    until a side has its number of patches.
+    The unbiased squared maximum mean discrepancy under (x.y/d + 1)^3, over pairs of different
+    patients: 0 on average for equal distributions. p is the share of permutations, the observed one
+    included, with a value at least as large. A permutation assigns whole patients to the first side
+    in random order until it has its number of patches.
     """
     pool, is_second = _pooled(first, second)
     # A patient with patches in both sets is two units, each of which has one side.
@@ -148,9 +148,9 @@ def kid(
 def fid(first: FeatureSet, second: FeatureSet) -> float:
     """Frechet inception distance of Heusel et al. (2017), on any features: 0 for equal sets.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of means and covariances. Sets that are small beside
-    the number of features raise it: only sets of one size can be compared, and it has no unit
-    that other networks' features share.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of means and covariances. It grows when sets
+    are small compared with the number of features, so only values for sets of one size can be
+    compared, and only in the features of one network.
     """
     means = [each.features.mean(axis=0) for each in (first, second)]
     roots = [
@@ -167,7 +167,7 @@ def classifier_auc(first: FeatureSet, second: FeatureSet, seed: int) -> float:
     """AUC of a classifier that tells the sets apart: 0.5 if it cannot; NaN without a usable fold.
 
     Two-sample test of Lopez-Paz & Oquab (2017) with a linear classifier, ridge regression on
-    standardised features; mean over folds of patients that it did not learn from.
+    standardised features; the mean over folds, whose patients it was not trained on.
     """
     pool, is_second = _pooled(first, second)
     count = min(_FOLDS, len(first), len(second), len(np.unique(pool.patient)))

@@ -76,8 +76,8 @@ def lesions():
     return described, copied
 
 
-def _is_json(found):
-    return bool(json.dumps(dataclasses.asdict(found), allow_nan=False))
+def _is_json(actual):
+    return bool(json.dumps(dataclasses.asdict(actual), allow_nan=False))
 
 
 def _compare(described, synthetic):
@@ -86,23 +86,23 @@ def _compare(described, synthetic):
 
 def test_copies_are_found_whatever_their_place_and_background(lesions):
     described, copied = lesions
-    found = _compare(described, "copies")
-    assert found.low > 0.8
-    assert found.copies > 0.7
-    for synthetic, training, _ in found.nearest:
+    actual = _compare(described, "copies")
+    assert actual.low > 0.8
+    assert actual.copies > 0.7
+    for synthetic, training, _ in actual.nearest:
         assert training == f"training {copied[int(synthetic.removeprefix('copies '))]}"
-    similarities = [similarity for *_, similarity in found.nearest]
+    similarities = [similarity for *_, similarity in actual.nearest]
     assert similarities == sorted(similarities, reverse=True)
 
 
 def test_fresh_lesions_are_no_nearer_than_held_out_ones(lesions):
-    found = _compare(lesions[0], "fresh")
-    assert found.low < 0.5 < found.high
-    assert found.copies < 0.2
-    assert found.counts == {"synthetic": 60, "held_out": 60, "training": 60}
-    for own in found.quartiles.values():
+    actual = _compare(lesions[0], "fresh")
+    assert actual.low < 0.5 < actual.high
+    assert actual.copies < 0.2
+    assert actual.counts == {"synthetic": 60, "held_out": 60, "training": 60}
+    for own in actual.quartiles.values():
         assert own == sorted(own)
-    assert _is_json(found)
+    assert _is_json(actual)
 
 
 def test_what_all_lesions_share_is_no_likeness():
@@ -114,9 +114,9 @@ def test_what_all_lesions_share_is_no_likeness():
         return _named(own / np.linalg.norm(own, axis=1, keepdims=True))
 
     training, held_out = described(100), described(40)
-    found = measure_memorisation(_named(training.vectors[:40]), held_out, training)
-    assert found.copies == 1
-    assert max(found.quartiles["held_out"]) < 0.9
+    actual = measure_memorisation(_named(training.vectors[:40]), held_out, training)
+    assert actual.copies == 1
+    assert max(actual.quartiles["held_out"]) < 0.9
     assert nearest(held_out.vectors, training.vectors)[0].min() > 0.98
 
 
@@ -131,29 +131,29 @@ class TestFromTraining:
     TRAINING, HELD_OUT = (np.repeat([f"{kind}{n}" for n in range(6)], 10) for kind in "th")
 
     def test_copies_of_all_training_women(self):
-        found = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
-        assert found.share == 1
-        assert found.expected == 0.5
-        assert found.p_value < 0.01  # 1 of 924 choices of six women, and the shuffles
+        actual = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
+        assert actual.share == 1
+        assert actual.expected == 0.5
+        assert actual.p_value < 0.01  # 1 of 924 choices of six women, and the shuffles
 
     def test_lesions_that_take_after_everyone(self):
         both = np.concatenate([self.TRAINING, self.HELD_OUT])
-        found = from_training(both, self.TRAINING, self.HELD_OUT)
-        assert found.share == 0.5
-        assert found.p_value == 1  # all shuffles are alike
+        actual = from_training(both, self.TRAINING, self.HELD_OUT)
+        assert actual.share == 0.5
+        assert actual.p_value == 1  # all shuffles are alike
 
     def test_one_popular_woman_proves_nothing(self):
-        found = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
-        assert found.share == 1
-        assert found.p_value == pytest.approx(0.5, abs=0.1)
+        actual = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
+        assert actual.share == 1
+        assert actual.p_value == pytest.approx(0.5, abs=0.1)
 
     def test_more_lesions_of_a_training_woman_are_taken_after_more_often(self):
         """Ten times as many lesions each, and as many synthetic ones like each lesion."""
         training = np.repeat(self.TRAINING, 10)
         both = np.concatenate([training, self.HELD_OUT])
-        found = from_training(both, training, self.HELD_OUT)
-        assert found.share == pytest.approx(found.expected)
-        assert found.p_value == 1
+        actual = from_training(both, training, self.HELD_OUT)
+        assert actual.share == pytest.approx(actual.expected)
+        assert actual.p_value == 1
 
 
 def test_plain_lesions_are_near_to_training_and_to_others(lesions):
@@ -167,10 +167,10 @@ def test_plain_lesions_are_near_to_training_and_to_others(lesions):
 
     training, held_out, plain = described(0.3), described(0.3), described(0.0)
     held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.patients))
-    found = measure_memorisation(plain, held_out, training)
-    assert found.copies > 0.15
-    assert found.low > 0.5
-    assert found.from_training_p > 0.05
+    actual = measure_memorisation(plain, held_out, training)
+    assert actual.copies > 0.15
+    assert actual.low > 0.5
+    assert actual.from_training_p > 0.05
     copies = _compare(lesions[0], "copies")
     assert copies.from_training_p < 0.01
     assert copies.from_training > 0.9 > copies.from_training_expected
@@ -207,10 +207,10 @@ def test_records_without_a_lesion_to_see_are_left_out():
 
 def test_missing_sets_are_named(lesions):
     fresh, none = lesions[0]["fresh"], _described([])
-    found = measure_memorisation(fresh, none, none)
-    assert found.note == "undefined: no held-out and no training lesions with a box"
-    assert found.auc is None
-    assert _is_json(found)
+    actual = measure_memorisation(fresh, none, none)
+    assert actual.note == "undefined: no held-out and no training lesions with a box"
+    assert actual.auc is None
+    assert _is_json(actual)
 
 
 def test_one_patient_has_no_interval(lesions):
@@ -219,11 +219,11 @@ def test_one_patient_has_no_interval(lesions):
         _named(described[name].vectors, client)
         for name, client in (("fresh", "p"), ("held_out", "q"))
     )
-    found = measure_memorisation(one, other, described["training"])
-    assert 0 < found.auc < 1
-    assert (found.low, found.high) == (None, None)
-    assert found.note.startswith("undefined: 1 patients")
-    assert _is_json(found)
+    actual = measure_memorisation(one, other, described["training"])
+    assert 0 < actual.auc < 1
+    assert (actual.low, actual.high) == (None, None)
+    assert actual.note.startswith("undefined: 1 patients")
+    assert _is_json(actual)
 
 
 def _of_vectors(vectors, clients=None, name="s"):
@@ -253,28 +253,28 @@ def test_similarity_by_hand():
 
 
 def test_lesions_that_differ_as_real_ones_do(real):
-    found = measure_repetition(_of_vectors(_directions(1)), real, seed=0)
-    assert found.alike == pytest.approx(0, abs=0.05)
-    assert found.real_alike == pytest.approx(0, abs=0.05)
-    assert found.repeats < 0.2
-    assert found.twin == pytest.approx(found.real_twin, abs=0.05)
-    json.dumps(dataclasses.asdict(found), allow_nan=False)
+    actual = measure_repetition(_of_vectors(_directions(1)), real, seed=0)
+    assert actual.alike == pytest.approx(0, abs=0.05)
+    assert actual.real_alike == pytest.approx(0, abs=0.05)
+    assert actual.repeats < 0.2
+    assert actual.twin == pytest.approx(actual.real_twin, abs=0.05)
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)
 
 
 def test_one_lesion(real):
     noise = 0.5 * _directions(2)
     noise[:, 0] = 0
-    found = measure_repetition(_of_vectors(_directions(1)[:1] + noise), real, seed=0)
-    assert found.alike > 0.5
+    actual = measure_repetition(_of_vectors(_directions(1)[:1] + noise), real, seed=0)
+    assert actual.alike > 0.5
 
 
 def test_ten_lesions_in_turn(real):
     """The mean likeness is a tenth, but everyone has her twin."""
     ten = np.tile(_directions(1, 10), (12, 1)) + 0.1 * _directions(2) * (np.arange(11) > 0)
-    found = measure_repetition(_of_vectors(ten), real, seed=0)
-    assert found.alike < 0.2
-    assert found.repeats > 0.95
-    assert found.twin > 0.95
+    actual = measure_repetition(_of_vectors(ten), real, seed=0)
+    assert actual.alike < 0.2
+    assert actual.repeats > 0.95
+    assert actual.twin > 0.95
 
 
 def test_lesions_of_one_patient_are_no_twins(real):

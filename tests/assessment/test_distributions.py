@@ -28,25 +28,25 @@ def table(values, first_client=0):
 def test_distance_of_distributions(change, low, high):
     rng = np.random.default_rng(0)
     real, ours = rng.standard_normal(400), change(rng.standard_normal(300))
-    found = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
-    assert low <= found.distance <= high
-    assert found.ceiling < 0.2
-    assert found.real == pytest.approx(np.quantile(real, (0.05, 0.25, 0.5, 0.75, 0.95)))
-    assert found.synthetic[2] == pytest.approx(np.median(ours))
-    json.dumps(dataclasses.asdict(found), allow_nan=False)
+    actual = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
+    assert low <= actual.distance <= high
+    assert actual.ceiling < 0.2
+    assert actual.real == pytest.approx(np.quantile(real, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    assert actual.synthetic[2] == pytest.approx(np.median(ours))
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)
 
 
 def test_undefined_values_are_left_out():
     rng = np.random.default_rng(0)
     real = rng.standard_normal(100)
     ours = np.where(np.arange(100) % 2, np.nan, rng.standard_normal(100))
-    found = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
-    assert found.distance is not None
-    assert found.synthetic[2] == pytest.approx(np.nanmedian(ours))
+    actual = compare_tables(table(ours), table(real, 1_000), seed=0)["area"]
+    assert actual.distance is not None
+    assert actual.synthetic[2] == pytest.approx(np.nanmedian(ours))
 
 
 @pytest.mark.parametrize("ours", [np.full(50, np.nan), np.arange(5)], ids=["none", "five"])
 def test_too_few_are_undefined(ours):
-    found = compare_tables(table(ours), table(np.arange(50), 1_000), seed=0)["area"]
-    assert (found.distance, found.ceiling) == (None, None)
-    json.dumps(dataclasses.asdict(found), allow_nan=False)
+    actual = compare_tables(table(ours), table(np.arange(50), 1_000), seed=0)["area"]
+    assert (actual.distance, actual.ceiling) == (None, None)
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)

@@ -49,11 +49,11 @@ def patches(tmp_path_factory):
 @pytest.fixture
 def generator(monkeypatch):
     """The generator that is found; its function may be changed."""
-    found = {"function": mover}
+    actual = {"function": mover}
     card = {"task": "mass", "size": SIZE, "z_width": 6, "checksum": "c" * 64}
-    monkeypatch.setattr(export, "load_generator", lambda _: (found["function"], card))
-    found["card"] = card
-    return found
+    monkeypatch.setattr(export, "load_generator", lambda _: (actual["function"], card))
+    actual["card"] = card
+    return actual
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def run(config):
 
 class TestRun:
     def test_a_generator_that_uses_its_scalars(self, config, capsys):
-        found = run(config)
-        assert tuple(found["sets"]) == SETS
-        draws, patches, both, real = (found["sets"][name] for name in SETS)
+        actual = run(config)
+        assert tuple(actual["sets"]) == SETS
+        draws, patches, both, real = (actual["sets"][name] for name in SETS)
         assert [s["measured"] + s["without"] for s in (draws, patches, both, real)] == [
             *(20, 10, 10, 12)
         ]
@@ -93,16 +93,16 @@ class TestRun:
 
     def test_a_generator_that_ignores_them(self, config, generator):
         generator["function"] = stubborn
-        found = run(config)["sets"]
-        assert found["one_patch_many_draws"]["position"] == pytest.approx(0, abs=1e-9)
-        assert found["one_patch_many_draws"]["area_spread"] == pytest.approx(0, abs=1e-9)
-        assert found["many_patches_a_draw_each"]["position"] < 0.02
+        actual = run(config)["sets"]
+        assert actual["one_patch_many_draws"]["position"] == pytest.approx(0, abs=1e-9)
+        assert actual["one_patch_many_draws"]["area_spread"] == pytest.approx(0, abs=1e-9)
+        assert actual["many_patches_a_draw_each"]["position"] < 0.02
 
     def test_a_generator_of_nothing(self, config, generator):
         generator["function"] = lambda image, z: {"lesion": tf.zeros_like(image)}
-        found = run(config)["sets"]
-        assert found["one_patch_many_draws"]["without"] == 20
-        assert found["one_patch_many_draws"]["position"] is None
+        actual = run(config)["sets"]
+        assert actual["one_patch_many_draws"]["without"] == 20
+        assert actual["one_patch_many_draws"]["position"] is None
 
     def test_what_it_leaves(self, config, tmp_path):
         run(config)
@@ -140,20 +140,20 @@ class TestRemoval:
         config = DiversityConfig(smoothing=0.0)
         image = np.full((SIZE, SIZE), 0.2) + disk(10, 20)
         lesion = -disk(10, 20, level=0.4)
-        found = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
-        shape = found.shapes[0]
+        actual = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
+        shape = actual.shapes[0]
         assert shape.x == pytest.approx(10.5 / SIZE)
         assert shape.y == pytest.approx(20.5 / SIZE)
         assert shape.area == pytest.approx((disk(10, 20) > 0).mean())
         assert shape.contrast == pytest.approx(0.4)
-        np.testing.assert_allclose(found.patches[0], image + lesion)
+        np.testing.assert_allclose(actual.patches[0], image + lesion)
 
     def test_what_is_added_is_none_of_it(self):
         config = DiversityConfig()
         image = np.zeros((SIZE, SIZE))
-        found = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
-        assert found.shapes == [None]
-        np.testing.assert_array_equal(found.patches[0], image)
+        actual = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
+        assert actual.shapes == [None]
+        np.testing.assert_array_equal(actual.patches[0], image)
 
 
 class TestShown:

@@ -63,8 +63,8 @@ def _replaced(owner, path, value):
 
 def result(values, **changes):
     """A set with these values."""
-    found = SetResult("mass", "D", 100, 90, values, "", [], checks_of(values, "mass"))
-    return dataclasses.replace(found, **changes)
+    actual = SetResult("mass", "D", 100, 90, values, "", [], checks_of(values, "mass"))
+    return dataclasses.replace(actual, **changes)
 
 
 def seen(values, task="mass"):
@@ -167,10 +167,10 @@ def test_lines():
 
 
 def test_markdown_has_every_number():
-    found = result(changed(lesions__area__distance=None))
-    lines = quality_markdown({"mass": found}).splitlines()
+    actual = result(changed(lesions__area__distance=None))
+    lines = quality_markdown({"mass": actual}).splitlines()
     assert lines[0] == "## mass: 100 patches, D"
-    rows = list(found.rows())
+    rows = list(actual.rows())
     assert len([line for line in lines if line.startswith("| ")]) == len(rows) + 1
     assert "| lesions | area_median | 2 | 2 |" in lines
     assert "| lesions | area_distance | undefined | 0.1 |" in lines

@@ -39,20 +39,20 @@ def shifted():
 def test_one_distribution_reaches_the_ceiling(equal):
     tolerance = {"kid": 0.15, "density": 0.35, "fid": 0.5} | dict.fromkeys(NAMES[4:6], 0.12)
     for name in NAMES:
-        found = equal.measures[name]
-        assert found.synthetic == pytest.approx(found.ceiling, abs=tolerance.get(name, 0.1))
+        actual = equal.measures[name]
+        assert actual.synthetic == pytest.approx(actual.ceiling, abs=tolerance.get(name, 0.1))
     assert equal.measures["mixing"].ceiling == pytest.approx(0.5, abs=0.06)
     assert min(dataclasses.astuple(equal.kid_p)) > 0.1
 
 
 def test_shifted_features_fall_short_of_the_ceiling(shifted):
-    found = shifted.measures
-    assert found["mixing"].synthetic < 0.25 < 0.4 < found["mixing"].ceiling
-    assert found["kid"].synthetic > 0.5 > abs(found["kid"].ceiling)
-    assert found["fid"].synthetic > 3 * found["fid"].ceiling
-    assert found["classifier_auc"].synthetic > 0.9 > 0.65 > found["classifier_auc"].ceiling
+    actual = shifted.measures
+    assert actual["mixing"].synthetic < 0.25 < 0.4 < actual["mixing"].ceiling
+    assert actual["kid"].synthetic > 0.5 > abs(actual["kid"].ceiling)
+    assert actual["fid"].synthetic > 3 * actual["fid"].ceiling
+    assert actual["classifier_auc"].synthetic > 0.9 > 0.65 > actual["classifier_auc"].ceiling
     for name in NAMES[4:]:
-        assert found[name].synthetic < 0.75 * found[name].ceiling
+        assert actual[name].synthetic < 0.75 * actual[name].ceiling
     assert shifted.kid_p.synthetic == pytest.approx(0.02)  # twice the least of 100
     assert shifted.kid_p.ceiling > 0.1
 
@@ -87,9 +87,9 @@ def test_scale_of_the_features_and_names_of_patients_do_not_matter(equal):
     synthetic, sources = _patches(rng, 60)
     names = np.array([f"client {number:03}" for number in range(60)])
     other_names = np.array([f"source {number:03}" for number in range(60)])
-    found = compare(8 * real, 8 * synthetic, names[clusters], 1, other_names[sources], **FEW)
+    actual = compare(8 * real, 8 * synthetic, names[clusters], 1, other_names[sources], **FEW)
     for name in NAMES:
-        values, expected = (dataclasses.astuple(each.measures[name]) for each in (found, equal))
+        values, expected = (dataclasses.astuple(each.measures[name]) for each in (actual, equal))
         assert values == pytest.approx(expected, rel=1e-6)
 
 
@@ -130,20 +130,20 @@ def test_patch_and_its_source_patient_are_no_neighbours():
 def test_too_few_patches_or_patients_are_undefined_in_words(patients, synthetic, words):
     rng = np.random.default_rng(4)
     real = rng.standard_normal((40, 3))
-    found = compare(real, rng.standard_normal((synthetic, 3)), np.arange(40) % patients, 0, **FEW)
-    assert found.note.startswith("undefined")
-    assert words in found.note
-    values = [value for each in found.measures.values() for value in dataclasses.astuple(each)]
-    assert {*values, *dataclasses.astuple(found.kid_p)} == {None}
-    json.dumps(dataclasses.asdict(found), allow_nan=False)
+    actual = compare(real, rng.standard_normal((synthetic, 3)), np.arange(40) % patients, 0, **FEW)
+    assert actual.note.startswith("undefined")
+    assert words in actual.note
+    values = [value for each in actual.measures.values() for value in dataclasses.astuple(each)]
+    assert {*values, *dataclasses.astuple(actual.kid_p)} == {None}
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)
 
 
 def test_one_split_has_no_spread():
     rng = np.random.default_rng(5)
     real, clusters = _patches(rng, 20)
-    found = compare(real, real + 9, clusters, 0, splits=1, permutations=19).measures
-    assert found["mixing"].synthetic == 0
-    assert found["mixing"].synthetic_spread is None
+    actual = compare(real, real + 9, clusters, 0, splits=1, permutations=19).measures
+    assert actual["mixing"].synthetic == 0
+    assert actual["mixing"].synthetic_spread is None
 
 
 def test_wrong_input_is_refused():

@@ -214,10 +214,10 @@ def test_collapsed_set_is_precise_but_covers_nothing():
     collapsed = FeatureSet(
         real.features[:1] + 1e-3 * rng.standard_normal((80, 4)), 99 + np.arange(80)
     )
-    found = precision_recall(real, collapsed)
-    assert found["precision"] == 1
-    assert found["recall"] < 0.1
-    assert found["coverage"] < 0.3
+    actual = precision_recall(real, collapsed)
+    assert actual["precision"] == 1
+    assert actual["recall"] < 0.1
+    assert actual["coverage"] < 0.3
 
 
 def _all(first, second):

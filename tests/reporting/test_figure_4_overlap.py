@@ -31,8 +31,8 @@ def space(toy_experiment):
 def result(**changes):
     each = BesideCeiling(0.4, 0.01, 0.5, 0.02)
     measures = {statistic.name: each for statistic in overlap.STATISTICS}
-    found = Overlap("", 300, 240, 60, 120, 5, 5, measures, PValues(0.004, 0.6))
-    return dataclasses.replace(found, **changes)
+    actual = Overlap("", 300, 240, 60, 120, 5, 5, measures, PValues(0.004, 0.6))
+    return dataclasses.replace(actual, **changes)
 
 
 def with_auc(synthetic, ceiling):
@@ -42,15 +42,15 @@ def with_auc(synthetic, ceiling):
 
 
 def test_the_sentence_has_every_number_beside_its_ceiling():
-    found = with_auc(0.91, 0.52)
-    assert sentence("masses", found) == (
+    actual = with_auc(0.91, 0.52)
+    assert sentence("masses", actual) == (
         "Among the nearest neighbours of a patch 40% are of the other set (real against real: "
         "50%); a simple classifier tells synthetic masses from real ones with an AUC of 0.91 (real "
         "from real: 0.52); synthetic ones reach 40% of the real ones' surroundings; by KID the two "
         "differ (p = 0.004)."
     )
-    found = dataclasses.replace(found, kid_p=PValues(0.2, 0.6))
-    assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", found)
+    actual = dataclasses.replace(actual, kid_p=PValues(0.2, 0.6))
+    assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", actual)
 
 
 def test_what_is_undefined_is_said_or_left_out():
