@@ -29,7 +29,7 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages.patches import mosaic, patch_levels
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import finish_run, open_run, write_bytes, write_json
+from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.postprocess import extract_lesion
 
@@ -111,14 +111,15 @@ def measure_diversity(config: DiversityConfig) -> None:
     """Writes diversity.json, diversity.md, diversity.png and a sheet of patches for each set."""
     check_config(config)
     console.quiet_tensorflow()
-    patches = PatchSet(config.patches_dir)
-    with open_run(config.output_dir, PROGRAM, config) as run:
-        if not run.finished:
-            trials = open_trials(config, patches)
-            content = {"task": trials.task, "generator_checksum": trials.card["checksum"]}
-            _write(run.directory, content, lesion_sets(trials, patches))
-            finish_run(run.directory, PROGRAM, content)
-        print((run.directory / "diversity.md").read_text(encoding="utf-8"), end="")
+
+    def work(patches: PatchSet, run: Run) -> None:
+        trials = open_trials(config, patches)
+        content = {"task": trials.task, "generator_checksum": trials.card["checksum"]}
+        _write(run.directory, content, lesion_sets(trials, patches))
+        finish_run(run.directory, PROGRAM, content)
+
+    run_to_the_end(config.output_dir, PROGRAM, config, lambda: PatchSet(config.patches_dir), work)
+    print((Path(config.output_dir) / "diversity.md").read_text(encoding="utf-8"), end="")
 
 
 def check_config(config: DiversityConfig) -> None:

@@ -38,11 +38,11 @@ from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
 from cgan_tf.labels import SPLITS, TASKS
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
-    MANIFEST_FILE,
+    Run,
     finish_run,
-    open_run,
     read_json,
     read_manifest,
+    run_to_the_end,
     write_bytes,
 )
 from cgan_tf.runs.errors import UserError
@@ -229,17 +229,18 @@ def measure_quality(config: QualityConfig, measures: Measures = MEASURES) -> Non
     """Writes quality.json, quality.md, quality.csv and pictures/; prints the verdicts."""
     check_config(config)
     console.quiet_tensorflow()
-    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
-    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
-    assessments = [] if finished else open_assessments(config, measures)
-    with open_run(config.output_dir, PROGRAM, config) as run:
-        if not run.finished:
-            results = measure_sets(assessments, run.directory, measures)
-            write_bytes(run.directory / "quality.csv", quality_csv(results, measures))
-            markdown = quality_markdown(results, measures)
-            write_bytes(run.directory / "quality.md", markdown.encode())
-            finish_run(run.directory, PROGRAM, {"sets": list(results)})
-        results = read_results(run.directory / CONTENT, measures)
+
+    def work(assessments: list[SetAssessment], run: Run) -> None:
+        results = measure_sets(assessments, run.directory, measures)
+        write_bytes(run.directory / "quality.csv", quality_csv(results, measures))
+        markdown = quality_markdown(results, measures)
+        write_bytes(run.directory / "quality.md", markdown.encode())
+        finish_run(run.directory, PROGRAM, {"sets": list(results)})
+
+    run_to_the_end(
+        config.output_dir, PROGRAM, config, lambda: open_assessments(config, measures), work
+    )
+    results = read_results(Path(config.output_dir) / CONTENT, measures)
     for name, result in results.items():
         print(f"{name}: {result.patches:,} patches of {result.directory}")
         print("\n".join(f"  {check.line}" for check in result.checks))

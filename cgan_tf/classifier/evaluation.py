@@ -23,10 +23,9 @@ from cgan_tf.classifier.results import (
 from cgan_tf.config import EvaluateConfig
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
-    MANIFEST_FILE,
     finish_run,
-    open_run,
     read_manifest,
+    run_to_the_end,
     sha256,
     write_bytes,
     write_json,
@@ -43,14 +42,13 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.grad_cams < 0:
         raise UserError(f"--grad_cams: expected 0 or more, found {config.grad_cams}")
     console.quiet_tensorflow()
-    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
-    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
-    evaluation = None if finished else Evaluation(config)
-    with open_run(config.output_dir, "evaluate", config) as run:
-        if evaluation is None:
-            print(f"{run.directory}: evaluation is finished; nothing to do")
-            return
-        evaluation.run(run.directory)
+    run_to_the_end(
+        config.output_dir,
+        "evaluate",
+        config,
+        lambda: Evaluation(config),
+        lambda evaluation, run: evaluation.run(run.directory),
+    )
 
 
 class Evaluation:

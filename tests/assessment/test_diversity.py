@@ -117,7 +117,10 @@ class TestRun:
         first = capsys.readouterr().out
         generator["function"] = None
         run(config)
-        assert capsys.readouterr().out == first
+        again = capsys.readouterr().out
+        assert (
+            again == f"measure_diversity: {config.output_dir} is finished; nothing to do\n{first}"
+        )
 
     def test_other_seeds_other_draws(self, config, tmp_path):
         other = dataclasses.replace(config, seed=1, output_dir=str(tmp_path / "other"))

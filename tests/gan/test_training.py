@@ -91,7 +91,7 @@ class TestProgram:
         before = read_json(gan_run.finished / "manifest.json")
         train_gan(gan_run.config)
         assert capsys.readouterr().out == (
-            f"{gan_run.finished}: training is finished; nothing to do\n"
+            f"train_gan: {gan_run.finished} is finished; nothing to do\n"
         )
         assert read_json(gan_run.finished / "manifest.json") == before
 

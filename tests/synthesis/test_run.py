@@ -382,7 +382,7 @@ class TestRepeatable:
 
     def test_finished_there_is_nothing_to_do(self, config, expected, tmp_path, capsys):
         synthesize(at(config, tmp_path / "expected"))
-        assert capsys.readouterr().out.endswith("synthesis is finished; nothing to do\n")
+        assert capsys.readouterr().out.endswith(" is finished; nothing to do\n")
         assert shard_bytes(tmp_path / "expected") == expected
 
     def test_other_flags_are_refused(self, config, expected, tmp_path):

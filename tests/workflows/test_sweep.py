@@ -92,7 +92,9 @@ class TestASweep:
         run_experiment(sweep)
         assert started(tmp_path) == before
         said = capsys.readouterr().out
-        assert said.startswith("All 4 runs are finished; nothing to do. Report: ")
+        assert said.startswith(
+            f"experiment: {sweep.output_dir} is finished; nothing to do\nReport: "
+        )
 
     def test_what_is_done_is_not_done_again(self, sweep, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
@@ -341,4 +343,4 @@ def test_with_the_real_programs(data, tmp_path):
 
     third = subprocess.run(command, capture_output=True, text=True, check=False)
     assert third.returncode == 0
-    assert third.stdout.startswith("All 2 runs are finished; nothing to do.")
+    assert third.stdout.startswith(f"experiment: {config.output_dir} is finished; nothing to do\n")
