@@ -23,7 +23,7 @@ from beam_pipelines.patches.ledger import shown_rejections
 from beam_pipelines.patches.shards import rejection_from
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger, rejections_csv
 from beam_pipelines.sources import index as sources_index
-from beam_pipelines.sources.base import LESION, Image, UnitIndex
+from beam_pipelines.sources.base import LESION, Image, Source, UnitIndex
 from beam_pipelines.sources.index import index_of, open_source
 from beam_pipelines.sources.omidb_files import write_documents
 from beam_pipelines.storage import files
@@ -33,7 +33,7 @@ from cgan_tf.data.keyed import unit_hash
 from cgan_tf.gan.card import read_card
 from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.viewer import write_viewer
-from cgan_tf.runs.directory import RUN_FILE, finish_run, open_run, write_json
+from cgan_tf.runs.directory import RUN_FILE, Run, finish_run, run_to_the_end, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads
 
@@ -137,14 +137,13 @@ def insert_lesions(config: InsertionConfig) -> None:
     if files.is_remote(config.output_dir):
         raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
     check_paths(options, generator=config.generator, output_dir=config.output_dir)
-    card = read_card(config.generator)
-    setup = setup_of(config, card)
-    patches = _as_patches(config)
-    source = open_source(patches)
-    with open_run(config.output_dir, PROGRAM, config) as run:
-        if run.finished:
-            print(f"{PROGRAM}: {run.directory} is finished, nothing to do")
-            return
+
+    def open_inputs() -> tuple[dict[str, Any], Setup, PatchesConfig, Source]:
+        card, patches = read_card(config.generator), _as_patches(config)
+        return card, setup_of(config, card), patches, open_source(patches)
+
+    def work(inputs: tuple[dict[str, Any], Setup, PatchesConfig, Source], run: Run) -> None:
+        card, setup, patches, source = inputs
         try:
             index = index_of(source, patches, str(run.directory / sources_index.DIRECTORY), options)
             images = fitting(index, setup)
@@ -157,6 +156,8 @@ def insert_lesions(config: InsertionConfig) -> None:
         stages = InsertLesions(setup, card, threads)
         results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
         _finish(run.directory, setup, index, results)
+
+    run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
 
 
 def fitting(index: UnitIndex, setup: Setup) -> list[Image]:

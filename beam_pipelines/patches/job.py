@@ -36,7 +36,7 @@ from beam_pipelines.storage import files
 from beam_pipelines.storage.output import Output, open_run
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data import tfds_files
-from cgan_tf.runs.directory import RUN_FILE
+from cgan_tf.runs.directory import RUN_FILE, run_to_the_end
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_patches"
@@ -61,11 +61,8 @@ def make_patches(config: PatchesConfig) -> None:
     if config.list_only:
         list_index(config, PROGRAM, options)
         return
-    source = open_source(config)
-    with open_run(config.output_dir, PROGRAM, config, beside=LISTING_FILES) as run:
-        if run.finished:
-            print(f"make_patches: {run.directory} is finished, nothing to do")
-            return
+
+    def work(source: Source, run: Output) -> None:
         job = _Job(config, options, run.path(shards.DIRECTORY))
         try:
             index = job.index(source, run)
@@ -86,6 +83,16 @@ def make_patches(config: PatchesConfig) -> None:
         run.write_json(jobs_work.FILE, job.measured)
         content = {"splits": splits, "shortfall": shortfall}
         _finish(run, config, index, chosen, rejections, content)
+
+    run_to_the_end(
+        config.output_dir,
+        PROGRAM,
+        config,
+        lambda: open_source(config),
+        work,
+        beside=LISTING_FILES,
+        opened=open_run,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

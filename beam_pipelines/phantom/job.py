@@ -32,7 +32,7 @@ from beam_pipelines.phantom.plan import plan_client
 from cgan_tf.config import PhantomConfig
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.console import end_with_parent, progress_bar
-from cgan_tf.runs.directory import finish_run, open_run, write_bytes
+from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_phantom"
@@ -56,18 +56,16 @@ def run(config: PhantomConfig) -> None:
             f"--clients: expected 1 or more, found {config.clients}; --broken_files: expected 0 "
             f"or more, found {config.broken_files}"
         )
-    with open_run(config.output_dir, PROGRAM, config) as state:
-        if state.finished:
-            print(f"{PROGRAM}: {state.directory} is finished; nothing to do")
-            return
-        _draw_all(config, state.directory)
-        for leftover in state.directory.glob(".*.tmp"):  # of a killed run
-            shutil.rmtree(leftover, ignore_errors=True)
-        counts = _write_tables(config, state.directory)
-        finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
-        print(
-            f"{PROGRAM}: {config.clients} clients, {counts['images']} images in {state.directory}"
-        )
+    run_to_the_end(config.output_dir, PROGRAM, config, lambda: config, _draw_and_finish)
+
+
+def _draw_and_finish(config: PhantomConfig, state: Run) -> None:
+    _draw_all(config, state.directory)
+    for leftover in state.directory.glob(".*.tmp"):  # of a killed run
+        shutil.rmtree(leftover, ignore_errors=True)
+    counts = _write_tables(config, state.directory)
+    finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
+    print(f"{PROGRAM}: {config.clients} clients, {counts['images']} images in {state.directory}")
 
 
 def damages_of(config: PhantomConfig, index: int) -> tuple[str, ...]:

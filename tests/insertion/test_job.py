@@ -534,7 +534,7 @@ def test_a_finished_run_says_so(tree, inserted, generators, capsys):
     before = files_of(inserted)
     config = config_of(tree, inserted, generators, lesions_per_image=2)
     insert_lesions(config)
-    assert capsys.readouterr().out.strip().endswith("is finished, nothing to do")
+    assert capsys.readouterr().out.strip().endswith("is finished; nothing to do")
     assert files_of(inserted) == before
     with pytest.raises(UserError, match="--seed was 0, is 5"):
         insert_lesions(config_of(tree, inserted, generators, lesions_per_image=2, seed=5))

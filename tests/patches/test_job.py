@@ -281,7 +281,7 @@ def test_a_finished_run_says_so(tree, tmp_path, capsys):
     before = _files(tmp_path / "out")
     capsys.readouterr()
     make_patches(_config(tree, tmp_path / "out", beam=("--direct_num_workers=1",)))
-    assert capsys.readouterr().out.strip().endswith("is finished, nothing to do")
+    assert capsys.readouterr().out.strip().endswith("is finished; nothing to do")
     assert _files(tmp_path / "out") == before
     with pytest.raises(UserError, match="--seed was 0, is 1"):
         make_patches(_config(tree, tmp_path / "out", seed=1))
