@@ -27,9 +27,19 @@ def scalar_count(size: int) -> int:
     return 2 * block_count(size)
 
 
-def category_count(config: GanConfig) -> int:
-    """Width of the one-hot category: 0 but for a conditional model."""
-    return len(TASKS) if config.conditional else 0
+def condition_of(config: GanConfig, scalars: tf.Tensor, task: tf.Tensor) -> tf.Tensor:
+    """What a network is told beside its image, as one tensor.
+
+    Args:
+      scalars: float32 [batch, k] in [-1, 1], the random scalars; k may be 0.
+      task: int [batch], places in `labels.TASKS`; only a conditional model is told them.
+
+    Returns:
+      float32 [batch, k], or [batch, k + tasks] with the one-hot task of a conditional model last.
+    """
+    if not config.conditional:
+        return scalars
+    return tf.concat([scalars, tf.one_hot(task, len(TASKS))], axis=-1)
 
 
 def attention_block(config: GanConfig) -> int:
@@ -96,27 +106,25 @@ class Generator(keras.Model):
             )
             self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
 
-    def build(self, image_shape, z_shape):
+    def build(self, image_shape, condition_shape):
         """Layers build themselves when called. Keras' own build would trace `call` without state,
         where the power iterations of a new layer (`SpectralLayer.add_kernel`) are lost."""
 
-    def call(self, image, z, phase: str = "full", alpha=None, category=None):
+    def call(self, image, condition, phase: str = "full", alpha=None):
         """The lesion channel.
 
         Args:
           image: float32 [batch, s, s, 1] in [-1, 1]; s is size, or size / 2 in phase "half".
-          z: float32 [batch, 2 * blocks] in [-1, 1]; the outermost two are unused in phase "half".
+          condition: float32 [batch, 2 * blocks], the random scalars, and the task of a conditional
+            model (see `condition_of`); the outermost two scalars are unused in phase "half".
           phase: "half", "fade" or "full".
           alpha: scalar tensor, weight of the full-resolution layers in phase "fade".
-          category: one-hot [batch, categories] of a conditional model, otherwise None.
 
         Returns:
           float32 [batch, s, s, 1] in [-1, 1], zero on the border frame.
         """
-        width = self.blocks
-        encoder_maps, decoder_maps = (
-            [_maps(z[:, first + i], category) for i in range(width)] for first in (0, width)
-        )
+        maps = self._maps(condition)
+        encoder_maps, decoder_maps = maps[: self.blocks], maps[self.blocks :]
         skips = self._encode(image, encoder_maps, phase, alpha)
         features = self._embed(skips[-1])
         outermost = 1 if phase == "half" else 0
@@ -132,6 +140,11 @@ class Generator(keras.Model):
         if not self.config.lesion_channel:
             lesion = tf.clip_by_value(lesion, -1.0, 1.0) - image
         return self._crop_border(lesion, phase)
+
+    def _maps(self, condition) -> list:
+        """What becomes constant maps at each block: its own scalar, [B, 1], and the task."""
+        scalars, task = condition[:, : 2 * self.blocks], condition[:, 2 * self.blocks :]
+        return [tf.concat([scalars[:, i : i + 1], task], axis=-1) for i in range(2 * self.blocks)]
 
     def _encode(self, image, maps, phase: str, alpha) -> list:
         """The output of every encoder block; entry i feeds decoder block i."""
@@ -178,13 +191,6 @@ class Generator(keras.Model):
 
     def _leaky(self, features):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
-
-
-def _maps(scalar, category):
-    """[B, 1] or, with the category, [B, 1 + categories]: what becomes constant maps at a block."""
-    if category is None:
-        return scalar[:, None]
-    return tf.concat([scalar[:, None], tf.cast(category, scalar.dtype)], axis=-1)
 
 
 def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:

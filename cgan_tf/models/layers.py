@@ -282,8 +282,11 @@ def with_maps(features: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Concatenates k values a sample as constant maps: [B, H, W, C] to [B, H, W, C + k].
 
     "a random scalar value (drawn uniformly from [-1,1] and reshaped to a 1x1 pixel and resized to
-    match the input dimensions)", and the label of a conditional model. `values` is [B, k].
+    match the input dimensions)", and the label of a conditional model. `values` is [B, k]; k = 0
+    leaves the features as they are.
     """
+    if not values.shape[1]:
+        return features
     shape = tf.shape(features)
     planes = tf.cast(values, features.dtype)[:, None, None, :]
     planes = tf.broadcast_to(planes, [shape[0], shape[1], shape[2], values.shape[1]])

@@ -175,8 +175,8 @@ def test_the_columns_of_a_conditional_grid_take_turns(config, patches, tmp_path)
     asked = []
 
     class Conditional(StandIn):
-        def averaged(self, image, z, phase, alpha, category=None):
-            asked.append(np.asarray(category))
+        def averaged(self, image, condition, phase, alpha):
+            asked.append(np.asarray(condition)[:, 6:])
             return tf.zeros_like(image)
 
     log.add(3, "full", {}, Conditional())

@@ -14,6 +14,7 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig
 from cgan_tf.gan import losses
 from cgan_tf.gan.model import ContextualGan, _fake_input, _real_input, ema_decay, fade_in_alpha
+from cgan_tf.labels import TASKS
 from cgan_tf.models.layers import halve, spectral_layers
 from tests.toys.small_gan import random_images, randomise, singular_value_errors, small_config
 
@@ -83,8 +84,9 @@ def variables_of(gan):
     return [*gan.weights, *(v for one in gan.optimizers.values() for v in one.variables)]
 
 
-def batch(roles=ROLES, size=32, count=2):
-    return {role: random_images(count, size, size, 1, seed=i) for i, role in enumerate(roles)}
+def batch(roles=ROLES, size=32, count=2, task=0):
+    images = {role: random_images(count, size, size, 1, seed=i) for i, role in enumerate(roles)}
+    return images | {"task": tf.fill([count], tf.constant(task, tf.int64))}
 
 
 def snapshot(*owners):
@@ -224,7 +226,7 @@ class TestUpdates:
         frozen = [*gan.discriminator.weights, *optimizers[0].variables, *optimizers[1].variables]
         values = [variable.numpy() for variable in frozen]
         before = snapshot(gan.generator)
-        gan._update_generator(batch()["source"], gan.alpha(), 0)
+        gan._update_generator(batch(), gan.alpha(), 0)
         for variable, value in zip(frozen, values, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
         assert len(kernels_changed(before, gan.generator)) > 10
@@ -339,7 +341,7 @@ class TestLosses:
 
     def test_the_generators_by_hand(self):
         gan = self.constant_gan()
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0)
+        metrics = gan._update_generator(batch(), gan.alpha(), 0)
         assert float(metrics["loss_g"]) == pytest.approx(self.LOG_SUM - 1, rel=1e-5)
 
     def test_classes_without_weight_are_left_out(self):
@@ -370,7 +372,7 @@ class TestLosses:
             gan, "_discriminate", lambda images, *_: tf.reshape(images, [-1, 1024]) @ plane
         )
         monkeypatch.setattr(gan, "config", small_config(**changes))
-        found = gan._penalty(batch()["real"], gan.alpha())
+        found = gan._penalty(batch()["real"], batch()["task"], gan.alpha())
         assert float(found) == pytest.approx(expected(a, b), rel=1e-5)
 
     @pytest.mark.parametrize("kind", ["uniform_std", "uniform", "gaussian"])
@@ -385,7 +387,7 @@ class TestLosses:
         monkeypatch.setattr(gan, "_discriminate", discriminate)
         monkeypatch.setattr(gan, "config", small_config(penalty_noise=kind))
         real = random_images(8, 32, 32, 1)
-        gan._penalty(real, gan.alpha())
+        gan._penalty(real, tf.zeros([8], tf.int64), gan.alpha())
         delta = (seen[0] - real).numpy()
         spread = 0.5 * real.numpy().std(axis=(1, 2, 3), keepdims=True)
         if kind == "uniform":
@@ -407,7 +409,7 @@ class TestLosses:
         gan = next_gan(phase="full", step=6, task=task, attention_size=-1)
         gan.generator.full_head.kernel.assign(tf.zeros_like(gan.generator.full_head.kernel))
         gan.generator.full_head.bias.assign([-0.5])
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0)
+        metrics = gan._update_generator(batch(task=TASKS.index(task)), gan.alpha(), 0)
         assert float(metrics["lesion_area"]) == pytest.approx(area)
         assert float(metrics["lesion_peak"]) == pytest.approx(peak)
 
@@ -481,20 +483,20 @@ class TestSwitches:
             head.kernel.assign(tf.zeros_like(head.kernel))
             head.bias.assign([0.25])
         source = batch()["source"]
-        lesion = gan._generate(source, tf.zeros([2, 6]), tf.constant(0.5), None)
+        lesion = gan._generate(source, tf.zeros([2, 6]), batch()["task"], tf.constant(0.5))
         combined = _fake_input(gan.config, source, lesion).numpy()
         assert np.median(combined[:, 2:-2, 2:-2]) == pytest.approx(0.25)
         np.testing.assert_array_equal(combined[:, :2], source[:, :2])
 
     def test_conditional(self):
-        categories = {"category": tf.constant([[1.0, 0, 0], [0, 0, 1.0]])}
-        gan, metrics = self.step(conditional=True, extra=categories)
+        tasks = {"task": tf.constant([0, 2], tf.int64)}
+        gan, metrics = self.step(conditional=True, extra=tasks)
         assert int(gan.optimizers["generator_kept"].iterations) == 1  # masses are not alone
         for head in (gan.generator.half_head, gan.generator.full_head):
             head.kernel.assign(tf.zeros_like(head.kernel))
             head.bias.assign([-0.5])
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0, categories["category"])
-        # A darkened patch is a lesion where the category is removal: one sample of two.
+        metrics = gan._update_generator(batch() | tasks, gan.alpha(), 0)
+        # A darkened patch is a lesion where the task is removal: one sample of two.
         assert float(metrics["lesion_area"]) == pytest.approx((28 / 32) ** 2 / 2)
         assert float(metrics["lesion_peak"]) == pytest.approx(0.25)
 
@@ -502,18 +504,18 @@ class TestSwitches:
         gan = next_gan(step=6, phase="full", conditional=True, attention_size=-1)
         seen = []
 
-        def discriminate(images, alpha, call, category):
-            seen.append((call, category.numpy()))
+        def discriminate(images, task, alpha, call):
+            seen.append((call, task.numpy()))
             return tf.reduce_mean(images, axis=[1, 2]) * [[1.0, 2.0, 3.0, 4.0]]
 
         monkeypatch.setattr(gan, "_discriminate", discriminate)
         monkeypatch.setattr(gan, "_apply", lambda *_: tf.constant(0.0))
-        category = tf.constant([[0, 1.0, 0], [0, 0, 1.0]])
-        gan.train_step(batch() | {"category": category})
+        task = [1, 2]
+        gan.train_step(batch() | {"task": tf.constant(task, tf.int64)})
         assert [call for call, _ in seen] == [0, 1, 2]  # losses, penalty, generator
-        np.testing.assert_array_equal(seen[0][1], np.tile(category, (4, 1)))
-        np.testing.assert_array_equal(seen[1][1], category)
-        np.testing.assert_array_equal(seen[2][1], category)
+        np.testing.assert_array_equal(seen[0][1], np.tile(task, 4))
+        np.testing.assert_array_equal(seen[1][1], task)
+        np.testing.assert_array_equal(seen[2][1], task)
 
     def test_no_growth(self):
         gan, _ = self.step(grow=False, task="calcification")
@@ -548,7 +550,7 @@ class TestSwitches:
                 attention_size=-1,
             )
             for update in range(5):
-                metrics = gan._update_generator(batch()["source"], tf.constant(0.25), update)
+                metrics = gan._update_generator(batch(), tf.constant(0.25), update)
             return spread(gan), {name: float(value) for name, value in metrics.items()}
 
         (plain, without), (seeking, metrics) = after(0.0), after(100.0)
@@ -574,7 +576,7 @@ class TestSwitches:
         def forward(image, z):
             with tf.GradientTape() as tape:
                 lesion = gan.generator(image, z, phase="full")
-                logits = gan.discriminator(image + lesion, phase="full")
+                logits = gan.discriminator(image + lesion, tf.zeros([2, 0]), phase="full")
                 loss = losses.generator_loss(logits)
             return tape.gradient(loss, [w.value for w in gan.generator.trainable_weights])
 

@@ -120,7 +120,7 @@ def scripted(monkeypatch):
         script["phases"].append(self.model.phase)
 
         def step(batch):
-            assert set(batch) == {"real", "source", "benign", "normal"}
+            assert set(batch) == {"real", "source", "benign", "normal", "task"}
             number = int(self.model.step.assign_add(1))
             metrics = {"loss_d": tf.constant(float(number)), "alpha": self.model.alpha()}
             metrics["lesion_range"] = tf.constant(0.1)
