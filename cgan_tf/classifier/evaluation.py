@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cgan_tf.classifier.metrics import metrics_of_scores, metrics_of_synthetic
-from cgan_tf.classifier.results import (
-    SYNTHETIC_COLUMNS,
-    TEST_COLUMNS,
+from cgan_tf.classifier.metrics import (
+    ScoreRow,
+    SyntheticRow,
+    metrics_of,
     score_row,
     synthetic_row,
-    write_table,
 )
+from cgan_tf.classifier.results import write_table
 from cgan_tf.config import EvaluateConfig
 from cgan_tf.runs import console
+from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.directory import (
     finish_run,
     read_manifest,
@@ -95,22 +96,20 @@ class Evaluation:
         """Scores everything and writes the files and the manifest."""
         logits, features = self._score()
         test, synthetic = self._test_rows(logits), self._synthetic_rows(logits)
-        write_table(directory / "scores.csv", TEST_COLUMNS, test)
-        write_table(directory / "synthetic_scores.csv", SYNTHETIC_COLUMNS, synthetic)
+        write_table(directory / "scores.csv", ScoreRow, test)
+        write_table(directory / "synthetic_scores.csv", SyntheticRow, synthetic)
         self._write_features(directory / "features.npz", features, logits["validation"])
-        metrics = {"split": self.config.split, **metrics_of_scores(test)}
-        metrics["synthetic"] = metrics_of_synthetic(synthetic)
-        write_json(directory / "metrics.json", metrics)
+        metrics = metrics_of(self.config.split, test, synthetic)
+        write_json(directory / "metrics.json", to_json(metrics))
         files = [*FILES, *self._write_grad_cams(directory, test)]
         content = {
             "files": {name: sha256(directory / name) for name in files},
             "classifier": read_manifest(self.config.classifier, "train_classifier"),
         }
         finish_run(directory, "evaluate", content)
-        overall = metrics["auc"]["overall"]
         print(
-            f"{directory}: AUC {overall['auc']:.3f} on {len(test):,} {self.config.split} patches, "
-            f"{len(synthetic):,} synthetic patches scored"
+            f"{directory}: AUC {metrics.auc['overall'].auc:.3f} on {len(test):,} "
+            f"{self.config.split} patches, {len(synthetic):,} synthetic patches scored"
         )
 
     def _score(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -125,13 +124,13 @@ class Evaluation:
                 )
         return logits, features
 
-    def _test_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+    def _test_rows(self, logits: dict[str, np.ndarray]) -> list[ScoreRow]:
         return [
             score_row(record, logit)
             for record, logit in zip(self.records["test"], logits["test"], strict=True)
         ]
 
-    def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+    def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[SyntheticRow]:
         rows = zip(
             self.records["synthetic"],
             self.synthetic_splits,
@@ -145,7 +144,7 @@ class Evaluation:
             for record, split, logit, number in rows
         ]
 
-    def _write_grad_cams(self, directory: Path, rows: list[dict]) -> list[str]:
+    def _write_grad_cams(self, directory: Path, rows: list[ScoreRow]) -> list[str]:
         if not self.config.grad_cams:
             return []
         from cgan_tf.classifier.grad_cam import write_grad_cams

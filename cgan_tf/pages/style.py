@@ -5,7 +5,7 @@ How the report writes numbers: probabilities, differences, intervals.
 
 import io
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -138,13 +138,26 @@ def difference_and_interval(difference: float, low: float, high: float) -> str:
     return f"{signed(difference, 3)} ({limits})"
 
 
-def auc_and_interval(auc: dict[str, Any]) -> str:
-    """0.846 (0.831–0.860) by patient, from metrics.json."""
-    if auc["auc"] is None:
-        return auc["note"]
-    low, high = auc["low_by_patient"], auc["high_by_patient"]
+class EstimatedAuc(Protocol):
+    """An AUC with its interval by patient; None is undefined, and the note says why."""
+
+    @property
+    def auc(self) -> float | None: ...
+    @property
+    def low_by_patient(self) -> float | None: ...
+    @property
+    def high_by_patient(self) -> float | None: ...
+    @property
+    def note(self) -> str: ...
+
+
+def auc_and_interval(auc: EstimatedAuc) -> str:
+    """0.846 (0.831–0.860), by patient."""
+    if auc.auc is None:
+        return auc.note
+    low, high = auc.low_by_patient, auc.high_by_patient
     interval = "interval undefined" if low is None else f"{low:.3f}–{high:.3f}"
-    return f"{auc['auc']:.3f} ({interval})"
+    return f"{auc.auc:.3f} ({interval})"
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -1,8 +1,9 @@
 """A model card per classifier (Mitchell et al. 2019), in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cgan_tf.classifier.metrics import Subgroups
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.pages.html import Document, Section, section
 
@@ -37,7 +38,7 @@ def card(evaluation: ScoredTest, notice: str = "") -> str:
         "## Model\n\n" + _model(training),
         "## Data\n\n" + _data(evaluation),
         "## Figures of merit\n\n" + _merit(evaluation),
-        "## Sub-groups\n\n" + _subgroups(evaluation.metrics["subgroups"]),
+        "## Sub-groups\n\n" + _subgroups(evaluation.metrics.subgroups),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
         "## Flags\n\n```\n"
         + "\n".join(f"--{name}={_flag(value)}" for name, value in training["flags"].items())
@@ -72,7 +73,7 @@ def _data(evaluation: ScoredTest) -> str:
         (name, f"{count:,}", f"{training['drawn'][name]:,}")
         for name, count in training["patches"].items()
     ]
-    tested = metrics["patches"]
+    tested = metrics.patches
     return "\n\n".join(
         (
             _table(("Training patches", "Available", "Samples drawn"), rows),
@@ -81,8 +82,8 @@ def _data(evaluation: ScoredTest) -> str:
                     f"Synthetic share: {evaluation.fraction:.0%} at the start, "
                     f"{training['flags']['decay']} decay by {training['flags']['decay_rate']:.0%} "
                     f"every {training['flags']['decay_every']:,} samples.",
-                    f"Tested on the {metrics['split']} split: {tested['malignant']:,} malignant "
-                    f"and {tested['normal']:,} normal real patches of {metrics['clients']:,} "
+                    f"Tested on the {metrics.split} split: {tested.malignant:,} malignant "
+                    f"and {tested.normal:,} normal real patches of {metrics.patients:,} "
                     "women.",
                 )
             ),
@@ -92,14 +93,14 @@ def _data(evaluation: ScoredTest) -> str:
 
 def _merit(evaluation: ScoredTest) -> str:
     metrics = evaluation.metrics
-    calibration = metrics["calibration"]
+    calibration = metrics.calibration
     rows = [
         (f"AUC, {name}", *_estimate(auc, "auc", "low_by_patient", "high_by_patient"))
-        for name, auc in metrics["auc"].items()
+        for name, auc in metrics.auc.items()
     ]
     rows += [
         (
-            f"Sensitivity at {metrics['specificity']:.0%} specificity",
+            f"Sensitivity at {metrics.specificity:.0%} specificity",
             *_estimate(metrics, "sensitivity", "sensitivity_low_by_patient",
                        "sensitivity_high_by_patient"),
         ),
@@ -111,28 +112,28 @@ def _merit(evaluation: ScoredTest) -> str:
     return _table(("Figure", "Value", "95% interval"), rows) + f"\n\n{note}"
 
 
-def _subgroups(attributes: dict[str, Any]) -> str:
+def _subgroups(attributes: Mapping[str, Subgroups]) -> str:
     rows = [
         (
-            attribute.removesuffix("_mm").replace("_", " "), name, f"{group['positives']:,}",
-            f"{group['negatives']:,}",
+            attribute.removesuffix("_mm").replace("_", " "), name, f"{group.positives:,}",
+            f"{group.negatives:,}",
             *_estimate(group, "auc", "low_by_patient", "high_by_patient"),
         )
         for attribute, content in attributes.items()
-        for name, group in content["groups"].items()
+        for name, group in content.groups.items()
     ]  # fmt: skip
-    notes = [content["note"] for content in attributes.values() if content["note"]]
+    notes = [content.note for content in attributes.values() if content.note]
     headings = ("Attribute", "Group", "Malignant", "Normal", "AUC", "95% interval")
     parts = [_table(headings, rows)] if rows else []
     return "\n\n".join([*parts, *([_list(notes)] if notes else [])])
 
 
-def _estimate(values: dict[str, Any], name: str, low: str, high: str) -> tuple[str, str]:
-    if values[name] is None:
+def _estimate(values: object, *names: str) -> tuple[str, str]:
+    """A value and its interval; `names` are the fields of the value and its two limits."""
+    value, low, high = (getattr(values, name) for name in names)
+    if value is None:
         return "undefined", "–"
-    if values[low] is None:
-        return f"{values[name]:.3f}", "undefined"
-    return f"{values[name]:.3f}", f"{values[low]:.3f} to {values[high]:.3f}"
+    return f"{value:.3f}", "undefined" if low is None else f"{low:.3f} to {high:.3f}"
 
 
 def _start(weights: str) -> str:

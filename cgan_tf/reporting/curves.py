@@ -136,7 +136,9 @@ def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -
     if not first.labels[chosen].any():
         return
     scores = np.stack([evaluation.logits[chosen] for evaluation in group])
-    curve = roc_band(first.labels[chosen], scores, first.clients[chosen], rounds=500 if band else 1)
+    curve = roc_band(
+        first.labels[chosen], scores, first.patients[chosen], rounds=500 if band else 1
+    )
     colour = proportion_colour(first.fraction)
     axis.plot(curve.false, curve.true, color=colour, label=_label(group))
     if band:
@@ -144,7 +146,7 @@ def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -
 
 
 def _label(group: Sequence[ScoredTest]) -> str:
-    auc = np.mean([evaluation.metrics["auc"]["overall"]["auc"] for evaluation in group])
+    auc = np.mean([evaluation.metrics.auc["overall"].auc for evaluation in group])
     return f"{group[0].regime} ({auc:.3f})"
 
 
@@ -196,10 +198,10 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
-    patches, several = evaluations[0].metrics["patches"], len(by_regime(evaluations)) > 2
+    patches, several = evaluations[0].metrics.patches, len(by_regime(evaluations)) > 2
     data = (
-        f"{patches['malignant']:,} malignant and {patches['normal']:,} normal real patches of "
-        f"{evaluations[0].metrics['clients']:,} women"
+        f"{patches.malignant:,} malignant and {patches.normal:,} normal real patches of "
+        f"{evaluations[0].metrics.patients:,} women"
     )
     bands = (
         "Bands: 95%, pointwise, from 500 bootstrap rounds that draw whole women, with the curves "
@@ -214,16 +216,14 @@ def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
 
 
 def effect(baseline: ScoredTest) -> Section | None:
-    effects = baseline.metrics["synthetic"]
+    effects = baseline.metrics.synthetic
     if not effects:
         return None
     scores = read_table(baseline.directory / "synthetic_scores.csv")
     shifts, rows = {}, []
     for effect in effects.values():
-        members = [
-            r for r in scores if (r["task"], r["split"]) == (effect["task"], effect["split"])
-        ]
-        name = f"{effect['task']} ({effect['split']})"
+        members = [r for r in scores if (r["task"], r["split"]) == (effect.task, effect.split)]
+        name = f"{effect.task} ({effect.split})"
         shifts[name] = (
             np.array([float(row["source_logit"]) for row in members]),
             np.array([float(row["logit"]) for row in members]),
@@ -231,11 +231,11 @@ def effect(baseline: ScoredTest) -> Section | None:
         rows.append(
             (
                 name,
-                f"{effect['patches']:,}",
-                signed(effect["mean_logit_before"]),
-                signed(effect["mean_logit_after"]),
-                signed(effect["mean_change"]),
-                f"{effect['as_intended']:.0%}",
+                f"{effect.patches:,}",
+                signed(effect.mean_logit_before),
+                signed(effect.mean_logit_after),
+                signed(effect.mean_change),
+                f"{effect.as_intended:.0%}",
             )
         )
     headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")

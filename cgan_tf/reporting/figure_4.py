@@ -329,7 +329,7 @@ def patch_clients(space: FeatureSpace, patches: PatchSet) -> np.ndarray:
     rows = read_table(space.evaluation.directory / "synthetic_scores.csv")
     clients = {
         "validation": [records[number].client_id for number in numbers],
-        "test": space.evaluation.clients,
+        "test": space.evaluation.patients,
         "synthetic": [row["client_id"] for row in rows],
     }
     return space.patches.take({name: np.array(list(v), object) for name, v in clients.items()})

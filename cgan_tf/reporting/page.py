@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cgan_tf.classifier.metrics import SyntheticEffect
 from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluations
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
@@ -192,13 +193,13 @@ def _opening(
         facts.append(("Synthesised and accepted", text, names))
     removal = _removal_metrics(compared[0])
     if removal:
-        before, after = removal["mean_logit_before"], removal["mean_logit_after"]
-        where = "held-out" if removal["split"] != "train" else "training"
+        before, after = removal.mean_logit_before, removal.mean_logit_after
+        where = "held-out" if removal.split != "train" else "training"
         facts.append(
             (
                 "Mean logit of a lesion, before and after its removal",
                 f"{signed(before)} → {signed(after)}",
-                f"baseline classifier, {removal['patches']:,} {where} patches",
+                f"baseline classifier, {removal.patches:,} {where} patches",
             )
         )
     return "\n".join(
@@ -225,7 +226,7 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
             p = regime.pooled.note or f"p = {format_probability(regime.pooled.p_value)}"
             remark = f"{signed(regime.pooled.difference, 3)} against the baseline, {p}"
         return f"{evaluation.regime}: test AUC", f"{regime.mean:.3f}", remark
-    auc = evaluation.metrics["auc"]["overall"]
+    auc = evaluation.metrics.auc["overall"]
     comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
     if comparison is None:
         remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
@@ -234,12 +235,12 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
             f"{signed(comparison.by_patient.difference, 3)} against the baseline, "
             f"p = {format_p(comparison.by_patient)} by patient"
         )
-    return f"{evaluation.name}: test AUC", f"{auc['auc']:.3f}", remark
+    return f"{evaluation.name}: test AUC", f"{auc.auc:.3f}", remark
 
 
-def _removal_metrics(evaluation: ScoredTest) -> dict[str, Any] | None:
+def _removal_metrics(evaluation: ScoredTest) -> SyntheticEffect | None:
     """The effect of removal, on held-out patches where there are any."""
     effects = [
-        effect for effect in evaluation.metrics["synthetic"].values() if effect["task"] == "removal"
+        effect for effect in evaluation.metrics.synthetic.values() if effect.task == "removal"
     ]
-    return min(effects, key=lambda effect: effect["split"] == "train", default=None)
+    return min(effects, key=lambda effect: effect.split == "train", default=None)

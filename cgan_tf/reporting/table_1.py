@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.results import ScoredTest, regime_name
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section
@@ -109,11 +110,11 @@ class Results:
 
 def compare(evaluations: Sequence[ScoredTest], failed: Sequence[FailedRun] = ()) -> Results:
     """Every comparison; `UserError` when a seed has a proportion twice."""
-    labels, clients = evaluations[0].labels, evaluations[0].clients
-    comparisons = compare_within_seeds(labels, evaluations, clients)
+    labels, patients = evaluations[0].labels, evaluations[0].patients
+    comparisons = compare_within_seeds(labels, evaluations, patients)
     return Results(
         evaluations,
-        pool_seeds(labels, evaluations, clients),
+        pool_seeds(labels, evaluations, patients),
         {(comparison.fraction, comparison.seed): comparison for comparison in comparisons},
         failed,
     )
@@ -222,7 +223,7 @@ _PAPER_COLUMNS = (2, 5)  # of the table of every run
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(evaluation.fraction)
-    auc = auc_and_interval(evaluation.metrics["auc"]["overall"])
+    auc = auc_and_interval(evaluation.metrics.auc["overall"])
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
         return (*first, "–", "–", paper_p, "–", "–", "–")
@@ -241,14 +242,14 @@ def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tup
 def _run_records(results: Results) -> list[dict[str, object]]:
     records = []
     for evaluation in results.evaluations:
-        auc = evaluation.metrics["auc"]["overall"]
+        auc = evaluation.metrics.auc["overall"]
         record: dict[str, object] = {
             "synthetic_fraction": evaluation.fraction,
             "seed": evaluation.seed,
             "state": "finished",
-            "auc": auc["auc"],
-            "low_by_patient": auc["low_by_patient"],
-            "high_by_patient": auc["high_by_patient"],
+            "auc": auc.auc,
+            "low_by_patient": auc.low_by_patient,
+            "high_by_patient": auc.high_by_patient,
         }
         comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
         record |= dict.fromkeys(_TEST_COLUMNS, "")
@@ -282,24 +283,24 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
         rows.append(
             (
                 evaluation.name,
-                auc_and_interval(metrics["auc"]["mass"]),
-                auc_and_interval(metrics["auc"]["calcification"]),
+                auc_and_interval(metrics.auc["mass"]),
+                auc_and_interval(metrics.auc["calcification"]),
                 _sensitivity(metrics),
             )
         )
     headings = (
         "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
-        f"Sensitivity at {evaluations[0].metrics['specificity']:.0%} specificity",
+        f"Sensitivity at {evaluations[0].metrics.specificity:.0%} specificity",
     )  # fmt: skip
     return Table("table_1_by_lesion", headings, rows)
 
 
-def _sensitivity(metrics: dict) -> str:
-    if metrics["sensitivity"] is None:
+def _sensitivity(metrics: Metrics) -> str:
+    if metrics.sensitivity is None:
         return "undefined"
-    low, high = (metrics[f"sensitivity_{side}_by_patient"] for side in ("low", "high"))
+    low, high = metrics.sensitivity_low_by_patient, metrics.sensitivity_high_by_patient
     limits = "interval undefined" if low is None else f"{low:.1%}–{high:.1%}"
-    return f"{metrics['sensitivity']:.1%} ({limits})"
+    return f"{metrics.sensitivity:.1%} ({limits})"
 
 
 def _reason(run: FailedRun) -> str:

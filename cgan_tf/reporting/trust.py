@@ -4,10 +4,10 @@ Nothing is computed here: the figures are those of the evaluations' metrics.json
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.figure import Figure
 
+from cgan_tf.classifier.metrics import Calibration, SubgroupAuc
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
@@ -20,6 +20,7 @@ from cgan_tf.pages.style import (
     proportion_colour,
     signed,
 )
+from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.errors import contained, reading
 
 GRAD_CAM = "grad_cam"
@@ -48,7 +49,7 @@ def calibration(evaluations: Sequence[ScoredTest]) -> Section | None:
         html.paragraph(
             "Slope and intercept of a logistic regression of the label on the logit, with "
             "intervals by patient: 1 and 0 are ideal, a slope below 1 means too sure of itself. "
-            + evaluations[0].metrics["calibration"]["prevalence_note"],
+            + evaluations[0].metrics.calibration.prevalence_note,
             "note",
         ),
     )
@@ -62,13 +63,13 @@ def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     for axis, (fraction, group) in zip(axes, regimes.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
         for evaluation in group:
-            bins = [b for b in evaluation.metrics["calibration"]["bins"] if b["patches"]]
-            given = [b["mean_probability"] for b in bins]
-            found = [b["positive_share"] for b in bins]
-            largest = max(b["patches"] for b in bins)
+            bins = [b for b in evaluation.metrics.calibration.bins if b.patches]
+            given = [b.mean_probability for b in bins]
+            found = [b.positive_share for b in bins]
+            largest = max(b.patches for b in bins)
             colour = proportion_colour(fraction)
             axis.plot(given, found, color=colour, linewidth=0.9)
-            axis.scatter(given, found, c=colour, s=[40 * b["patches"] / largest for b in bins])
+            axis.scatter(given, found, c=colour, s=[40 * b.patches / largest for b in bins])
         axis.set_title(group[0].regime)
         axis.set_aspect("equal")
     axes[0].set_ylabel("malignant share")
@@ -79,15 +80,15 @@ def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
     """AUCs in sub-groups of one classifier, or of two side by side."""
     parts: list[Part] = []
     rows, records = [], []
-    for attribute, content in chosen[0].metrics["subgroups"].items():
-        for name, first in content["groups"].items():
-            groups = [e.metrics["subgroups"][attribute]["groups"][name] for e in chosen]
-            patches = f"{first['positives']:,} / {first['negatives']:,}"
-            women = f"{first['positive_clients']:,} / {first['negative_clients']:,}"
+    for attribute, content in chosen[0].metrics.subgroups.items():
+        for name, first in content.groups.items():
+            groups = [e.metrics.subgroups[attribute].groups[name] for e in chosen]
+            patches = f"{first.positives:,} / {first.negatives:,}"
+            women = f"{first.positive_patients:,} / {first.negative_patients:,}"
             label = f"{_readable(attribute)}: {name}"
             rows.append((label, patches, women, *(_subgroup_auc(group) for group in groups)))
             records += [
-                {"attribute": attribute, "group": name, "classifier": e.name, **group}
+                {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
                 for e, group in zip(chosen, groups, strict=True)
             ]
     if rows:
@@ -96,7 +97,7 @@ def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
         caption = "AUC in sub-groups of the test patches, with 95% intervals by patient."
         parts.append(Plot("subgroups", subgroup_figure(chosen), caption))
         parts.append(Table("subgroups", headings, rows, records))
-    notes = [content["note"] for content in chosen[0].metrics["subgroups"].values()]
+    notes = [content.note for content in chosen[0].metrics.subgroups.values()]
     text = (
         "Lesions of a type, size or conspicuity are compared with all normal patches, patches of a "
         "manufacturer or breast density with the normal ones of the same group. Where women are "
@@ -111,23 +112,23 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     """A row a sub-group, a point with its interval a classifier."""
     labels = [
         (attribute, name)
-        for attribute, content in chosen[0].metrics["subgroups"].items()
-        for name in content["groups"]
+        for attribute, content in chosen[0].metrics.subgroups.items()
+        for name in content.groups
     ]
     figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.9 + 0.3 * len(labels)), layout="constrained")
     axis = figure.subplots()
     for number, evaluation in enumerate(chosen):
         colour = proportion_colour(evaluation.fraction)
-        overall = evaluation.metrics["auc"]["overall"]["auc"]
+        overall = evaluation.metrics.auc["overall"].auc
         axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
         for row, (attribute, name) in enumerate(labels):
-            group = evaluation.metrics["subgroups"][attribute]["groups"][name]
-            if group["auc"] is None:
+            group = evaluation.metrics.subgroups[attribute].groups[name]
+            if group.auc is None:
                 continue
             y = row + 0.22 * (number - (len(chosen) - 1) / 2)
-            axis.plot(group["auc"], y, marker="o", markersize=4, color=colour)
-            if group["low_by_patient"] is not None:
-                limits = group["low_by_patient"], group["high_by_patient"]
+            axis.plot(group.auc, y, marker="o", markersize=4, color=colour)
+            if group.low_by_patient is not None:
+                limits = group.low_by_patient, group.high_by_patient
                 axis.plot(limits, [y, y], color=colour, linewidth=1)
         axis.plot([], [], marker="o", markersize=4, color=colour, label=evaluation.name)
     axis.set_yticks(range(len(labels)), [f"{_readable(a)}: {name}" for a, name in labels])
@@ -170,36 +171,37 @@ def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:
 
 
 def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:
-    values = evaluation.metrics["calibration"]
+    values = evaluation.metrics.calibration
     return (
         evaluation.name,
         _with_limits(values, "slope"),
         _with_limits(values, "intercept"),
-        _number(values["intercept_at_even_odds"], signed),
-        _number(values["expected_calibration_error"], "{:.3f}".format),
-        _number(values["brier_score"], "{:.3f}".format),
+        _number(values.intercept_at_even_odds, signed),
+        _number(values.expected_calibration_error, "{:.3f}".format),
+        _number(values.brier_score, "{:.3f}".format),
     )
 
 
-def _with_limits(values: dict[str, Any], name: str) -> str:
-    if values[name] is None:
-        return values["note"] or "undefined"
+def _with_limits(values: Calibration, name: str) -> str:
+    value = getattr(values, name)
+    if value is None:
+        return values.note or "undefined"
     form = signed if name == "intercept" else "{:.2f}".format
-    low, high = values[f"{name}_low"], values[f"{name}_high"]
+    low, high = (getattr(values, f"{name}_{side}") for side in ("low", "high"))
     limits = "interval undefined" if low is None else f"{form(low)} to {form(high)}"
-    return f"{form(values[name])} ({limits})"
+    return f"{form(value)} ({limits})"
 
 
 def _number(value: float | None, form) -> str:
     return "undefined" if value is None else form(value)
 
 
-def _subgroup_auc(group: dict[str, Any]) -> str:
-    if group["auc"] is None:
+def _subgroup_auc(group: SubgroupAuc) -> str:
+    if group.auc is None:
         return "undefined"  # the column of patches says which class is missing
-    if group["low_by_patient"] is not None:
+    if group.low_by_patient is not None:
         return auc_and_interval(group)
-    return f"{group['auc']:.3f} (too few women)"
+    return f"{group.auc:.3f} (too few women)"
 
 
 def _readable(attribute: str) -> str:

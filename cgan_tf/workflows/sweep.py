@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgan_tf.classifier.inputs import open_sets
+from cgan_tf.classifier.results import read_metrics
 from cgan_tf.classifier.training import check_config
 from cgan_tf.config import (
     ClassifierConfig,
@@ -371,14 +372,14 @@ def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[dict[str, 
     root, results = Path(config.output_dir), []
     for cell in cells:
         training = read_manifest(cell.classifier(root), "train_classifier")
-        metrics = read_json(cell.evaluation(root) / "metrics.json")
+        metrics = read_metrics(cell.evaluation(root))
         results.append(
             {
                 "seed": cell.seed,
                 "synthetic_fraction": cell.fraction,
                 "evaluation": str(cell.evaluation(root).relative_to(root)),
                 "best_validation_auc": training["best_validation_auc"],
-                "auc": metrics["auc"]["overall"]["auc"],
+                "auc": metrics.auc["overall"].auc,
             }
         )
     return results

@@ -131,14 +131,14 @@ def test_page_says_what_the_evaluations_say(page, config):
     text = re.sub(r"\s+", " ", " ".join(PageReader(page).text))
     baseline, mixed = read_evaluations(config.evaluations)
     for evaluation in (baseline, mixed):
-        assert f"{evaluation.metrics['auc']['overall']['auc']:.3f}" in text
+        assert f"{evaluation.metrics.auc['overall'].auc:.3f}" in text
     assert "50% w/ decay" in text
     plain = delong_test(baseline.labels, mixed.logits, baseline.logits)
-    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.clients)
+    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.patients)
     assert format_p(plain) in text
     assert format_p(clustered) in text
-    effect = baseline.metrics["synthetic"]["removal_test"]  # held out comes before training
-    assert f"{effect['mean_logit_before']:+.2f}".replace("-", "−") in text
+    effect = baseline.metrics.synthetic["removal_test"]  # held out comes before training
+    assert f"{effect.mean_logit_before:+.2f}".replace("-", "−") in text
     for words in ("0.829", "0.846", "p < 1e-8 for 50%", "50% · 50% · 50%", "held-out"):
         assert words in text
     for flag in ("--synthetic_fraction=0.5", "--learning_rate=0.003", "--batch_norm=batch"):
