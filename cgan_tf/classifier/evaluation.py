@@ -9,6 +9,7 @@ feature layer: `test` and `synthetic` in the order of the two tables, and `valid
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -156,13 +157,11 @@ class Evaluation:
     def _write_features(
         self, path: Path, features: dict[str, np.ndarray], validation_logits: np.ndarray
     ) -> None:
-        buffer = io.BytesIO()
-        records = self.records["validation"]
-        np.savez(
-            buffer,
-            **{name: features[name] for name in ("test", "validation", "synthetic")},
-            validation_class=np.array([record.patch_class for record in records]),
-            validation_patch_id=np.array([record.patch_id for record in records]),
-            validation_logit=validation_logits,
-        )
+        records, buffer = self.records["validation"], io.BytesIO()
+        sets = ("test", "validation", "synthetic")
+        arrays: dict[str, Any] = {name: features[name] for name in sets}
+        arrays["validation_class"] = np.array([record.patch_class for record in records])
+        arrays["validation_patch_id"] = np.array([record.patch_id for record in records])
+        arrays["validation_logit"] = validation_logits
+        np.savez(buffer, **arrays)
         write_bytes(path, buffer.getvalue())

@@ -97,7 +97,7 @@ def overlay(patch: np.ndarray, evidence: np.ndarray, box: tuple[float, ...]) -> 
     grey = cv2.resize(patch_levels(patch), (side, side), interpolation=cv2.INTER_NEAREST)
     grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     strength = cv2.resize(evidence.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
-    strength /= max(float(np.abs(strength).max()), np.finfo(np.float32).tiny)
+    strength = strength / np.float32(max(np.abs(strength).max(), np.finfo(np.float32).tiny))
     tinted = (_tint(grey, strength, _FOR_CANCER), _tint(grey, -strength, _AGAINST_CANCER))
     panels = (grey, *tinted)
     if box:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ class ClassifierTraining:
                 if validated and self._is_stale():
                     return
 
-    def steps(self, plan: np.ndarray, advance: Callable[[int], Any]) -> Iterator[int]:
+    def steps(self, plan: np.ndarray, advance: Callable[[int], Any]) -> Generator[int]:
         """Takes a training step for each next batch of the plan; yields the samples seen so far.
 
         `advance` is told the samples of each step, for a progress bar.

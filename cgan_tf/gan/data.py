@@ -27,7 +27,7 @@ from cgan_tf.runs.errors import UserError
 # Classes of [real, benign, normal] and of the generator's input, by task. For removal the paper is
 # silent: a cleaned patch should look normal, and the fourth class, which it must not look like, is
 # malignant.
-CLASSES = {
+CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
     "mass": {
         "real": (MALIGNANT_MASS,),
         "benign": (BENIGN_MASS,),

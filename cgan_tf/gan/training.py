@@ -227,7 +227,7 @@ class Training:
         state = {
             "sound": self.health.sound,
             "streaks": self.health.streaks,
-            "pending": self.log.pending_values(),
+            "pending": self.log.pending_values() if self.log else [],
         }
         self.checkpoints.save(step, state)
 

@@ -2,6 +2,8 @@
 filters per layer and strides of 2 replaced with max pooling operations".
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -25,7 +27,10 @@ class Discriminator(keras.Model):
         self.config = config
         self.blocks, self.scalars = block_count(config.size), discriminator_scalars(config)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        settings = {"normalise": config.spectral_norm != "none", "compute_dtype": dtype}
+        settings: dict[str, Any] = {
+            "normalise": config.spectral_norm != "none",
+            "compute_dtype": dtype,
+        }
         first = config.generator_filters * config.discriminator_multiplier
         filters = [first * 2**i for i in range(self.blocks)]
         self.half_entry = Conv(filters[0], 1, "half_entry", **settings)

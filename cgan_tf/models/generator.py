@@ -8,6 +8,7 @@ sides, so every weight is kept when it grows.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -66,45 +67,37 @@ class Generator(keras.Model):
         self.config = config
         self.blocks = block_count(config.size)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        self.settings = {"normalise": config.spectral_norm == "both", "compute_dtype": dtype}
+        settings: dict[str, Any] = {
+            "normalise": config.spectral_norm == "both",
+            "compute_dtype": dtype,
+        }
         filters = [config.generator_filters * 2**i for i in range(self.blocks)]
-        self.half_entry = Conv(filters[0], 1, "half_entry", **self.settings)
+        self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
         self.encoder = [
-            Conv(f, 3, f"encoder_{i}", strides=2, **self.settings) for i, f in enumerate(filters)
+            Conv(f, 3, f"encoder_{i}", strides=2, **settings) for i, f in enumerate(filters)
         ]
-        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **self.settings)
+        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **settings)
         self.embedding = Conv(
-            config.embedding_channels, 4, "embedding", padding="VALID", **self.settings
+            config.embedding_channels, 4, "embedding", padding="VALID", **settings
         )
         mirrored = [filters[0], *filters[:-1]]  # 16, 16, 32, ... 256, outermost first
         self.decoder = [
             (
-                Conv(f, 3, f"decoder_{i}_first", **self.settings),
-                Conv(f, 3, f"decoder_{i}_second", **self.settings),
+                Conv(f, 3, f"decoder_{i}_first", **settings),
+                Conv(f, 3, f"decoder_{i}_second", **settings),
             )
             for i, f in enumerate(mirrored)
         ]
-        self._add_attention(filters, mirrored, dtype)
-        self.half_head = self._head("half_head")
-        self.full_head = self._head("full_head")
-        self.fade_entry = FadeIn("fade_entry")
-        self.fade_lesion = FadeIn("fade_lesion")
-
-    def _head(self, name: str) -> Conv:
-        # Without spectral normalisation: a normalised head could never make its lesion small.
-        start = keras.initializers.RandomNormal(stddev=0.02)
-        return Conv(1, 1, name, normalise=False, initializer=start)
-
-    def _add_attention(self, filters: list[int], mirrored: list[int], dtype: str) -> None:
-        """Attention where features have the attention resolution: "at the 32x32 resolution"."""
-        settings = {"normalise": self.settings["normalise"], "compute_dtype": dtype}
         # Encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
-        place = self.attention_block = attention_block(self.config)
-        if place >= 0:
+        place = self.attention_block = attention_block(config)
+        if place >= 0:  # "at the 32x32 resolution"
             self.encoder_attention = SelfAttention(
                 filters[place - 1], "encoder_attention", **settings
             )
             self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
+        self.half_head, self.full_head = _head("half_head"), _head("full_head")
+        self.fade_entry = FadeIn("fade_entry")
+        self.fade_lesion = FadeIn("fade_lesion")
 
     def build(self, image_shape, condition_shape):
         """Layers build themselves when called. Keras' own build would trace `call` without state,
@@ -191,6 +184,12 @@ class Generator(keras.Model):
 
     def _leaky(self, features):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
+
+
+def _head(name: str) -> Conv:
+    # Without spectral normalisation: a normalised head could never make its lesion small.
+    start = keras.initializers.RandomNormal(stddev=0.02)
+    return Conv(1, 1, name, normalise=False, initializer=start)
 
 
 def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:

@@ -236,12 +236,15 @@ class SelfAttention(RecordedLayer):
 
     def __init__(self, channels: int, name: str, *, normalise: bool, compute_dtype: str):
         super().__init__(name, compute_dtype)
-        settings = {"normalise": normalise, "bias": False, "compute_dtype": compute_dtype}
-        narrow = max(1, channels // 8)
-        self.query = Conv(narrow, 1, "query", **settings)
-        self.key = Conv(narrow, 1, "key", **settings)
-        self.value = Conv(max(1, channels // 2), 1, "value", **settings)
-        self.out = Conv(channels, 1, "out", **settings)
+        self.query, self.key, self.value, self.out = (
+            Conv(filters, 1, name, normalise=normalise, bias=False, compute_dtype=compute_dtype)
+            for name, filters in (
+                ("query", max(1, channels // 8)),
+                ("key", max(1, channels // 8)),
+                ("value", max(1, channels // 2)),
+                ("out", channels),
+            )
+        )
 
     def build(self, input_shape):
         self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
