@@ -14,7 +14,7 @@ from beam_pipelines.jobs import work as jobs_work
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import Item, files_bar, work_results
 from beam_pipelines.patches import shards
-from beam_pipelines.patches.ledger import account_of, origins_of, shown_rejections, summary
+from beam_pipelines.patches.ledger import account_of, origins_of, rejections_csv, summary
 from beam_pipelines.patches.listing import LISTING_FILES, list_index
 from beam_pipelines.patches.plan import Draw, Quota, draws_of, next_draws, quotas_of
 from beam_pipelines.patches.shards import (
@@ -28,7 +28,7 @@ from beam_pipelines.patches.shards import (
     splits_of,
     work_item,
 )
-from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
+from beam_pipelines.rejections import IMAGES, Rejection, rejection_from
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Image, Source, UnitIndex
 from beam_pipelines.sources.index import open_source
@@ -129,7 +129,7 @@ class _Job:
             function = CutToSpill(self.config, self.directory)
             for result in self._run(function, items, f"round{number}", collected):
                 rows += (Row(*values) for values in result["rows"])
-                rejections.update(map(shards.rejection_from, result["rejections"]))
+                rejections.update(map(rejection_from, result["rejections"]))
         return rows, rejections
 
     def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
@@ -230,8 +230,7 @@ def _finish(
     """Writes the rejections and the manifest, removes the spills, and prints what there is."""
     rejections = [*index.rejections, *cut_rejections]
     account = account_of(index, chosen, rejections)
-    shown = shown_rejections(rejections, config.input_dir)
-    run.write(REJECTIONS_FILE, (rejections_csv(shown),))
+    run.write(REJECTIONS_FILE, rejections_csv(rejections, config.input_dir))
     content = {
         "seed": config.seed,
         "normals_from_lesion_images": any(image.normals_beside for image in index.images),
