@@ -80,7 +80,8 @@ def make_patches(config: PatchesConfig) -> None:
         splits = job.write_shards(chosen)
         run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
         run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
-        run.write_json(jobs_work.FILE, job.measured)
+        metrics = {step: collected.as_json() for step, collected in job.measured.items()}
+        run.write_json(jobs_work.FILE, metrics)
         content = {"splits": splits, "shortfall": shortfall}
         _finish(run, config, index, chosen, rejections, content)
 
@@ -101,7 +102,7 @@ class _Job:
 
     Attributes:
       directory: of the spill files.
-      measured: by step, see `metrics.add_results`, with the seconds that the steps took.
+      measured: the metrics of each step.
     """
 
     config: PatchesConfig
@@ -146,10 +147,10 @@ class _Job:
 
     @contextlib.contextmanager
     def _measuring(self, step: str) -> Iterator[jobs_work.Collected]:
-        collected = self.measured.setdefault(step, {})
+        collected = self.measured.setdefault(step, jobs_work.Collected())
         start = time.monotonic()
         yield collected
-        collected["seconds"] = round(collected.get("seconds", 0) + time.monotonic() - start, 3)
+        collected.seconds += time.monotonic() - start
 
 
 def _cut_until_settled(

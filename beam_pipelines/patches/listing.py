@@ -45,7 +45,8 @@ def image_rows(index: UnitIndex, config: PatchesConfig) -> Iterator[Row]:
     """The images in the order of their files."""
     usable = collections.Counter({image.path: len(image.marks) for image in index.images})
     rejected = collections.Counter(_file_of(item) for item in _of_kind(index, MARKS))
-    for entry in sorted([*index.images, *_of_kind(index, IMAGES)], key=_path):
+    entries: list[Image | Rejection] = [*index.images, *_of_kind(index, IMAGES)]
+    for entry in sorted(entries, key=_path):
         path = _path(entry)
         counts = {"marks": usable[path] + rejected[path], "usable_marks": usable[path]}
         if isinstance(entry, Rejection):

@@ -39,7 +39,7 @@ def draw_stream(key: bytes) -> np.random.Generator:
 
 def lesion_window(
     generator: np.random.Generator,
-    box: tuple[float, ...],
+    box: Box,
     shape: tuple[int, int],
     side: int,
     size: int,

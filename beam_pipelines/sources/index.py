@@ -120,5 +120,11 @@ def index_from(values: dict[str, Any]) -> UnitIndex:
 
 def _shared(image: Image) -> Image:
     """The image with the words that millions of images share."""
-    words = ("use", "laterality", "view", "evidence", "client_id")
-    return dataclasses.replace(image, **{name: sys.intern(getattr(image, name)) for name in words})
+    return dataclasses.replace(
+        image,
+        client_id=sys.intern(image.client_id),
+        laterality=sys.intern(image.laterality),
+        view=sys.intern(image.view),
+        use=sys.intern(image.use),
+        evidence=sys.intern(image.evidence),
+    )
