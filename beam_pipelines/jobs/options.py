@@ -30,7 +30,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     parser = _Strict(add_help=False, allow_abbrev=False)
     for options in _with_subclasses(PipelineOptions):
         if "_add_argparse_args" in vars(options):
-            options._add_argparse_args(parser)  # type: ignore[arg-type] (a parser of Beam's own)
+            options._add_argparse_args(parser)  # type: ignore[arg-type]
     found, unknown = parser.parse_known_args(list(flags))
     if unknown:
         raise UserError(f"--beam={unknown[0]}: Beam has no such option")
