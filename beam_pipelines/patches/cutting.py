@@ -124,7 +124,7 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
     integral = integral_of(breast_mask(mammogram.grey), mammogram.grey.shape)
     if image.use != LESION:
-        probe = np.random.Generator(np.random.Philox(key=0))
+        probe = draw_stream(bytes(16))  # the same for every image
         if tissue_window(probe, integral, smallest, config.min_tissue) is None:
             raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
     return _Prepared(image, mammogram, integral, lesions, decode_seconds)
