@@ -651,11 +651,8 @@ class ReportConfig:
     )
 
 
-# Flags of earlier versions, and what takes their place.
-REPLACED_FLAGS = {
-    "tsne_per_class": "--tsne_normal, --tsne_mass, --tsne_calcification, --tsne_synthetic_mass "
-    "and --tsne_synthetic_calcification",
-}
+# Flags of released versions that have another name now: the name, and what takes its place.
+REPLACED_FLAGS: dict[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)

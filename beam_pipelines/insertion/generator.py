@@ -23,7 +23,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beam_pipelines.sources.base import Box
 from cgan_tf.config import InsertionConfig
 from cgan_tf.data.keyed import digest
-from cgan_tf.gan.card import task_of, training_resolution
+from cgan_tf.gan.card import task_of
 from cgan_tf.labels import scaled_length
 from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
@@ -230,7 +230,7 @@ def setup_of(config: InsertionConfig, card: Card) -> Setup:
 
 def _resolution(config: InsertionConfig, card: Card) -> tuple[int, float]:
     """(reduction, spacing in mm): those of the flags, else those of the generator's patches."""
-    trained = training_resolution(card)
+    trained = card.get("resolution", {})
     if config.reduction == 0 and config.resample_spacing_mm < 0 and not trained:
         raise UserError(
             f"{config.generator}: does not say at which resolution its training patches were; "

@@ -55,18 +55,32 @@ def describe_shard(directory: str | Path, file: str, records: int) -> dict[str, 
 
 
 def write_patch_set(
-    directory: str | Path, split: str, patch_class: str, payloads: list[bytes], shard_bytes: int
+    directory: str | Path,
+    split: str,
+    patch_class: str,
+    payloads: Sequence[bytes] | tfrecords.Payloads,
+    shard_bytes: int,
+    total_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """Writes the encoded records of one split and class; returns its entry in `splits`."""
-    total = shard_count(sum(map(len, payloads)), shard_bytes)
-    shards = []
+    """Deals the encoded records of one split and class out to shards.
+
+    Args:
+      payloads: read once and in their order; twice without `total_bytes`, their size in all.
+
+    Returns:
+      The entry of the class in `splits` of the manifest.
+    """
+    if total_bytes is None:
+        total_bytes = sum(map(len, payloads))
+    count, total = len(payloads), shard_count(total_bytes, shard_bytes)
+    rest, shards = iter(payloads), []
     for index in range(total):
-        chunk = payloads[index * len(payloads) // total : (index + 1) * len(payloads) // total]
+        records = (index + 1) * count // total - index * count // total
         file = shard_path(split, patch_class, index, total)
         (Path(directory) / file).parent.mkdir(parents=True, exist_ok=True)
-        tfrecords.write_shard(Path(directory) / file, chunk)
-        shards.append(describe_shard(directory, file, len(chunk)))
-    return {"count": len(payloads), "shards": shards}
+        tfrecords.write_shard(Path(directory) / file, itertools.islice(rest, records))
+        shards.append(describe_shard(directory, file, records))
+    return {"count": count, "shards": shards}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

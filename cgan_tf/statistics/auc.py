@@ -331,16 +331,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def roc_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False- and true-positive rates from (0, 0) to (1, 1), one point per distinct score."""
-    positive, scores = checked(labels, scores)
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    true = np.cumsum(positive[order])[last_of_tie] / max(1, positive.sum())
-    false = np.cumsum(~positive[order])[last_of_tie] / max(1, (~positive).sum())
-    return np.insert(false, 0, 0.0), np.insert(true, 0, 0.0)
-
-
 def sensitivity_at(
     labels: np.ndarray, scores: np.ndarray, specificity: float = 0.9
 ) -> tuple[float, float]:

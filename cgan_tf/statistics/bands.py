@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from cgan_tf.statistics.auc import sensitivity_at
 
@@ -156,11 +156,12 @@ def sensitivity_interval(
     if min(counts) < 2:
         note = "undefined: {} patients with positive and {} with negative patches".format(*counts)
         return SensitivityEstimate(sensitivity, threshold, math.nan, math.nan, "", note)
-    tail = (1 - level) / 2
     if sensitivity in (0.0, 1.0):
-        low = float(beta.ppf(tail, counts[0], 1)) if sensitivity else 0.0
-        high = 1.0 if sensitivity else float(beta.ppf(1 - tail, 1, counts[0]))
+        found = counts[0] if sensitivity else 0
+        limits = binomtest(found, counts[0]).proportion_ci(level, method="exact")
+        low, high = float(limits.low), float(limits.high)
         return SensitivityEstimate(sensitivity, threshold, low, high, EXACT)
+    tail = (1 - level) / 2
     point = _WeightedPoint(positive, np.asarray(scores, np.float64), specificity)
     drawn = [point.sensitivity(w) for w in drawn_weights(positive, patient, rounds, seed)]
     low, high = (float(limit) for limit in np.quantile(drawn, (tail, 1 - tail)))

@@ -91,8 +91,9 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
 
 def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean squared distance of probability and label, 0 to 1; NaN without patches."""
-    distance = np.asarray(probabilities, np.float64) - np.asarray(labels)
-    return float(np.mean(distance**2)) if len(distance) else math.nan
+    from sklearn.metrics import brier_score_loss  # a second to import, for its one reader
+
+    return float(brier_score_loss(labels, probabilities)) if len(labels) else math.nan
 
 
 def recalibration(

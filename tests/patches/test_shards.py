@@ -97,7 +97,7 @@ def test_shards_are_tfrecords_in_the_order_of_the_keys(tmp_path):
     found = [
         decode_record(payload, "shard").patch_id
         for shard in entry["shards"]
-        for payload in tfrecords.read_shard(tmp_path / shard["file"])
+        for payload in tfrecords.Payloads(tmp_path / shard["file"])
     ]
     expected = sorted(range(40), key=lambda index: index * 37 % 101)
     assert found == [f"1.2/normal/{index}" for index in expected]
