@@ -1,4 +1,4 @@
-"""A directory of patch shards, written by make_patches or synthesize, read at random.
+"""Patch sets: directories of shards that make_patches or synthesize wrote, with random access.
 
 Layout::
 
@@ -7,10 +7,6 @@ Layout::
 
 `manifest.json` holds `splits[split][class] = {"count": n, "shards": [{"file", "records", "bytes",
 "sha256"}, ...]}`, with `file` relative to DIR, beside what the program adds of its own.
-
-The patches that synthetic ones were made from, found by their ids.
-
-Several patch indices read as one: the streams of training, the sets of an evaluation.
 """
 
 import bisect
@@ -235,7 +231,7 @@ class PatchPool:
         ]
 
     def subset(self, numbers: np.ndarray) -> "PatchPool":
-        """The patches with these numbers, which ascend."""
+        """The patches with these numbers, int [k], ascending."""
         starts = self.starts
         parts = [
             numbers[(numbers >= start) & (numbers < end)] - start

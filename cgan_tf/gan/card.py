@@ -1,4 +1,4 @@
-"""The card of an exported generator: what it is, and whether its files are still those it names."""
+"""The card of an exported generator (model.json): what it is, and the checksum of its files."""
 
 import hashlib
 from collections.abc import Mapping

@@ -82,7 +82,7 @@ class ContextualGan(keras.Model):
         return groups
 
     def alpha(self) -> tf.Tensor:
-        """Weight of the full-resolution layers at this step."""
+        """Weight of the full-resolution layers at this step, a scalar in [0, 1]."""
         return fade_in_alpha(self.step, self.config)
 
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -95,8 +95,8 @@ class ContextualGan(keras.Model):
 
         Returns:
           scalars, this replica's: losses and their parts (without their weights), class
-          probabilities, gradient norms, largest singular values, lesion figures (see
-          metrics), alpha; of several generator updates those of the last.
+          probabilities, gradient norms, largest singular values, lesion metrics (see
+          `gan.metrics`), alpha; of several generator updates those of the last.
         """
         data = {
             name: halve(value) if self.phase == "half" and name != "task" else value
@@ -246,7 +246,7 @@ class ContextualGan(keras.Model):
 
 def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
     """ "Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0 while the weight
-    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A value in the graph."""
+    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A scalar tensor."""
     if not config.grow:
         return tf.constant(1.0)
     if config.fade_in_steps == 0:
@@ -256,7 +256,7 @@ def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
 
 
 def ema_decay(step: tf.Tensor, decay: float) -> tf.Tensor:
-    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
+    """Decay of the averaged weights, a scalar: small at first, so that the start is forgotten."""
     done = tf.cast(step, tf.float32)
     return tf.minimum(decay, (1.0 + done) / (10.0 + done))
 

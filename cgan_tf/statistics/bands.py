@@ -1,17 +1,9 @@
-"""ROC curves with pointwise bands: vertical averaging over a bootstrap of patients.
+"""ROC curves and sensitivities with intervals from a bootstrap of whole patients.
 
-Fawcett (2006), "An introduction to ROC analysis", section 8.1: curves are averaged vertically, the
-sensitivity at each false-positive rate. Patches of one patient are not independent, so whole
-patients are drawn with replacement; classifiers of several seeds score the same drawn patients,
-and their curves are averaged within every round.
-
-Sensitivity at a specificity with an interval that allows for patients.
-
-The threshold is itself estimated from the negative patches, so the interval comes from a bootstrap
-of whole patients that finds the threshold anew in every round (Platt et al. 2000 for independent
-patches).
-
-The bootstrap of whole patients: patches of one patient are not independent.
+Patches of one patient are not independent, so whole patients are drawn with replacement. ROC curves
+are averaged vertically, the sensitivity at each false-positive rate (Fawcett 2006, "An introduction
+to ROC analysis", section 8.1). The threshold for a specificity is itself estimated from the
+negative patches, so every round finds it anew (Platt et al. 2000, for independent patches).
 """
 
 import dataclasses
@@ -70,6 +62,9 @@ def roc_band(
     seed: int = 0,
 ) -> RocBand:
     """The mean curve of k classifiers with its band.
+
+    Classifiers of several seeds score the same drawn patients; their curves are averaged within
+    every round.
 
     Args:
       labels: [n], 1 for positive. scores: [k, n], a row per classifier, higher is more positive.

@@ -1,7 +1,7 @@
-"""Candidates from the generator until the count is met (paper, "Synthetic dataset": "we generated
-5000 examples each").
+"""The run that makes a synthetic set (paper: "we generated 5000 examples each").
 
-Accepted records wait in `accepted.tfrecord`; how far they are valid is in `progress.json`.
+It draws candidates until enough are accepted. Accepted records wait in `accepted.tfrecord`, of
+which `progress.json` says how much is valid.
 """
 
 import json
