@@ -162,23 +162,23 @@ class ContextualGan(keras.Model):
     def _update_generator(self, data, alpha, update: int) -> dict[str, tf.Tensor]:
         config, source, task = self.config, data["source"], data["task"]
         z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
-        sigma, seeking = _iterate(self.generator), None
+        sigma = _iterate(self.generator)
         with tf.GradientTape() as tape:
             lesion = self._generate(source, z, task, alpha)
             fake = _fake_input(config, source, lesion)
             logits = self._discriminate(fake, task, alpha, 2 + update)
             loss = losses.generator_loss(logits)
-            total = loss
+            total, terms = loss, {}
             if config.mode_seeking_weight:
                 second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
                 other = self._generate(source, second, task, alpha)
-                seeking = losses.mode_seeking_loss(
+                terms["mode_seeking"] = losses.mode_seeking_loss(
                     lesion, other, z, second, config.mode_seeking_margin
                 )
-                total += config.mode_seeking_weight * seeking
+            for name, term in terms.items():  # each has the weight --<name>_weight
+                total += getattr(config, f"{name}_weight") * term
         norm = self._apply(self.generator, self._gradients(self.generator, tape, total))
-        metrics = {"loss_g": loss, "gradient_g": norm}
-        metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
+        metrics = {"loss_g": loss, "gradient_g": norm, **terms} | _named("sigma_g", sigma)
         return metrics | gan_metrics.lesion_metrics(
             lesion, combine(source, lesion), _lesion_sign(task)
         )
