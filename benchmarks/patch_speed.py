@@ -167,7 +167,7 @@ class Bench:
         assert len(rows) == PATCHES_OF_AN_IMAGE * len(items)
         if shards:
             for item in shard_plan(rows, self.config.shard_megabytes * 1_000_000):
-                WriteShard(directory, directory)(item)
+                WriteShard(directory, directory)(item.as_item())
         return rows
 
     def job(self, items: list[dict[str, Any]], flags: tuple[str, ...] = ()) -> None:

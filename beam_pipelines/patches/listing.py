@@ -13,7 +13,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.patches.ledger import account_of_index, remarks, shown_detail
+from beam_pipelines.patches.ledger import index_ledger_json, normals_beside, remarks, shown_detail
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Rejection
 from beam_pipelines.sources.base import HEALTHY, UNKNOWN, Image, Mark, UnitIndex, split_of
 from beam_pipelines.sources.index import DIRECTORY, index_of, open_source
@@ -155,14 +155,14 @@ def list_index(config: PatchesConfig, program: str, options: PipelineOptions) ->
         for name in TABLES:
             output.write(name, table(name, index, config))
         content = {
-            "normals_from_lesion_images": any(image.normals_beside for image in index.images),
+            "normals_from_lesion_images": normals_beside(index),
             "counts": index.counts,
-            "ledger": account_of_index(index),
+            "ledger": index_ledger_json(index),
             "splits": usable_by_split(index, config),
         }
         header = {"format": 1, "program": program, "version": __version__}
         output.write_json(LISTING_FILE, header | content | {"flags": config_to_dict(config)})
-        print(_summary(content, output.directory))
+        print(_summary(index, content, output.directory))
 
 
 def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
@@ -190,7 +190,7 @@ def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]
     return csv_parts(columns, rows_of(index, config))
 
 
-def _summary(content: dict[str, Any], directory: str) -> str:
+def _summary(index: UnitIndex, content: dict[str, Any], directory: str) -> str:
     lines = [f"{'':<12}{'good for':<26}{'clients':>9}{'images':>9}{'marks':>9}"]
     for split, classes in content["splits"].items():
         for name, row in classes.items():
@@ -202,6 +202,6 @@ def _summary(content: dict[str, Any], directory: str) -> str:
             lines.append(
                 f"{kind}: {row['read']} read = {row['usable']} usable + {rejected} rejected"
             )
-    lines += remarks(content)
+    lines += remarks(index)
     lines.append(f"make_patches --list_only: {directory} ({', '.join(LISTING_FILES)})")
     return "\n".join(lines)

@@ -13,9 +13,9 @@ import bisect
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from cgan_tf.runs.directory import MANIFEST_FILE, read_manifest, sha256
 from cgan_tf.runs.errors import UserError, contained
 
 PROGRAMS = ("make_patches", "synthesize")
+Member = TypeVar("Member")
 _SHARD: dict[str, type] = {"file": str, "records": int, "bytes": int, "sha256": str}
 
 
@@ -50,6 +51,16 @@ def describe_shard(directory: str | Path, file: str, records: int) -> dict[str, 
     }
 
 
+def shard_parts(
+    split: str, patch_class: str, members: Sequence[Member], total_bytes: int, shard_bytes: int
+) -> Iterator[tuple[str, Sequence[Member]]]:
+    """(file, members) of each shard of one split and class, as even as can be."""
+    total = shard_count(total_bytes, shard_bytes)
+    for index in range(total):
+        part = members[index * len(members) // total : (index + 1) * len(members) // total]
+        yield shard_path(split, patch_class, index, total), part
+
+
 def write_patch_set(
     directory: str | Path,
     split: str,
@@ -68,15 +79,13 @@ def write_patch_set(
     """
     if total_bytes is None:
         total_bytes = sum(map(len, payloads))
-    count, total = len(payloads), shard_count(total_bytes, shard_bytes)
     rest, shards = iter(payloads), []
-    for index in range(total):
-        records = (index + 1) * count // total - index * count // total
-        file = shard_path(split, patch_class, index, total)
+    numbers = range(len(payloads))
+    for file, part in shard_parts(split, patch_class, numbers, total_bytes, shard_bytes):
         (Path(directory) / file).parent.mkdir(parents=True, exist_ok=True)
-        tfrecords.write_shard(Path(directory) / file, itertools.islice(rest, records))
-        shards.append(describe_shard(directory, file, records))
-    return {"count": count, "shards": shards}
+        tfrecords.write_shard(Path(directory) / file, itertools.islice(rest, len(part)))
+        shards.append(describe_shard(directory, file, len(part)))
+    return {"count": len(numbers), "shards": shards}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
