@@ -102,7 +102,7 @@ class Origin:
 
     Attributes:
       laterality, view: L or R, CC or MLO. mark_id: of a mark.
-      splits: those that the client may be in.
+      splits: those that the patient may be in.
     """
 
     client_id: str

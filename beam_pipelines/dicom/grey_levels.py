@@ -1,16 +1,14 @@
-"""Stored values to grey levels in [-1, 1], by one table over all stored values.
+"""Turns stored values into grey levels in [-1, 1], and grey levels back into stored values.
 
-Order of PS3.3 C.11 and PS3.4 N.2: stored value, padding, modality rescale, VOI (LUT sequence,
-else window), polarity. pydicom's `apply_voi_lut` is the reference; a table indexed once is
-several times faster than its float64 arithmetic on every pixel. Patches are a small part of an
-image: only what is asked for is looked up.
+One table over all stored values holds the steps of PS3.3 C.11 and PS3.4 N.2: padding, modality
+rescale, VOI (LUT sequence, else window), polarity. pydicom's `apply_voi_lut` is the reference; a
+table is several times faster than its float64 arithmetic on every pixel. Patches are a small part
+of an image: only what is asked for is looked up.
 
-Grey levels back to stored values: the inverse of the VOI, by lookup over all stored values.
-
-A lesion is made in grey levels, and a file holds stored values. Where the transformation rises or
-falls strictly, a level has one stored value, which is found exactly. Where it is flat (beyond a
-window, in a table's plateaus, in the tails of a sigmoid) many have the same level: the one nearest
-to what the pixel held before is taken, so that a pixel whose level does not change keeps its value.
+Where the transformation rises or falls strictly, a level has one stored value, which is found
+exactly. Where it is flat (beyond a window, in a table's plateaus, in the tails of a sigmoid) many
+values have the same level: the one nearest to what the pixel held before is taken, so that a pixel
+whose level does not change keeps its value.
 """
 
 import dataclasses
@@ -263,5 +261,5 @@ class StoredValues:
         upper, lower = above.clip(first, last), (above - 1).clip(first, last)
         numbers = self._numbers[self._order]
         nearer = np.abs(numbers[upper] - before) < np.abs(numbers[lower] - before)
-        found = self._order[np.where(nearer, upper, lower)].astype(patterns.dtype)
-        return np.where(self.padding[patterns], patterns, found)
+        nearest = self._order[np.where(nearer, upper, lower)].astype(patterns.dtype)
+        return np.where(self.padding[patterns], patterns, nearest)

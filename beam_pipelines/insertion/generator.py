@@ -1,14 +1,9 @@
-"""The generator as a model of `apache_beam.ml.inference`.
+"""Draws lesions with the generator: the settings of a run, and its model for `RunInference`.
 
-Beam's own handlers for TensorFlow want Keras models or weights, and refuse SavedModels. This is
-the one module here that TensorFlow is imported for, in the worker that loads the generator.
-
-What every worker of insert_lesions is told: the flags, the generator's card, what follows.
-
-Draws of the random scalars for each place of an image until a lesion is accepted.
-
-Everything an image is given to the generator for depends on that image alone: the bits of its
-lesions are the same whatever other images a worker has, and in whatever order.
+Beam's own handlers for TensorFlow want Keras models or weights, and refuse SavedModels. This is the
+one module of the pipelines that loads TensorFlow, in the worker that runs the generator. What the
+generator is given for an image depends on that image alone: its lesions have the same bits whatever
+other images a worker has, and in whatever order.
 """
 
 import collections

@@ -1,7 +1,4 @@
-"""One image to all of its patches: the whole of the pixel work, without Beam.
-
-The file of an indexed image, read, decoded, or rejected.
-"""
+"""Cuts all patches of one image: reads, decodes, masks and cuts it, without Beam."""
 
 import dataclasses
 import os
@@ -49,9 +46,9 @@ def read_file(image: Image) -> bytes:
 def decode(image: Image, data: bytes, allow_synthetic: bool) -> reading.Stored:
     """The image of its file; `Rejected` for whatever is wrong with it, or with the index."""
     stored = reading.read_stored(data, image.strict, allow_synthetic)
-    found = stored.header
-    if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
-        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
+    header = stored.header
+    if image.strict and (header.laterality, header.view) != (image.laterality, image.view):
+        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{header.laterality} {header.view}")
     return stored
 
 
@@ -110,8 +107,8 @@ def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Out
     except Rejected as fault:
         return Outcome((), reject_whole(image, fault, rejections))
     cuts = (_cut(prepared, draw, config) for draw in draws)
-    found = tuple(cut for cut in cuts if cut is not None)
-    return Outcome(found, tuple(rejections), prepared.decode_seconds)
+    made = tuple(cut for cut in cuts if cut is not None)
+    return Outcome(made, tuple(rejections), prepared.decode_seconds)
 
 
 def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:

@@ -1,4 +1,4 @@
-"""The patch job: index, plan, cut, choose, write shards, account."""
+"""The job of make_patches: index, plan, cut, choose, write shards, account."""
 
 import collections
 import contextlib
@@ -83,8 +83,8 @@ def make_patches(config: PatchesConfig) -> None:
             raise
         quotas, rows, rejections = _cut_until_settled(index.images, source.labelled, job)
         chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
-        found = collections.Counter(row.group for row in chosen)
-        shortfall = _shortfall(found, quotas, config)
+        counts = collections.Counter(row.group for row in chosen)
+        shortfall = _shortfall(counts, quotas, config)
         splits = job.write_shards(chosen)
         run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
         run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
@@ -177,8 +177,8 @@ def _cut_until_settled(
     rejections: set[Rejection] = set()
     quotas = quotas_of(images, job.config, labelled)
     while True:
-        rows, found = _cut_until_enough(quotas, job)
-        rejections |= found
+        rows, new = _cut_until_enough(quotas, job)
+        rejections |= new
         dead = {item.name for item in rejections if item.kind == IMAGES}
         alive = [image for image in images if image.path not in dead]
         fit = quotas_of(alive, job.config, labelled)
@@ -197,11 +197,11 @@ def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], se
     rejections: set[Rejection] = set()
     fruitless: collections.Counter[str] = collections.Counter()
     for number in itertools.count():
-        found = collections.Counter(row.group for row in rows)
+        counts = collections.Counter(row.group for row in rows)
         dead = {item.name for item in rejections if item.kind == IMAGES}
         batch = []
         for quota in quotas:
-            missing = quota.count - found[quota.group]
+            missing = quota.count - counts[quota.group]
             if missing > 0 and fruitless[quota.group] < _FRUITLESS_ROUNDS:
                 batch += next_draws(quota, orders[quota.group], missing, dead, number)
         if not batch:

@@ -2,8 +2,6 @@
 
 `make_patches --list_only` writes them. A listing is no run: it may lie in the directory of a later
 run, which neither needs nor changes it, but is not written into that of an earlier one.
-
-Rows of a listing: one for each image, mark and left-out file that an index has met.
 """
 
 import collections
@@ -166,22 +164,22 @@ def list_index(config: PatchesConfig, program: str, options: PipelineOptions) ->
 
 
 def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
-    """By split and class: how many clients, images and marks there are to cut patches from."""
-    clients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+    """By split and class: how many patients, images and marks there are to cut patches from."""
+    patients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
     images: collections.Counter[tuple[str, str]] = collections.Counter()
     marks: collections.Counter[tuple[str, str]] = collections.Counter()
     for image in index.images:
         split = split_of(image.client_id, config, image.splits)
         for name in good_for(image, config):
-            clients[split, name].add(image.client_id)
+            patients[split, name].add(image.client_id)
             images[split, name] += 1
         marks.update((split, mark.patch_class) for mark in image.marks)
-    found: dict[str, dict[str, Any]] = {}
+    usable: dict[str, dict[str, Any]] = {}
     for split, name in sorted(images):
         key = split, name
-        row = {"clients": len(clients[key]), "images": images[key], "marks": marks[key]}
-        found.setdefault(split, {})[name] = row
-    return found
+        row = {"clients": len(patients[key]), "images": images[key], "marks": marks[key]}
+        usable.setdefault(split, {})[name] = row
+    return usable
 
 
 def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]:

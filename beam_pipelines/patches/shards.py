@@ -105,8 +105,8 @@ def read_payloads(directory: str, rows: Iterable[Row]) -> Iterator[bytes]:
 
 def chosen_rows(rows: Iterable[Row], quota: Quota) -> list[Row]:
     """The first `quota.count` rows of the quota, in the order of its draws."""
-    found = {row.key: row for row in rows if row.group == quota.group}
-    return sorted(found.values(), key=lambda row: (row.place, row.key))[: quota.count]
+    by_key = {row.key: row for row in rows if row.group == quota.group}
+    return sorted(by_key.values(), key=lambda row: (row.place, row.key))[: quota.count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,10 +249,10 @@ def _measure(outcome: Outcome, seconds: float) -> None:
 
 def by_image(batch: Iterable[tuple[Image, Draw]]) -> list[tuple[Image, list[Draw]]]:
     """The draws of each image, images in the order of their SOP instance uid."""
-    found: dict[str, tuple[Image, list[Draw]]] = {}
+    work_of: dict[str, tuple[Image, list[Draw]]] = {}
     for image, draw in batch:
-        found.setdefault(image.sop_uid, (image, []))[1].append(draw)
-    return [found[uid] for uid in sorted(found)]
+        work_of.setdefault(image.sop_uid, (image, []))[1].append(draw)
+    return [work_of[uid] for uid in sorted(work_of)]
 
 
 def spill_name(image: Image, draws: list[Draw]) -> str:

@@ -1,7 +1,4 @@
-"""All files of one client of the phantom, in memory.
-
-What the phantom knows of its own images: the oracle beside the tree.
-"""
+"""Draws all files of one patient of the phantom in memory, and the rows of truth beside them."""
 
 import io
 import json

@@ -1,15 +1,12 @@
 """One picture of the phantom as a DICOM file and as its JSON side-car.
 
-Display values to stored pixel values and back, for every grey-level mapping of the phantom.
+A reader must decode: stored value -> VOI LUT or window -> inverted if MONOCHROME1 -> [-1, 1] over
+the VOI's output range (DICOM PS3.3 C.11.2 and C.8.11.7). Each mapping is given as its table over
+all stored values; encoding looks for the stored value whose table entry is nearest. So whatever the
+mapping, decoding gives the same picture to within the table's step.
 
-The decoding that a reader must do is: stored value -> VOI LUT or window -> inverted if
-MONOCHROME1 -> [-1, 1] over the VOI's output range (DICOM PS3.3 C.11.2 and C.8.11.7). Each mapping
-is given as its table over all stored values; encoding looks for the stored value whose table entry
-is nearest. So whatever the mapping, decoding gives the same picture to within the table's step.
-
-Four manufacturers with habits of their own: bits, windows, photometry, transfer syntax.
-
-The names and models are those of UK screening; which habit belongs to whom is the phantom's choice.
+Four manufacturers have habits of their own: bits, windows, photometry, transfer syntax. Their names
+and models are those of UK screening; which habit belongs to whom is the phantom's choice.
 """
 
 import dataclasses

@@ -1,8 +1,4 @@
-"""Random numbers and random fields of the phantom: all keyed, none shared.
-
-Every draw comes from a Philox generator keyed by the seed and by names (client, side, view, what is
-drawn), so that neither the order of the work nor the number of processes changes a byte.
-"""
+"""Random fields of the phantom, and grids to draw them on."""
 
 import cv2
 import numpy as np

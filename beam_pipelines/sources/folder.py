@@ -1,7 +1,4 @@
-"""Any folder of mammogram DICOM files without annotations: films, exports, other archives.
-
-A data set with lesions, and a folder of healthy mammograms beside it, as one source.
-"""
+"""A folder of mammogram DICOM files without annotations, alone or as the normals of a data set."""
 
 import dataclasses
 import os
