@@ -87,18 +87,27 @@ class PixelLayout:
     shift: int
 
     def patterns(self, stored: np.ndarray) -> np.ndarray:
-        """The stored values alone, as unsigned bit patterns."""
-        found = stored >> self.shift if self.shift else stored
-        return found & np.asarray((1 << self.bits) - 1, found.dtype)
+        """The stored values alone, as unsigned bit patterns.
+
+        The result has the integer type and the shape of `stored`.
+        """
+        shifted = stored >> self.shift if self.shift else stored
+        return shifted & np.asarray((1 << self.bits) - 1, shifted.dtype)
 
     def replaced(self, stored: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-        """`stored` with other stored values; the bits around them stay as they are."""
+        """`stored` with the values of `patterns`, of the same shape; the bits around them stay.
+
+        The result has the integer type and the shape of `stored`.
+        """
         values = np.asarray(((1 << self.bits) - 1) << self.shift, stored.dtype)
         return (stored & ~values) | (patterns.astype(stored.dtype) << self.shift)
 
 
 def pixel_layout(stored: np.ndarray, dataset: Any) -> PixelLayout:
-    """The layout that the attributes declare; `Rejected` where it does not fit the pixels."""
+    """The layout that the attributes declare for integer pixels [H, W].
+
+    Raises `Rejected` where it does not fit their type.
+    """
     bits = int(dataset.get("BitsStored") or 0)
     high = int(dataset.get("HighBit") if dataset.get("HighBit") is not None else bits - 1)
     allocated = 8 * stored.dtype.itemsize
@@ -189,7 +198,7 @@ def _window_fraction(values: np.ndarray, center: float, width: float, function: 
 
 
 def padding(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """Which stored values are padding (PS3.3 C.7.5.1.1.2)."""
+    """Which stored values are padding (PS3.3 C.7.5.1.1.2): bool, of the shape of `values`."""
     value = _first(dataset.get("PixelPaddingValue"))
     if value is None:
         return np.zeros(values.shape, bool)
