@@ -120,7 +120,7 @@ class Rejection:
 
     Attributes:
       kind: images, marks or files. name: the path, or an id where there is no file.
-      detail: what was found; never a value that could name a person.
+      detail: what was found; never a value that could identify a patient.
       origin: of an image or a mark that the index rejects.
     """
 

@@ -177,7 +177,7 @@ def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
 
 
 def _is_short(item: Any) -> bool:
-    """Whether LUTData is no longer than a LUT can be, told before it becomes numbers."""
+    """Whether LUTData has at most the length of a LUT, checked before it becomes numbers."""
     raw = item.get_item("LUTData") if "LUTData" in item else None
     return not isinstance(raw, RawDataElement) or len(raw.value or b"") <= 2 * _MOST_ENTRIES
 

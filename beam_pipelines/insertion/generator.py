@@ -93,7 +93,7 @@ def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, 
 
 
 def _fault(lesion: Lesion, request: Request, place: int) -> str:
-    """Why a lesion of the paper's rules is no use in a whole image; empty when it is of use."""
+    """Why a lesion that passed the paper's rules is unusable in a whole image; or empty."""
     assert lesion.lesion is not None
     assert lesion.box is not None
     patch, box = request.patches[place], request.boxes[place]

@@ -143,7 +143,7 @@ def _ledger(
 
 
 def summary(account: Account, setup: Setup, directory: Path) -> str:
-    """What a person wants to know at the end, in a few lines."""
+    """The outcome in a few lines, for the console."""
     done = "removed from" if setup.removal else "inserted into"
     images = account.ledger[IMAGES]
     lines = [

@@ -24,8 +24,8 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     """Beam's options from `--beam` flags, for the files in stores too.
 
     An option that Beam does not have is a `UserError` (Beam itself drops it with a warning), and so
-    is one that its runner misses. Without a runner it is FnApiRunner: Beam's own default looks for
-    a binary to download.
+    is a missing one that its runner needs. The default runner is FnApiRunner: Beam's own default
+    looks for a binary to download.
     """
     parser = _Strict(add_help=False, allow_abbrev=False)
     for options in _with_subclasses(PipelineOptions):

@@ -32,8 +32,8 @@ from cgan_tf.runs.errors import UserError
 def read_file(image: Image) -> bytes:
     """The file; `Rejected` when it cannot be read.
 
-    Raises `UserError` when it is no longer there: the run would end with other patches than one
-    that finds it, and goes on when it is back.
+    Raises `UserError` when it is no longer there: the run would give other patches than a run that
+    finds it. It can be resumed when the file is back.
     """
     try:
         return files.read_bytes(image.path)
@@ -100,7 +100,7 @@ class _Prepared:
 
 
 def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
-    """Reads, decodes, masks and cuts; whatever is wrong with the image is a rejection."""
+    """Reads, decodes, masks and cuts; any fault of the image becomes a rejection."""
     rejections: list[Rejection] = []
     try:
         prepared = _prepare(image, config, rejections)
@@ -158,7 +158,7 @@ def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
 
 
 def _all_lesions_known(prepared: _Prepared) -> bool:
-    """Whether a normal window can be told to be far from every lesion."""
+    """Whether every lesion's place is known, so that a normal window can keep away from all."""
     return len(prepared.lesions) == len(prepared.image.marks)
 
 

@@ -150,7 +150,7 @@ def normals_beside(index: UnitIndex) -> bool:
 
 
 def remarks(index: UnitIndex) -> list[str]:
-    """What is unusual about the data, a line each."""
+    """Anything unusual about the data, one line each."""
     lines = [f"{name.replace('_', ' ')}: {count}" for name, count in index.counts.items()]
     if normals_beside(index):
         lines.append("normals are also cut from images with lesions, far from each of them")
@@ -158,7 +158,7 @@ def remarks(index: UnitIndex) -> list[str]:
 
 
 def summary(account: Account, directory: str) -> str:
-    """What a person wants to know at the end, in a few lines."""
+    """The outcome in a few lines, for the console."""
     lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
     for split, classes in account.origins.items():
         for name, row in classes.items():

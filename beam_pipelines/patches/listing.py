@@ -1,7 +1,7 @@
 """The index as tables: what every image and mark is good for, or why not, without a pixel read.
 
-`make_patches --list_only` writes them. A listing is no run: it may lie in the directory of a later
-run, which neither needs nor changes it, but is not written into that of an earlier one.
+`make_patches --list_only` writes them. A listing is not a run: it may be in the directory of a
+later run, which neither needs nor changes it, but it is not written into that of an earlier one.
 """
 
 import collections

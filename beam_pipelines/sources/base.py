@@ -57,7 +57,7 @@ class Image:
 
     Attributes:
       path: the DICOM file.
-      use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (nobody says what it shows).
+      use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (what it shows is unknown).
       laterality, view: as the label was decided for; empty when unknown.
       strict: whether the DICOM header must pass the filter of OMI-DB or that of loose films.
       evidence: what "healthy" rests on.
@@ -123,8 +123,8 @@ class Source(Protocol):
     """A data set on disk.
 
     Attributes:
-      labelled: whether its images say what they show. Patches of those that do are counted by
-        split and class, of others all together (`--folder_patches`).
+      labelled: whether it is known what its images show. Patches of a labelled source are counted
+        by split and class, others all together (`--folder_patches`).
     """
 
     labelled: bool
@@ -133,7 +133,7 @@ class Source(Protocol):
         """Names of the units; `UserError` when the input is missing or empty."""
 
     def read_unit(self, unit: str) -> UnitIndex:
-        """One unit; damage inside it is a rejection, never an exception."""
+        """One unit; damage inside it becomes a rejection, never an exception."""
 
 
 def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:

@@ -158,7 +158,7 @@ def _folders(root: str, depth: int) -> Iterator[str]:
 
 
 def _rows(path: str) -> Iterator[Abnormality | Rejection]:
-    """The rows of a case file in their order; `UserError` when it is no such file."""
+    """The rows of a case file in their order; `UserError` when it is not such a file."""
     try:
         text = files.read_bytes(path).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -217,7 +217,7 @@ _PATHOLOGIES = {
 }
 # "Masses" that are none, where no other shape is named.
 _NO_MASS = {"ARCHITECTURAL_DISTORTION", "FOCAL_ASYMMETRIC_DENSITY", "ASYMMETRIC_BREAST_TISSUE"}
-# Some women are in a training file of one kind and in a test file of the other.
+# Some patients are in a training file of one kind and in a test file of the other.
 _TEST, _DEVELOPMENT = ("test",), ("train", "validation")
 
 Sized = tuple[str, Header]

@@ -95,8 +95,8 @@ def listed_images(
 def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The marks of a study by SOP instance uid and key.
 
-    There is no level of series among the files: an image that two series list is one image with
-    the marks of both.
+    The files have no level for series: an image that two series list is one image with the marks of
+    both.
     """
     images: dict[str, dict[str, Any]] = {}
     for series, content in study.items():
@@ -142,7 +142,7 @@ def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> t
 
 
 def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | None:
-    """Why an image is no screening mammogram of a known episode; None when it is one."""
+    """Why an image is not a screening mammogram of a known episode; None when it is."""
     if not item.sop_uid:
         return Reason.NO_SOP_UID, ""
     if not item.has_file:
@@ -195,8 +195,8 @@ class Account:
         self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
 
     def reject_unfit(self, item: Listed) -> bool:
-        """Counts a listed image; whether it is rejected as no screening mammogram of a known
-        episode, its marks with it."""
+        """Counts a listed image; true if it is rejected, with its marks, because it is not a
+        screening mammogram of a known episode."""
         self.read.update({IMAGES: 1, MARKS: len(item.marks)})
         fault = unfit(item, self.allow_synthetic)
         if fault:
@@ -255,7 +255,7 @@ def _json_object(data: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("no object")
     if b"\\u" in data:
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is not text
     return content
 
 
@@ -268,7 +268,7 @@ class Optimam:
     """A copy of OMI-DB; its units are the patients.
 
     Attributes:
-      normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
+      normals_from_cases: whether healthy breasts of patients with a lesion elsewhere are normals.
       normal_follow_up: whether a normal needs a later episode without malignancy.
       allow_synthetic: whether images that are marked as synthetic data are used.
       normals_beside: whether normals are cut far from the boxes of lesion images too, where every
@@ -337,8 +337,8 @@ class Optimam:
     ) -> tuple[Reason, str] | None:
         """Why a breast without a mark is not called healthy.
 
-        A breast is healthy when none of the woman's episodes holds anything against it. The other
-        breast of a woman with a finding counts only with `normals_from_cases`.
+        A breast is healthy when none of the patient's episodes holds anything against it. The other
+        breast of a patient with a finding counts only with `normals_from_cases`.
         """
         if has_finding(episodes[episode_id], side):
             return Reason.CASE_WITHOUT_BOX, ""
@@ -366,7 +366,7 @@ def open_source(config: PatchesConfig) -> Optimam:
 
 
 def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
-    """The sides with a mark or a finding in any episode of the woman.
+    """The sides with a mark or a finding in any episode of the patient.
 
     A mark on an image whose side nobody can read may be on either.
     """
