@@ -197,7 +197,7 @@ def test_synthetic_scores_stand_beside_their_sources(toy_experiment):
         assert row["source_class"].startswith("malignant")
     effect = json.loads((directory / "metrics.json").read_text())["synthetic"]["removal_test"]
     before = np.mean([float(row["source_logit"]) for row in held_out])
-    assert effect.mean_logit_before == pytest.approx(before)
+    assert effect["mean_logit_before"] == pytest.approx(before)
 
 
 def test_features_are_in_the_order_of_the_tables(toy_experiment):

@@ -15,6 +15,7 @@ from cgan_tf.classifier.grad_cam import (
     surest_mistakes,
     write_grad_cams,
 )
+from cgan_tf.classifier.metrics import score_row
 from cgan_tf.data.patch_sets import PatchSet, evaluation_pool
 from cgan_tf.models.resnet import FEATURES, PatchClassifier
 from tests.toys.tiny_resnet import tiny_resnet
@@ -134,16 +135,10 @@ def test_overlay_without_box_or_evidence_is_the_patch():
 
 
 def test_pictures_stand_beside_their_index(model, toy_experiment, tmp_path):
-    pool, labels = evaluation_pool(PatchSet(toy_experiment / "patches"), "test")
+    pool, _ = evaluation_pool(PatchSet(toy_experiment / "patches"), "test")
     rows = [
-        {
-            "patch_id": record.patch_id,
-            "client_id": record.client_id,
-            "label": int(label),
-            "patch_class": record.patch_class,
-            "logit": float(number % 7) - 3.1,
-        }
-        for number, (record, label) in enumerate(zip(pool.descriptions(), labels, strict=True))
+        score_row(record, float(number % 7) - 3.1)
+        for number, record in enumerate(pool.descriptions())
     ]
     files = write_grad_cams(tmp_path, model, pool, rows, count=5)
     assert sorted(files) == sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
@@ -153,9 +148,9 @@ def test_pictures_stand_beside_their_index(model, toy_experiment, tmp_path):
         *(f"false_negative_{rank:02d}.png" for rank in (1, 2, 3)),
         *(f"false_positive_{rank:02d}.png" for rank in (1, 2)),
     ]
-    by_id = {row["patch_id"]: row for row in rows}
+    by_id = {row.patch_id: row for row in rows}
     for entry in index:
-        assert float(entry["logit"]) == by_id[entry["patch_id"]]["logit"]
+        assert float(entry["logit"]) == by_id[entry["patch_id"]].logit
         assert (entry["label"] == "1") == (entry["mistake"] == FALSE_NEGATIVE)
         assert (float(entry["logit"]) < 0) == (entry["label"] == "1")
         picture = cv2.imread(str(tmp_path / "grad_cam" / entry["file"]))

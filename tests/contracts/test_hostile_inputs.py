@@ -124,7 +124,7 @@ def test_tensorflow_opens_files_in_few_places():
         # Starting weights that a user names: no checksum of them is known, but ImageNet's.
         ("pretrained.py", "_load_file"),
         ("training.py", "__init__"),
-        ("reading.py", "_imagenet"),
+        ("features.py", "_imagenet"),
     }
 
 

@@ -469,6 +469,7 @@ def test_every_role_of_the_gan_has_its_patches(made, task):
         for role, names in CLASSES[task].items()
     }
     batch = next(iter(training_batches(config, made[CLASSIC], 0)))
+    assert tuple(batch.pop("task").shape) == (4,)
     assert {tuple(part.shape) for part in batch.values()} == {(4, 32, 32, 1)}
 
 
