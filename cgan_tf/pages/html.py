@@ -6,6 +6,7 @@ What a section of the report holds: text, plots and tables, before they become H
 import base64
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
@@ -82,8 +83,13 @@ class Section:
     title: str
     parts: tuple[Part, ...]
 
+    @property
+    def anchor(self) -> str:
+        """The section's place on the page: its title in small letters, digits and hyphens."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
-def section(title: str, *parts: Part) -> Section | None:
+
+def section_of(title: str, *parts: Part) -> Section | None:
     """A section of the parts that are not empty; None without any."""
     filled = tuple(part for part in parts if part != "")
     return Section(title, filled) if filled else None
@@ -183,7 +189,8 @@ def page(
 def _section(section: Section, files: str) -> str:
     content = "\n".join(_part(part, files) for part in section.parts)
     kind = ' class="folded"' if all(map(_is_folded, section.parts)) else ""
-    return f"<section{kind}>\n<h2>{escape(section.title)}</h2>\n{content}\n</section>"
+    heading = f"<h2>{escape(section.title)}</h2>"
+    return f'<section id="{section.anchor}"{kind}>\n{heading}\n{content}\n</section>'
 
 
 def _is_folded(part: Part) -> bool:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cgan_tf.classifier.results import ScoredTest
-from cgan_tf.pages.html import Document, Section, section
+from cgan_tf.pages.html import Document, Section, section_of
+from cgan_tf.reporting.inputs import ReportInputs
 
 LIMITS = (
     "It judges single patches, not mammograms and not women: it says nothing about where to look, "
@@ -19,17 +20,17 @@ LIMITS = (
 )
 
 
-def cards(evaluations: Sequence[ScoredTest], notice: str) -> Section | None:
-    """A card per classifier; `notice` says what the data are, where that must be said."""
+def section(inputs: ReportInputs) -> Section | None:
+    """A card for every classifier."""
     documents = [
-        Document(_name(evaluation), evaluation.name, card(evaluation, notice))
-        for evaluation in evaluations
+        Document(_name(evaluation), evaluation.name, card(evaluation, inputs.config.notice))
+        for evaluation in inputs.evaluations
     ]
-    return section("Model cards", *documents)
+    return section_of("Model cards", *documents)
 
 
 def card(evaluation: ScoredTest, notice: str = "") -> str:
-    """The card of one classifier, as Markdown."""
+    """The card of one classifier, as Markdown; `notice` says what the data are, where needed."""
     training = evaluation.training
     parts = [
         f"# Classifier card: {evaluation.regime}, seed {evaluation.seed}",

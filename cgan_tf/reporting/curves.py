@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
 from cgan_tf.classifier.sampling import Schedule
 from cgan_tf.config import CurvesConfig
-from cgan_tf.pages.html import Plot, Section, Table, section
+from cgan_tf.pages.html import Plot, Section, Table, section_of
 from cgan_tf.pages.style import (
     FAINT,
     LINE_COLOURS,
@@ -30,6 +30,7 @@ from cgan_tf.pages.style import (
     row_size,
     signed,
 )
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.bands import roc_band
@@ -195,7 +196,9 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     return figure
 
 
-def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
+def roc(inputs: ReportInputs) -> Section | None:
+    """ROC curves; with more than two regimes, each against the baseline too."""
+    evaluations = inputs.evaluations
     patches, several = evaluations[0].metrics["patches"], len(by_regime(evaluations)) > 2
     data = (
         f"{patches['malignant']:,} malignant and {patches['normal']:,} normal real patches of "
@@ -210,10 +213,12 @@ def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
     if several:
         figure = roc_panels(evaluations)
         parts.append(Plot("roc_against_baseline", figure, f"Each regime on {data}. {bands}"))
-    return section("ROC curves", *parts)
+    return section_of("ROC curves", *parts)
 
 
-def effect(baseline: ScoredTest) -> Section | None:
+def effect(inputs: ReportInputs) -> Section | None:
+    """Logits of source and synthetic patches under the baseline; None without synthetic ones."""
+    baseline = inputs.baseline
     effects = baseline.metrics["synthetic"]
     if not effects:
         return None
@@ -239,7 +244,7 @@ def effect(baseline: ScoredTest) -> Section | None:
             )
         )
     headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
-    return section(
+    return section_of(
         "What the baseline classifier makes of it",
         Table("effect", headings, rows),
         Plot(
@@ -253,10 +258,9 @@ def effect(baseline: ScoredTest) -> Section | None:
     )
 
 
-def training(
-    evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]
-) -> Section | None:
+def training(inputs: ReportInputs) -> Section | None:
     """Validation AUCs and schedules of the classifiers; losses of the GANs."""
+    evaluations, losses = inputs.evaluations, inputs.losses
     parts = [
         Plot(
             "validation",
@@ -272,34 +276,15 @@ def training(
             "synthetic samples that a run is expected to draw.",
         ),
     ]
-    if curves:
+    if losses:
         parts.append(
             Plot(
                 "gan_losses",
-                loss_figure(curves),
+                loss_figure(losses),
                 "GAN losses; the shaded band is the fade-in of the full resolution.",
             )
         )
-    return section("Training", *parts)
-
-
-def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
-    """By task: the columns of a GAN's metrics.csv, numeric where they can be, as arrays [rows]."""
-    curves = {}
-    for directory in directories:
-        flags = read_json(Path(directory) / "run.json").get("flags", {})
-        task = "conditional" if flags.get("conditional") else str(flags.get("task", directory))
-        rows = read_table(Path(directory) / "metrics.csv")
-        if rows and "step" in rows[0]:
-            curves[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}
-    return curves
-
-
-def _column(values: list[str]) -> np.ndarray:
-    try:
-        return np.array([float(value) for value in values])
-    except ValueError:
-        return np.array(values)
+    return section_of("Training", *parts)
 
 
 PLACES = ("workdir", "patches_dir")  # flags that say where, not what

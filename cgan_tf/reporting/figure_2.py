@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from cgan_tf.config import GanConfig
-from cgan_tf.pages.html import Plot, Section, section
+from cgan_tf.pages.html import Plot, Section, section_of
 from cgan_tf.pages.style import PAGE_INCHES, house_style
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import read_json
 
@@ -133,9 +134,9 @@ def _pooled(blocks: Sequence[Block]) -> tuple[Block, ...]:
     return tuple(dataclasses.replace(block, size=block.size // 2) for block in blocks)
 
 
-def section_of_figure_2(gan_dirs: Sequence[str]) -> Section | None:
+def section(inputs: ReportInputs) -> Section | None:
     """A diagram for every architecture among the runs; most often all tasks share one."""
-    configs = [gan_config(directory) for directory in gan_dirs]
+    configs = [gan_config(directory) for directory in inputs.config.gan_dirs]
     tasks: dict[GanConfig, list[str]] = {}
     for config in configs:
         shared = {name: getattr(config, name) for name in _ARCHITECTURE_FLAGS}
@@ -151,7 +152,7 @@ def section_of_figure_2(gan_dirs: Sequence[str]) -> Section | None:
         )
         for number, (config, names) in enumerate(tasks.items(), 1)
     ]
-    return section("Figure 2. Architecture", *plots)
+    return section_of("Figure 2. Architecture", *plots)
 
 
 @house_style

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Comparison, embedded
-from cgan_tf.pages.html import Part, Plot, Section, Sliders, section
+from cgan_tf.pages.html import Part, Plot, Section, Sliders, section_of
 from cgan_tf.pages.patches import encode
 from cgan_tf.pages.style import PAGE_INCHES, house_style
 from cgan_tf.pages.viewer import InsertedImage, PatchRow, image_comparison, read_images
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_manifest
 from cgan_tf.runs.errors import UserError
 
@@ -57,17 +58,17 @@ TITLES = {
 }
 
 
-def insertions(directories: Sequence[str]) -> Section | None:
-    """The section; None without a run of insert_lesions."""
+def section(inputs: ReportInputs) -> Section | None:
+    """Rows of patches and whole images; None without a run of insert_lesions."""
     parts: list[Part] = []
-    for number, directory in enumerate(directories, 1):
+    for number, directory in enumerate(inputs.config.insertion_dirs, 1):
         task = str(read_manifest(directory, "insert_lesions")["task"])
         images = read_images(directory)
         parts.append(html.heading(TITLES.get(task, task)))
         if any(image.row for image in images):
             parts.append(_rows_plot(f"figure_3_{number}_{task}", directory, images))
         parts += _images(directory, images, f"inserted-{number}")
-    return section(FIGURE_3, *parts)
+    return section_of(FIGURE_3, *parts)
 
 
 def _rows_plot(name: str, directory: str, images: Sequence[InsertedImage]) -> Plot:

@@ -14,9 +14,10 @@ from cgan_tf.assessment.noise import BANDS
 from cgan_tf.assessment.run import PICTURES
 from cgan_tf.assessment.verdicts import NAMES, SPREADS, verdict_line
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, format_probability, house_style
 from cgan_tf.reporting.figure_4 import MEASURES
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_json, read_manifest
 from cgan_tf.runs.errors import contained, reading
 
@@ -85,8 +86,9 @@ TITLES = {
 }  # fmt: skip
 
 
-def quality(directory: str) -> Section | None:
-    """The section; None without a directory."""
+def section(inputs: ReportInputs) -> Section | None:
+    """The section; None without a run of quality."""
+    directory = inputs.config.quality_dir
     if not directory:
         return None
     read_manifest(directory, "quality")
@@ -99,7 +101,7 @@ def quality(directory: str) -> Section | None:
         parts += [_overlap_table(name, found["overlap"])] if found["overlap"] else []
         parts += [_lesion_table(name, found), _spread_table(name, found["spread"])]
         parts += _galleries(name, found, Path(directory) / PICTURES)
-    return section("Quality", *parts)
+    return section_of("Quality", *parts)
 
 
 LEAD = (

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import (
     FAINT,
     PAGE_INCHES,
@@ -20,6 +20,7 @@ from cgan_tf.pages.style import (
     proportion_colour,
     signed,
 )
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.errors import contained, reading
 
 GRAD_CAM = "grad_cam"
@@ -29,13 +30,15 @@ MISTAKES = {
 }
 
 
-def calibration(evaluations: Sequence[ScoredTest]) -> Section | None:
+def calibration(inputs: ReportInputs) -> Section | None:
+    """Reliability diagrams, and the slope and intercept of every classifier."""
+    evaluations = inputs.evaluations
     rows = [_calibration_row(evaluation) for evaluation in evaluations]
     headings = (
         "Classifier", "Slope (95% interval)", "Intercept (95% interval)",
         "Intercept at even odds", "Calibration error", "Brier score",
     )  # fmt: skip
-    return section(
+    return section_of(
         "Calibration",
         Plot(
             "calibration",
@@ -75,8 +78,9 @@ def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     return figure
 
 
-def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
+def subgroups(inputs: ReportInputs) -> Section | None:
     """AUCs in sub-groups of one classifier, or of two side by side."""
+    chosen = inputs.compared
     parts: list[Part] = []
     rows, records = [], []
     for attribute, content in chosen[0].metrics["subgroups"].items():
@@ -103,7 +107,7 @@ def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
         "too few for an interval there is none. Many sub-groups are looked at: a difference in one "
         "is a question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
     )
-    return section("Sub-groups", *parts, html.paragraph(text.strip(), "note"))
+    return section_of("Sub-groups", *parts, html.paragraph(text.strip(), "note"))
 
 
 @house_style
@@ -137,10 +141,10 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     return figure
 
 
-def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
+def grad_cams(inputs: ReportInputs) -> Section | None:
     """The surest mistakes of some classifiers, where evaluate has drawn them."""
     parts: list[Part] = []
-    for number, evaluation in enumerate(chosen, 1):
+    for number, evaluation in enumerate(inputs.compared, 1):
         directory = evaluation.directory / GRAD_CAM
         if not (directory / "index.csv").exists():
             continue
@@ -160,7 +164,7 @@ def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
         "its annotated lesion, the evidence for cancer (red), the evidence against it (blue), by "
         "Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. Not in the paper."
     )
-    return section("What the surest mistakes rest on", html.paragraph(caption, "lead"), *parts)
+    return section_of("What the surest mistakes rest on", html.paragraph(caption, "lead"), *parts)
 
 
 def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from cgan_tf.pages import before_after, html
 from cgan_tf.pages.before_after import Comparison, Picture, compare, embedded
-from cgan_tf.pages.html import Sliders, section
+from cgan_tf.pages.html import Sliders, section_of
 from tests.toys.pages import PageReader, levels_of
 
 HOSTILE = "\"><script>alert('x')</script> & <b>"
@@ -84,7 +84,7 @@ def test_the_switch_of_a_layer_shows_that_layer(content):
 
 
 def page_of(comparisons):
-    return html.page("T", "", [section("S", Sliders(comparisons))])
+    return html.page("T", "", [section_of("S", Sliders(comparisons))])
 
 
 def test_every_string_is_escaped(content):
@@ -111,7 +111,7 @@ def test_the_browser_is_told_to_run_this_script_alone_and_to_fetch_nothing(conte
         f"script-src 'sha256-{digest}'"
     )
     assert not re.search(r"url\(|@import|https?:", page)
-    without = html.page("T", "", [section("S", "<p>x</p>")])
+    without = html.page("T", "", [section_of("S", "<p>x</p>")])
     assert "<script" not in without
     assert "script-src 'none'" in without
 

@@ -3,6 +3,7 @@
 import re
 
 from cgan_tf.reporting import cards
+from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test
 
 
@@ -43,7 +44,8 @@ def test_tables_survive_a_bar_in_a_name():
 
 
 def test_every_classifier_has_its_own_card():
-    section = cards.cards([scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)], "")
+    evaluations = [scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)]
+    section = cards.section(report_inputs(evaluations))
     assert [part.name for part in section.parts] == [
         "classifier_card_seed_0_fraction_00",
         "classifier_card_seed_1_fraction_00",

@@ -11,7 +11,8 @@ from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages.html import Table
 from cgan_tf.reporting import figure_4
-from cgan_tf.reporting.figure_4 import baseline_space, overlap_parts, patch_clients, sentence
+from cgan_tf.reporting.feature_space import baseline_space
+from cgan_tf.reporting.figure_4 import overlap_parts, patch_clients, sentence
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import pytest
 
 from cgan_tf.reporting import trust
 from cgan_tf.runs.errors import UserError
+from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test, sweep
 
 
 def test_calibration_is_that_of_the_metrics():
     evaluation = scored_test(0.5, skill=2.0)
     values = evaluation.metrics["calibration"]
-    section = trust.calibration([evaluation])
+    section = trust.calibration(report_inputs([evaluation]))
     (row,) = section.parts[1].rows
     assert row[1].startswith(f"{values['slope']:.2f} ({values['slope_low']:.2f} to ")
     assert row[5] == f"{values['brier_score']:.3f}"
@@ -33,14 +34,14 @@ def test_the_diagram_has_the_bins():
 
 def test_an_undefined_slope_is_said_in_words():
     evaluation = scored_test(0.0, skill=100.0)  # a threshold separates the classes
-    section = trust.calibration([evaluation])
+    section = trust.calibration(report_inputs([evaluation]))
     assert section.parts[1].rows[0][1].startswith("undefined: a threshold separates")
 
 
 def test_subgroups_of_two_classifiers_stand_side_by_side():
     chosen = [scored_test(0.0), scored_test(0.5, skill=2.0)]
 
-    section = trust.subgroups(chosen)
+    section = trust.subgroups(report_inputs(chosen))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     rows = {row[0]: row[1:] for row in table.rows}
     patches, women, first, second = rows["lesion type: mass"]
@@ -57,7 +58,7 @@ def test_a_subgroup_of_few_women_has_no_interval():
     evaluation = scored_test(0.0)
     groups = evaluation.metrics["subgroups"]["lesion_type"]["groups"]
     groups["mass"] |= {"low_by_patient": None, "high_by_patient": None, "note": "undefined: few"}
-    section = trust.subgroups([evaluation])
+    section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
     assert mass[3] == f"{groups['mass']['auc']:.3f} (too few women)"
@@ -69,7 +70,7 @@ def test_a_subgroup_of_one_class_is_undefined_in_a_word():
     groups = evaluation.metrics["subgroups"]["lesion_type"]["groups"]
     nothing = dict.fromkeys(("auc", "low_by_patient", "high_by_patient"))
     groups["mass"] |= nothing | {"negatives": 0, "note": "undefined: 3 patients with positive ..."}
-    section = trust.subgroups([evaluation])
+    section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
     assert mass[1:] == ("60 / 0", "40 / 40", "undefined")
@@ -88,14 +89,14 @@ def with_pictures(tmp_path):
 
 
 def test_pictures_of_mistakes_are_shown_with_their_logits(with_pictures):
-    section = trust.grad_cams([with_pictures, scored_test(0.5)])  # one has none
+    section = trust.grad_cams(report_inputs([with_pictures, scored_test(0.5)]))  # one has none
     (gallery,) = [part for part in section.parts if not isinstance(part, str)]
     assert gallery.pictures[0][1] == "p7, logit -2.50"
     assert any("lesions taken for normal" in part for part in section.parts if part is not gallery)
-    assert trust.grad_cams([scored_test(0.0)]) is None
+    assert trust.grad_cams(report_inputs([scored_test(0.0)])) is None
 
 
 def test_a_missing_picture_is_one_line(with_pictures):
     (with_pictures.directory / "grad_cam" / "fn.png").unlink()
     with pytest.raises(UserError, match=r"fn\.png: cannot be read"):
-        trust.grad_cams([with_pictures])
+        trust.grad_cams(report_inputs([with_pictures]))
