@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Box, Comparison, Picture, middle_of
-from cgan_tf.pages.html import Section, Sliders
+from cgan_tf.pages.html import Links, Paragraph, Part, Section, Sliders
 from cgan_tf.pages.patches import Pair, pair_comparison
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
@@ -117,18 +117,12 @@ def write_viewer(directory: str | Path) -> Path:
 
 def viewer_page(images: Sequence[InsertedImage]) -> str:
     """The page; its pictures are fetched from beside it as they are scrolled to."""
-    opening = "\n".join(
-        [
-            f"<header><h1>{TITLE}</h1>",
-            html.paragraph(_facts(images), "lead"),
-            html.paragraph(HOW_TO_VIEW, "lead"),
-            "</header>",
-        ]
-    )
     comparisons = [_comparison(image, f"image-{n}") for n, image in enumerate(images, 1)]
-    links = html.links([(each.title, f"#{each.key}") for each in comparisons])
-    parts = (*([links] if len(images) > 1 else []), Sliders(comparisons, large=True))
-    # 'self' is no file on disk to every browser.
+    parts: list[Part] = [Sliders(comparisons, large=True)]
+    if len(images) > 1:
+        parts.insert(0, Links([(each.title, f"#{each.key}") for each in comparisons]))
+    opening = [Paragraph(_facts(images), "lead"), Paragraph(HOW_TO_VIEW, "lead")]
+    # To some browsers a file on disk is not 'self'.
     return html.page(TITLE, opening, [Section("Images", parts)], images="'self' file:")
 
 
@@ -166,15 +160,7 @@ HOW_TO_LOOK = (
 
 def gallery_page(title: str, facts: str, pairs: Sequence[Pair]) -> bytes:
     """The page, whole in one file; the same pairs give the same bytes."""
-    opening = "\n".join(
-        [
-            f"<header><h1>{html.escape(title)}</h1>",
-            html.paragraph(facts, "lead"),
-            html.paragraph(HOW_TO_LOOK, "lead"),
-            "</header>",
-        ]
-    )
     comparisons = [pair_comparison(pair, f"pair-{n}") for n, pair in enumerate(pairs, 1)]
-    return html.page(
-        title, opening, [Section("Before and after", (Sliders(comparisons),))]
-    ).encode()
+    opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_LOOK, "lead")]
+    sections = [Section("Before and after", [Sliders(comparisons)])]
+    return html.page(title, opening, sections).encode()

@@ -43,7 +43,7 @@ def data(inputs: ReportInputs) -> Section | None:
     return section_of(
         "Data",
         Table("patches", ("Patches", *SPLITS), rows),
-        html.paragraph(
+        html.Paragraph(
             "Splits are by client: no woman is in two of them. The class source feeds the "
             "generators and nothing else.",
             "note",
@@ -92,7 +92,7 @@ def _ledger(accounts: list[Account]) -> list[Part]:
 def _reasons(account: Account) -> Part:
     most_first = sorted(account.rejected.items(), key=lambda item: -item[1])
     reasons = " · ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in most_first)
-    return html.paragraph(f"Rejected {account.kind}: {reasons}", "note")
+    return html.Paragraph(f"Rejected {account.kind}: {reasons}", "note")
 
 
 def flags(inputs: ReportInputs) -> Section | None:
@@ -108,7 +108,7 @@ def flags(inputs: ReportInputs) -> Section | None:
     return section_of(
         "Flags of every run",
         *(
-            html.details(name, "\n".join(f"--{key}={value}" for key, value in values.items()))
+            html.Details(name, "\n".join(f"--{key}={value}" for key, value in values.items()))
             for name, values in runs
         ),
     )

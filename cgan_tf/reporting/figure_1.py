@@ -75,7 +75,7 @@ def before_and_after(inputs: ReportInputs) -> Section | None:
         return None
     return section_of(
         "Before and after",
-        html.paragraph(HOW_TO_COMPARE, "lead"),
+        html.Paragraph(HOW_TO_COMPARE, "lead"),
         *_galleries(inputs.examples, "set"),
     )
 
@@ -93,7 +93,7 @@ def showcase(inputs: ReportInputs) -> Section | None:
     )
     return section_of(
         "The generators on real mammograms",
-        html.paragraph(caption, "lead"),
+        html.Paragraph(caption, "lead"),
         *_galleries([(each.title, inputs.pairs_of(each, patches)) for each in sets], "showcase"),
     )
 
@@ -102,7 +102,7 @@ def _galleries(sets: Sequence[tuple[str, Sequence[Pair]]], name: str) -> list[Pa
     parts: list[Part] = []
     for number, (title, pairs) in enumerate(sets, 1):
         keys = (f"{name}-{number}-{place}" for place in range(1, len(pairs) + 1))
-        parts.append(html.heading(title))
+        parts.append(html.Heading(title))
         parts.append(Sliders([pair_comparison(*each) for each in zip(pairs, keys, strict=True)]))
     return parts
 
@@ -130,7 +130,7 @@ def acceptance(inputs: ReportInputs) -> Section | None:
     return section_of(
         "Acceptance by the post-processing",
         Table("acceptance", headings, rows),
-        html.paragraph(
+        html.Paragraph(
             "A candidate is rejected when the largest object above the threshold in its lesion "
             "channel covers less than the minimum area of the patch; the paper discards objects "
             "under 10%.",

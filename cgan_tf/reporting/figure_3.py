@@ -64,7 +64,7 @@ def section(inputs: ReportInputs) -> Section | None:
     for number, directory in enumerate(inputs.config.insertion_dirs, 1):
         task = str(read_manifest(directory, "insert_lesions")["task"])
         images = read_images(directory)
-        parts.append(html.heading(TITLES.get(task, task)))
+        parts.append(html.Heading(TITLES.get(task, task)))
         if any(image.row for image in images):
             parts.append(_rows_plot(f"figure_3_{number}_{task}", directory, images))
         parts += _images(directory, images, f"inserted-{number}")
@@ -92,7 +92,7 @@ def _images(directory: str, images: Sequence[InsertedImage], key: str) -> list[P
         return []
     note = f"{len(shown)} of {len(images):,} images; {Path(directory) / 'viewer.html'} shows all."
     comparisons = [_comparison(directory, image, f"{key}-{n}") for n, image in enumerate(shown, 1)]
-    return [html.paragraph(note, "note"), Sliders(comparisons)]
+    return [html.Paragraph(note, "note"), Sliders(comparisons)]
 
 
 def _comparison(directory: str, image: InsertedImage, key: str) -> Comparison:

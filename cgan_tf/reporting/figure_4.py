@@ -91,11 +91,11 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
         found = overlap.compare(
             space.features[real], space.features[synthetic], clients[real], seed, clients[synthetic]
         )
-        parts.append(html.heading(f"Real and synthetic {name}"))
+        parts.append(html.Heading(f"Real and synthetic {name}"))
         parts += [] if found["note"] else [_table(kind, found)]
-        parts.append(html.paragraph(sentence(name, found)))
+        parts.append(html.Paragraph(sentence(name, found)))
     if parts:
-        parts.append(html.paragraph(NOTE, "note"))
+        parts.append(html.Paragraph(NOTE, "note"))
     return parts
 
 

@@ -108,11 +108,12 @@ def section(inputs: ReportInputs) -> Section | None:
     rng = np.random.default_rng(config.seed)
     members = np.sort(rng.permutation(found)[: config.corrections])
     parts: list[Part] = [_crossings(space, mixed, scores, threshold)]
-    parts.append(html.paragraph(_price(space, mixed, scores, threshold), "note"))
+    if price := _price(space, mixed, scores, threshold):
+        parts.append(html.Paragraph(price, "note"))
     if len(members):
         parts += _plots(space, after, members, scores, inputs.patches)
     else:
-        parts.append(html.paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
+        parts.append(html.Paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
     return section_of(TITLE, *parts)
 
 

@@ -9,7 +9,7 @@ from cgan_tf.config import ReportConfig
 from cgan_tf.labels import TASKS
 from cgan_tf.pages import html
 from cgan_tf.pages.files import files_directory, section_files, write_files
-from cgan_tf.pages.html import Section
+from cgan_tf.pages.html import Facts, Paragraph, Part, Section
 from cgan_tf.pages.style import auc_and_interval, format_p, format_probability, signed
 from cgan_tf.reporting import (
     accounts,
@@ -80,21 +80,17 @@ def _write(inputs: ReportInputs, files: Path) -> None:
     print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
 
 
-def _opening(inputs: ReportInputs) -> str:
-    config = inputs.config
-    return "\n".join(
-        [
-            f"<header><h1>{html.escape(config.title)}</h1>",
-            html.paragraph(
-                "A reference implementation of Wu et al., “Synthesizing lesions using contextual "
-                "GANs improves breast cancer classification on mammograms”.",
-                "lead",
-            ),
-            html.paragraph(config.notice, "notice") if config.notice else "",
-            html.facts(_facts(inputs)),
-            "</header>",
-        ]
-    )
+def _opening(inputs: ReportInputs) -> list[Part]:
+    notice = inputs.config.notice
+    return [
+        Paragraph(
+            "A reference implementation of Wu et al., “Synthesizing lesions using contextual "
+            "GANs improves breast cancer classification on mammograms”.",
+            "lead",
+        ),
+        *([Paragraph(notice, "notice")] if notice else []),
+        Facts(_facts(inputs)),
+    ]
 
 
 def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:

@@ -93,10 +93,10 @@ def section(inputs: ReportInputs) -> Section | None:
         return None
     read_manifest(directory, "quality")
     sets = read_json(Path(directory) / "quality.json")["sets"]
-    parts: list[Part] = [html.paragraph(LEAD, "lead"), _figure(sets)]
+    parts: list[Part] = [html.Paragraph(LEAD, "lead"), _figure(sets)]
     for name, found in sets.items():
         title = name.replace("_", ", ").capitalize()
-        parts.append(html.heading(f"{title}: {found['patches']:,} patches"))
+        parts.append(html.Heading(f"{title}: {found['patches']:,} patches"))
         parts += _verdicts(found["checks"])
         parts += [_overlap_table(name, found["overlap"])] if found["overlap"] else []
         parts += [_lesion_table(name, found), _spread_table(name, found["spread"])]
@@ -124,9 +124,9 @@ def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Part]:
     """What was seen and could not be measured, line by line; the rest by name."""
     told = [verdict_line(check) for check in checks if check["seen"] is not False]
     passed = ", ".join(check["name"] for check in checks if check["seen"] is False)
-    parts: list[Part] = [html.notes([f"{line[:1].upper()}{line[1:]}." for line in told])]
+    parts: list[Part] = [html.Notes([f"{line[:1].upper()}{line[1:]}." for line in told])]
     unseen = f"Looked for and not seen: {passed or 'nothing'}."
-    return [*parts, html.paragraph(unseen, "note")]
+    return [*parts, html.Paragraph(unseen, "note")]
 
 
 def _overlap_table(name: str, spaces: Mapping[str, Any]) -> Table:
@@ -191,7 +191,7 @@ def _galleries(name: str, found: Mapping[str, Any], directory: Path) -> list[Par
     for kind, title in TITLES.items():
         pairs = [pair for pair in found["pictures"] if pair["kind"] == kind]
         if pairs:
-            parts.append(html.paragraph(f"{title}: {_values(found, pairs)}", "note"))
+            parts.append(html.Paragraph(f"{title}: {_values(found, pairs)}", "note"))
             pictures = [
                 (_read(contained(directory, pair["file"])), _alternative(pair)) for pair in pairs
             ]

@@ -53,10 +53,10 @@ def section(inputs: ReportInputs) -> Section | None:
     notes = [CONTRADICTIONS, TESTS, SCOPE]
     parts: list[Part] = []
     if results.several_seeds:
-        parts += [_regime_table(results), html.heading("Seed by seed")]
+        parts += [_regime_table(results), html.Heading("Seed by seed")]
         notes.insert(1, POOLED)
     parts += [_run_table(results), _lesion_table(results.evaluations)]
-    parts.append(html.notes([*notes, *(_reason(run) for run in results.failed)]))
+    parts.append(html.Notes([*notes, *(_reason(run) for run in results.failed)]))
     return section_of("Table 1. Classification of real test patches", *parts)
 
 

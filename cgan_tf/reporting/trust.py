@@ -48,7 +48,7 @@ def calibration(inputs: ReportInputs) -> Section | None:
             "agree.",
         ),
         Table("calibration", headings, rows),
-        html.paragraph(
+        html.Paragraph(
             "Slope and intercept of a logistic regression of the label on the logit, with "
             "intervals by patient: 1 and 0 are ideal, a slope below 1 means too sure of itself. "
             + evaluations[0].metrics["calibration"]["prevalence_note"],
@@ -107,7 +107,7 @@ def subgroups(inputs: ReportInputs) -> Section | None:
         "too few for an interval there is none. Many sub-groups are looked at: a difference in one "
         "is a question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
     )
-    return section_of("Sub-groups", *parts, html.paragraph(text.strip(), "note"))
+    return section_of("Sub-groups", *parts, html.Paragraph(text.strip(), "note"))
 
 
 @house_style
@@ -153,10 +153,10 @@ def grad_cams(inputs: ReportInputs) -> Section | None:
             members = [row for row in index if row["mistake"] == mistake]
             if members:
                 logits = ", ".join(signed(float(row["logit"])) for row in members)
-                parts.append(html.heading(f"{evaluation.name}: {title.lower()}"))
+                parts.append(html.Heading(f"{evaluation.name}: {title.lower()}"))
                 name = f"{GRAD_CAM}_{number}_{mistake}"
                 parts.append(Gallery(name, [_overlay(directory, row) for row in members]))
-                parts.append(html.paragraph(f"Logits: {logits}.", "note"))
+                parts.append(html.Paragraph(f"Logits: {logits}.", "note"))
     if not parts:
         return None
     caption = (
@@ -164,7 +164,7 @@ def grad_cams(inputs: ReportInputs) -> Section | None:
         "its annotated lesion, the evidence for cancer (red), the evidence against it (blue), by "
         "Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. Not in the paper."
     )
-    return section_of("What the surest mistakes rest on", html.paragraph(caption, "lead"), *parts)
+    return section_of("What the surest mistakes rest on", html.Paragraph(caption, "lead"), *parts)
 
 
 def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:

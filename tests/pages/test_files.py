@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cgan_tf.pages.files import files_directory, section_files, sheet_figure, table_csv, write_files
-from cgan_tf.pages.html import Gallery, Plot, Table, section_of
+from cgan_tf.pages.html import Gallery, Paragraph, Plot, Table, section_of
 from cgan_tf.runs.errors import UserError
 
 
@@ -27,7 +27,11 @@ def picture(level: int, shape: tuple[int, int] = (20, 30)) -> bytes:
 def test_every_part_becomes_its_files():
     table = Table("numbers", ["what", "value"], [["a", "−0.5"], ["b, c", "1"]])
     gallery = Gallery("pairs", [(picture(0), "dark"), (picture(255), "bright")])
-    sections = [section_of("One", plot(), "<p>text</p>", table), None, section_of("Two", gallery)]
+    sections = [
+        section_of("One", plot(), Paragraph("text"), table),
+        None,
+        section_of("Two", gallery),
+    ]
     files = section_files(sections)
     assert set(files) == {"line.png", "line.pdf", "numbers.csv", "pairs.png", "pairs.pdf"}
     assert files["line.pdf"].startswith(b"%PDF")

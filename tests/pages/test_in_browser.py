@@ -41,7 +41,7 @@ def page(tmp_path_factory):
         for number in (1, 2, 3)
     ]
     content = [section_of("Before and after", Sliders(comparisons))]
-    path.write_text(html.page("Untouched", "<h1>Page</h1>", content), encoding="utf-8")
+    path.write_text(html.page("Untouched", (), content), encoding="utf-8")
     return path.as_uri()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Plot, Sliders
+from cgan_tf.pages.html import Heading, Plot, Sliders
 from cgan_tf.reporting import figure_3
 from cgan_tf.runs.errors import UserError
 from tests.toys.insertions import BOXES, HEIGHT, LEVELS, WIDTH, write_toy_insertions
@@ -72,8 +72,8 @@ def test_runs_are_told_apart(directory, tmp_path):
     parts = insertions(directory, other).parts
     plots = [part.name for part in parts if isinstance(part, Plot)]
     assert plots == ["figure_3_1_mass", "figure_3_2_removal"]
-    headings = [part for part in parts if isinstance(part, str) and part.startswith("<h3>")]
-    assert headings == ["<h3>Masses inserted</h3>", "<h3>Lesions removed</h3>"]
+    headings = [part.text for part in parts if isinstance(part, Heading)]
+    assert headings == ["Masses inserted", "Lesions removed"]
     keys = [each.key for part in parts if isinstance(part, Sliders) for each in part.comparisons]
     assert len(set(keys)) == 4
 

@@ -9,6 +9,7 @@ import types
 from pathlib import Path
 
 import cv2
+import jinja2
 import numpy as np
 import pytest
 
@@ -247,7 +248,26 @@ def test_ledger_is_added_up():
     assert "benign" not in text
 
 
-def test_html_helpers_escape():
-    assert html.table(Table("t", ["<a>"], [["<b>"]])).count("&lt;") == 2
-    assert "&lt;" in html.details("<a>", "x")
-    assert section_of("Empty", "") is None
+def test_every_part_escapes_its_text():
+    parts = [
+        html.Heading("<x1>"),
+        html.Paragraph("<x2>", "<x3>"),
+        html.Notes(["<x4>"]),
+        html.Facts([("<x5>", "<x6>", "<x7>")]),
+        html.Links([("<x8>", "<x9>")]),
+        html.Details("<x10>", "<x11>"),
+        Table("t", ["<x12>"], [["<x13>"]]),
+        html.Document("<x14>", "<x15>", "<x16>"),
+    ]
+    text = html.page("<x17>", [html.Paragraph("<x18>")], [section_of("<x19>", *parts)])
+    assert "<x" not in text
+    reader = PageReader(text)
+    values = [value for _, _, value in reader.attributes if value]
+    shown = " ".join([*reader.text, *values])
+    assert [n for n in range(1, 20) if f"<x{n}>" not in shown] == []
+    assert section_of("Empty") is None
+
+
+def test_a_name_that_a_template_does_not_know_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        html.page("T", [], [html.Section("S", [types.SimpleNamespace()])])

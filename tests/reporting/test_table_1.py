@@ -80,7 +80,7 @@ def test_failed_runs_are_shown_as_failed():
     assert row[0] == "50% w/ decay, seed 1"
     assert found["table_1_by_seed"].rows.index(row) == 9  # between 25% and 75% of its seed
     assert found["table_1"].rows[3][2] == "1, 1 failed"
-    assert "training failed: out of memory (see logs/a.log)" in section.parts[-1]
+    assert "training failed: out of memory (see logs/a.log)" in section.parts[-1].texts[-1]
     lines = table_csv(found["table_1_by_seed"]).decode().splitlines()
     assert len(lines) == 13
     assert lines[-1].startswith("0.5,1,failed,,")

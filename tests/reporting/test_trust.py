@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cgan_tf.pages.html import Gallery, Heading
 from cgan_tf.reporting import trust
 from cgan_tf.runs.errors import UserError
 from tests.toys.report import report_inputs
@@ -19,7 +20,7 @@ def test_calibration_is_that_of_the_metrics():
     (row,) = section.parts[1].rows
     assert row[1].startswith(f"{values['slope']:.2f} ({values['slope_low']:.2f} to ")
     assert row[5] == f"{values['brier_score']:.3f}"
-    assert values["prevalence_note"] in section.parts[2]
+    assert values["prevalence_note"] in section.parts[2].text
 
 
 def test_the_diagram_has_the_bins():
@@ -51,7 +52,7 @@ def test_subgroups_of_two_classifiers_stand_side_by_side():
         low, high = group["low_by_patient"], group["high_by_patient"]
         assert text == f"{group['auc']:.3f} ({low:.3f}–{high:.3f})"
     assert len(table.records) == 2 * len(table.rows)
-    assert "Breast density is unknown for every malignant patch." in section.parts[-1]
+    assert "Breast density is unknown for every malignant patch." in section.parts[-1].text
 
 
 def test_a_subgroup_of_few_women_has_no_interval():
@@ -90,9 +91,10 @@ def with_pictures(tmp_path):
 
 def test_pictures_of_mistakes_are_shown_with_their_logits(with_pictures):
     section = trust.grad_cams(report_inputs([with_pictures, scored_test(0.5)]))  # one has none
-    (gallery,) = [part for part in section.parts if not isinstance(part, str)]
+    (gallery,) = [part for part in section.parts if isinstance(part, Gallery)]
     assert gallery.pictures[0][1] == "p7, logit -2.50"
-    assert any("lesions taken for normal" in part for part in section.parts if part is not gallery)
+    headings = [part.text for part in section.parts if isinstance(part, Heading)]
+    assert headings == ["Baseline: lesions taken for normal"]
     assert trust.grad_cams(report_inputs([scored_test(0.0)])) is None
 
 
