@@ -1,11 +1,7 @@
-"""A patch set as contact sheets: a random choice of every split and class, spread over the women.
+"""Contact sheets of a patch set: random patches of every split and class, with lesions marked.
 
-Nothing is picked by hand: the choice depends on the seed and on the patch set alone.
-
-Patches side by side, each with its lesion marked and a caption of two lines.
-
-Everything is placed in pixels of the sheet, and every patch is shown at a whole multiple of its
-size, so that a line is where the record says.
+Everything is placed in pixels of the sheet, and patches are shown at whole multiples of their size,
+so that a line is where the record says.
 """
 
 import collections
@@ -243,7 +239,7 @@ def draw_sheet(
 def choose_patches(
     index: PatchIndex, count: int, generator: np.random.Generator
 ) -> list[PatchRecord]:
-    """At most `count` random patches of as many women as can be, those of a woman side by side."""
+    """At most `count` random patches of as many women as possible, in the order of the women."""
     drawn = generator.permutation(len(index))[: count * CANDIDATES]
     clients = [decode_text(index.payload(int(i)), "client_id", index.name) for i in drawn]
     chosen = spread_over_clients(clients, count)

@@ -1,7 +1,4 @@
-"""Patches as pictures: each real one before, its synthetic counterpart after.
-
-Patches as eight-bit pictures.
-"""
+"""Patches as eight-bit pictures, and pairs of a synthetic patch and its source."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,6 +10,7 @@ import numpy as np
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources, whole_sets
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.pages.before_after import Comparison, embedded, middle_of
+from cgan_tf.runs.errors import UserError
 
 
 def caption(record: PatchRecord) -> tuple[str, str]:
@@ -145,3 +143,14 @@ def encode(views: Sequence[np.ndarray]) -> bytes:
         parts += [gap, view]
     strip = np.concatenate(parts, axis=1)
     return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, PNG_EFFORT])[1].tobytes()
+
+
+def decode(png: bytes, name: str, mode: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """A PNG as uint8 [height, width] in grey or [height, width, 3] in blue, green, red.
+
+    Raises `UserError` with its name for anything but a picture.
+    """
+    levels = cv2.imdecode(np.frombuffer(png, np.uint8), mode) if png else None
+    if levels is None:
+        raise UserError(f"{name}: expected a PNG, found something else")
+    return levels

@@ -44,8 +44,8 @@ def data(inputs: ReportInputs) -> Section | None:
         "Data",
         Table("patches", ("Patches", *SPLITS), rows),
         html.Paragraph(
-            "Splits are by client: no woman is in two of them. The class source feeds the "
-            "generators and nothing else.",
+            "Splits are by client: no woman is in two of them. Patches of the class source feed "
+            "the generators alone.",
             "note",
         ),
         *_ledger(accounts_of(patches.manifest.get("ledger", {}))),

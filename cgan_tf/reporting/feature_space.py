@@ -135,9 +135,13 @@ class FeatureSpace:
     @property
     def logits(self) -> np.ndarray:
         """float64 [n]."""
-        logits = {name: self.arrays[f"{name}_logit"] for name in ("validation", "synthetic")}
+        logits: dict[str, np.ndarray] = {
+            name: self.arrays[f"{name}_logit"] for name in ("validation", "synthetic")
+        }
         logits |= {"test": self.evaluation.logits}
-        return self.patches.take({name: np.float64(values) for name, values in logits.items()})
+        return self.patches.take(
+            {name: values.astype(np.float64) for name, values in logits.items()}
+        )
 
     @property
     def patch_ids(self) -> np.ndarray:

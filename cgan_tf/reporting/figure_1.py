@@ -1,7 +1,7 @@
-"""Report sections that show patches: Figure 1, before and after, real mammograms, acceptance.
+"""Report sections on synthetic patches: Figure 1, pairs before and after, and acceptance.
 
-Figure 1: "Each pair of images represents a real image (left) and the synthetic counterpart
-(right). Each row represents a different synthesis task".
+Figure 1 of the paper: "Each pair of images represents a real image (left) and the synthetic
+counterpart (right). Each row represents a different synthesis task".
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ Views = tuple[np.ndarray, np.ndarray]  # (before, after) float [size, size], sho
 
 @house_style
 def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
-    """A row of pairs under its title for each set."""
+    """For each (title, pairs), a row of pairs under its title."""
     pairs = max(len(views) for _, views in rows)
     side = (PAGE_INCHES - (pairs - 1) * _WIDE_GAP - pairs * _GAP) / (2 * pairs)
     height = len(rows) * (side + _TITLE)
@@ -46,9 +46,9 @@ def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
 
 PAIRS_OF_A_ROW = 4  # in Figure 1
 HOW_TO_COMPARE = (
-    "Pull the edge in a picture, or move it with the arrow keys: left of it is the real patch, "
-    "right of it the synthetic one. The pairs of Figure 1 come first. The lesion channel is what "
-    "was added, alone: mid-grey is zero, scaled to its own range."
+    "Drag the edge in a picture, or move it with the arrow keys: the real patch is on its left, "
+    "the synthetic one on its right. The pairs of Figure 1 come first. The lesion channel shows "
+    "only what was added, scaled to its own range, with zero at mid-grey."
 )
 
 
@@ -62,7 +62,7 @@ def section(inputs: ReportInputs) -> Section | None:
     ]
     caption = (
         "Figure 1. Each pair: the real patch (left) and its synthetic counterpart (right), on one "
-        "grey scale. A row is a set. Drawn at random from the accepted patches, not chosen."
+        "grey scale. Each row is a set. Pairs are drawn at random from the accepted patches."
     )
     return section_of(
         "Figure 1. Synthesised and removed lesions", Plot("figure_1", pairs_figure(rows), caption)
@@ -88,8 +88,8 @@ def showcase(inputs: ReportInputs) -> Section | None:
     patches = PatchSet(config.showcase_patches_dir)
     sets = [read_set(directory) for directory in config.showcase_dirs]
     caption = (
-        "The same generators on patches of real mammograms, which they were not trained on and "
-        "whose diagnosis is not used."
+        "The same generators on patches of real mammograms. They were not trained on these, and "
+        "the diagnoses are not used."
     )
     return section_of(
         "The generators on real mammograms",
@@ -132,8 +132,8 @@ def acceptance(inputs: ReportInputs) -> Section | None:
         Table("acceptance", headings, rows),
         html.Paragraph(
             "A candidate is rejected when the largest object above the threshold in its lesion "
-            "channel covers less than the minimum area of the patch; the paper discards objects "
-            "under 10%.",
+            "channel covers less than the minimum area, a share of the patch. The paper discards "
+            "objects under 10%.",
             "note",
         ),
     )

@@ -1,7 +1,7 @@
-"""The report's Figure 3: lesions on contiguous patches of a mammogram, and whole images.
+"""Report section on whole mammograms: rows of patches as in Figure 3, and images.
 
-Figure 3: "five 256x256px patches in a row is selected for augmentation [...] (above) [...] the
-patches are then reinserted back into the mammogram (below)".
+Figure 3 of the paper: "five 256x256px patches in a row is selected for augmentation [...] (above)
+[...] the patches are then reinserted back into the mammogram (below)".
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Comparison, embedded
 from cgan_tf.pages.html import Part, Plot, Section, Sliders, section_of
-from cgan_tf.pages.patches import encode
+from cgan_tf.pages.patches import decode, encode
 from cgan_tf.pages.style import PAGE_INCHES, house_style
 from cgan_tf.pages.viewer import InsertedImage, PatchRow, image_comparison, read_images
 from cgan_tf.reporting.inputs import ReportInputs
@@ -79,8 +79,8 @@ def _rows_plot(name: str, directory: str, images: Sequence[InsertedImage]) -> Pl
     ][:ROWS_SHOWN]
     caption = (
         f"Figure 3. {rows[0][1]} contiguous patches in a row of a mammogram before (above) and "
-        "after (below) each went through the generator and back into its place. Ticks are the "
-        "edges of the patches."
+        "after (below) each passed through the generator and was put back in its place. Ticks "
+        "mark the edges of the patches."
     )
     return Plot(name, rows_figure(rows), caption)
 
@@ -111,11 +111,7 @@ def _comparison(directory: str, image: InsertedImage, key: str) -> Comparison:
 def _pictures(directory: str, shown: InsertedImage | PatchRow) -> tuple[np.ndarray, np.ndarray]:
     """(before, after) uint8 [height, width]; `UserError` when they are not of one size."""
     paths = [Path(directory) / address for address in (shown.before, shown.after)]
-    before, after = (
-        cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) for path in paths
-    )
-    for path, levels in zip(paths, (before, after), strict=True):
-        if levels is None or levels.shape != before.shape:
-            expected = "a PNG" if levels is None else f"the size of {paths[0].name}"
-            raise UserError(f"{path}: expected {expected}, found something else")
+    before, after = (decode(path.read_bytes(), str(path), cv2.IMREAD_GRAYSCALE) for path in paths)
+    if after.shape != before.shape:
+        raise UserError(f"{paths[1]}: expected the size of {paths[0].name}, found something else")
     return before, after

@@ -27,10 +27,12 @@ def tsne_figure(points: np.ndarray, groups: np.ndarray) -> Figure:
 
 
 def draw_map(axis: Axes, points: np.ndarray, groups: np.ndarray, alpha: float = 0.75) -> None:
+    """Draws points float [n, 2] in the colours of their `groups`, text [n], with legend entries."""
     order = np.random.default_rng(0).permutation(len(points))  # no group hides another
     colours = np.array([GROUP_COLOURS[group] for group in groups])
     size = float(np.clip(6000 / max(1, len(points)), 4, 24))
-    axis.scatter(*points[order].T, c=colours[order], s=size, linewidths=0, alpha=alpha)
+    x, y = points[order].T
+    axis.scatter(x, y, c=colours[order], s=size, linewidths=0, alpha=alpha)
     for group, colour in GROUP_COLOURS.items():
         count = int((groups == group).sum())
         if count:
@@ -46,7 +48,7 @@ def section(inputs: ReportInputs) -> Section | None:
         return None
     topped_up = space.patches.topped_up
     extra = (
-        "Validation had too few patches; from the test split come "
+        "Validation had too few patches, so these come from the test split: "
         + ", ".join(f"{count:,} {group}" for group, count in topped_up.items())
         + ". "
         if topped_up
@@ -55,8 +57,8 @@ def section(inputs: ReportInputs) -> Section | None:
     caption = (
         "t-SNE of the last feature layer of the baseline classifier, trained on real patches only, "
         "in the paper's colours. Real patches are drawn from the validation split. "
-        f"{extra}Distances between groups in such a map are no measure of overlap. (The paper's "
-        "map shows 2,000 normal patches of a validation set that it says has 1,000.)"
+        f"{extra}Distances between groups in such a map do not measure overlap. (The paper's map "
+        "shows 2,000 normal patches of a validation set that has 1,000 according to its text.)"
     )
     figure = tsne_figure(space.points, space.patches.groups)
     return section_of(
@@ -88,12 +90,12 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
         real, synthetic = (space.patches.groups == f"{origin} {kind}" for origin in _ORIGINS)
         if not real.any() or not synthetic.any():
             continue
-        found = overlap.compare(
+        result = overlap.compare(
             space.features[real], space.features[synthetic], clients[real], seed, clients[synthetic]
         )
         parts.append(html.Heading(f"Real and synthetic {name}"))
-        parts += [] if found["note"] else [_table(kind, found)]
-        parts.append(html.Paragraph(sentence(name, found)))
+        parts += [] if result["note"] else [_table(kind, result)]
+        parts.append(html.Paragraph(sentence(name, result)))
     if parts:
         parts.append(html.Paragraph(NOTE, "note"))
     return parts
@@ -101,39 +103,39 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
 
 _ORIGINS = ("real", "synthetic")
 NOTE = (
-    "In the features of the baseline, not in the map. Each measure compares half of the real "
-    "patches, by woman, with as many synthetic ones; the ceiling compares it with the other half. "
-    "± is the standard deviation over random halves. Neighbours: mean share of the 5 nearest that "
-    "are of the other set. Classifier: a linear one, tested on other women. Precision: "
-    "synthetic patches within the reach of real ones; recall: real ones within the reach of "
+    "Measured in the features of the baseline, not in the map. Each measure compares half of the "
+    "real patches, split by woman, with as many synthetic ones; the ceiling compares that half "
+    "with the other. ± is the standard deviation over random halves. Neighbours: mean share of a "
+    "patch's 5 nearest that belong to the other set. Classifier: linear, tested on other women. "
+    "Precision: synthetic patches within reach of real ones; recall: real ones within reach of "
     "synthetic ones (Kynkäänniemi et al. 2019); density and coverage: Naeem et al. 2020. Synthetic "
-    "lesions sit on training tissue, real ones on validation and test tissue, so a part of any "
+    "lesions are in training tissue, real ones in validation and test tissue, so part of any "
     "difference is tissue."
 )
 
 
 def patch_clients(space: FeatureSpace, patches: PatchSet) -> np.ndarray:
-    """The woman that each patch of the map is of, or was made from: text [n]."""
+    """The client of each patch of the map, or of its source: text [n]."""
     validation = space.arrays["validation_patch_id"].astype(str).tolist()
     indices, numbers = find_sources(patches, validation)
     records = PatchPool(indices).descriptions()
     rows = read_table(space.evaluation.directory / "synthetic_scores.csv")
-    clients = {
+    clients: dict[str, list[str]] = {
         "validation": [records[number].client_id for number in numbers],
-        "test": space.evaluation.clients,
+        "test": space.evaluation.clients.tolist(),
         "synthetic": [row["client_id"] for row in rows],
     }
-    return space.patches.take({name: np.array(list(v), object) for name, v in clients.items()})
+    return space.patches.take({name: np.array(ids, object) for name, ids in clients.items()})
 
 
-def sentence(name: str, found: dict[str, Any]) -> str:
-    """What the numbers say, in one or two sentences."""
-    if found["note"]:
-        return f"Synthetic and real {name}: {found['note']}."
-    auc, p = found["measures"]["classifier_auc"], found["kid_p"]["synthetic"]
-    mixing, coverage = found["measures"]["mixing"], found["measures"]["coverage"]
+def sentence(name: str, result: dict[str, Any]) -> str:
+    """The result of `overlap.compare` in a sentence."""
+    if result["note"]:
+        return f"Synthetic and real {name}: {result['note']}."
+    auc, p = result["measures"]["classifier_auc"], result["kid_p"]["synthetic"]
+    mixing, coverage = result["measures"]["mixing"], result["measures"]["coverage"]
     parts = [
-        f"Among the nearest neighbours of a patch {mixing['synthetic']:.0%} are of the other set "
+        f"Of a patch's nearest neighbours, {mixing['synthetic']:.0%} belong to the other set "
         f"(real against real: {mixing['ceiling']:.0%})"
     ]
     if auc["synthetic"] is not None:
@@ -142,27 +144,29 @@ def sentence(name: str, found: dict[str, Any]) -> str:
             f"a simple classifier tells synthetic {name} from real ones with an AUC of "
             f"{auc['synthetic']:.2f} (real from real: {real})"
         )
-    parts.append(f"synthetic ones reach {coverage['synthetic']:.0%} of the real ones' surroundings")
+    parts.append(
+        f"synthetic ones cover {coverage['synthetic']:.0%} of the real ones' neighbourhoods"
+    )
     if p is not None:
         verdict = "differ" if p < 0.05 else "are not shown to differ"
         parts.append(f"by KID the two {verdict} (p = {format_probability(p)})")
     return "; ".join(parts) + "."
 
 
-def _table(kind: str, found: dict[str, Any]) -> Table:
+def _table(kind: str, result: dict[str, Any]) -> Table:
     rows, records = [], []
     for name, (title, form, ideal) in MEASURES.items():
-        values = found["measures"][name]
+        values = result["measures"][name]
         cells = [_with_spread(values, side, form) for side in ("synthetic", "ceiling")]
         rows.append((title, *cells, ideal))
         records.append({"measure": name, **{side: values[side] for side in values}})
-    p_values = [found["kid_p"][side] for side in ("synthetic", "ceiling")]
+    p_values = [result["kid_p"][side] for side in ("synthetic", "ceiling")]
     rows.append(("p of the KID", *map(_probability, p_values), "–"))
     records.append(
         dict.fromkeys(records[0], None)
         | {"measure": "kid_p", "synthetic": p_values[0], "ceiling": p_values[1]}
     )
-    size = found["group_size"]
+    size = result["group_size"]
     headings = (
         f"Groups of {size:,}",
         "Real and synthetic",

@@ -1,10 +1,8 @@
-"""Report section on what the mixed training corrects: the paper's Figures 5 and 6.
-
-Malignant patches that one classifier misses and another finds (the paper's Figures 5 and 6).
+"""Figures 5 and 6 of the paper: lesions that the baseline misses and the mixed training finds.
 
 A score is the sigmoid of a logit, 0 to 1: the paper's "increase in malignant classification score
-by an average of 0.32" is of a bounded score. Patches chosen for having crossed the threshold have
-risen by their choice alone, so every figure is given both ways round.
+by an average of 0.32" is of a bounded score. Patches selected because their score rose show a rise
+by selection alone, so every number is given for both directions.
 """
 
 import dataclasses
@@ -34,7 +32,7 @@ class Crossing:
     """Malignant patches missed by one classifier and found by another.
 
     Attributes:
-      patches: their number. missed: malignant patches that the first one misses, all told.
+      patches: their number. missed: all malignant patches that the first one misses.
       before, after: mean score under the first and the second, NaN without any.
     """
 
@@ -59,7 +57,7 @@ def crossed(
 def crossing(
     malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
 ) -> Crossing:
-    """The patches that cross the threshold, in figures. Arguments as in `crossed`."""
+    """Counts and mean scores of the patches that cross. Arguments as in `crossed`."""
     chosen = crossed(malignant, before, after, threshold)
     means = (
         (float(before[chosen].mean()), float(after[chosen].mean()))
@@ -104,9 +102,9 @@ def section(inputs: ReportInputs) -> Section | None:
     after = same_patches(config, space, mixed)
     scores = np.stack([score(space.logits), score(after.logits)], axis=1)  # [n, 2]
     threshold = config.correction_threshold
-    found = np.flatnonzero(crossed(space.malignant, scores[:, 0], scores[:, 1], threshold))
+    corrected = np.flatnonzero(crossed(space.malignant, scores[:, 0], scores[:, 1], threshold))
     rng = np.random.default_rng(config.seed)
-    members = np.sort(rng.permutation(found)[: config.corrections])
+    members = np.sort(rng.permutation(corrected)[: config.corrections])
     parts: list[Part] = [_crossings(space, mixed, scores, threshold)]
     if price := _price(space, mixed, scores, threshold):
         parts.append(html.Paragraph(price, "note"))
@@ -120,7 +118,7 @@ def section(inputs: ReportInputs) -> Section | None:
 def _crossings(
     space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float
 ) -> Table:
-    """Both ways round, for patches chosen for having crossed have risen by their choice."""
+    """In both directions: patches selected for crossing rise by selection alone."""
     before, after = scores.T
     ways = (
         (f"Missed by the baseline, found by {mixed.regime}", before, after),
@@ -141,15 +139,15 @@ def _crossings(
 
 
 def _price(space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float) -> str:
-    """A classifier that scores everything higher finds more lesions too: what of the normals?"""
+    """What it costs: a classifier that scores everything higher finds more lesions too."""
     normal = space.patches.groups == "real normal"
     if not normal.any():
         return ""
     before, after = (scores[normal] >= threshold).mean(axis=0)
     return (
         f"A score is the sigmoid of the classifier's logit; a lesion is missed below {threshold:g} "
-        "and found from there up. The patches are chosen for having risen, so their rise is no "
-        "evidence by itself: the second row chooses the same way in the other direction. Of the "
+        "and found from there up. The patches are selected because their score rose, so the rise "
+        "alone is no evidence; the second row selects in the other direction. Of the "
         f"{int(normal.sum()):,} normal patches, {before:.0%} score {threshold:g} or more under the "
         f"baseline, {after:.0%} under {mixed.regime}."
     )
@@ -242,8 +240,12 @@ def patches_figure(records: Sequence[PatchRecord], scores: np.ndarray) -> Figure
         axis.imshow(record.patch, cmap="gray", vmin=low, vmax=max(high, low + 0.05))
         if record.box:
             x0, y0, x1, y1 = record.box
-            outline = {"fill": False, "edgecolor": "#ffb000", "linewidth": 0.8, "linestyle": ":"}
-            axis.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, **outline))
+            axis.add_patch(
+                Rectangle(
+                    (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0,
+                    fill=False, edgecolor="#ffb000", linewidth=0.8, linestyle=":",
+                )
+            )  # fmt: skip
         axis.set(xticks=[], yticks=[])
         axis.set_title(f"{number}: {before:.2f} → {after:.2f}")
     return figure

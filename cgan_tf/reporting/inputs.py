@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluatio
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages.patches import Pair, example_pairs
+from cgan_tf.pages.style import Estimate
 from cgan_tf.reporting.comparisons import FailedRun, Results, compare, read_failed_runs
 from cgan_tf.reporting.feature_space import FeatureSpace, baseline_space
 from cgan_tf.runs.directory import read_json, read_manifest
@@ -106,6 +108,62 @@ class ReportInputs:
     def pairs_of(self, synthetic: SyntheticSet, patches: PatchSet) -> list[Pair]:
         """Pairs of a set and the patches that it was made from, drawn by the seed."""
         return example_pairs(synthetic.directory, patches, PAIRS_OF_A_SET, self.config.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """How the logits of a classifier move from source patches to the synthetic ones of a set.
+
+    Attributes:
+      task, split: of the set. patches: their number. before, after: mean logits.
+      change: mean change. as_intended: share of logits that moved as the task intends, 0 to 1.
+    """
+
+    task: str
+    split: str
+    patches: int
+    before: float
+    after: float
+    change: float
+    as_intended: float
+
+
+def effects_of(evaluation: ScoredTest) -> list[Effect]:
+    """The effect of every synthetic set that the classifier was evaluated on."""
+    return [
+        Effect(
+            task=values["task"],
+            split=values["split"],
+            patches=values["patches"],
+            before=values["mean_logit_before"],
+            after=values["mean_logit_after"],
+            change=values["mean_change"],
+            as_intended=values["as_intended"],
+        )
+        for values in evaluation.metrics["synthetic"].values()
+    ]
+
+
+def estimate_of(values: Mapping[str, Any], name: str, low: str, high: str) -> Estimate:
+    """A value of metrics.json and its limits by their keys."""
+    limits = None if values[low] is None else (values[low], values[high])
+    return Estimate(values[name], limits, values.get("note") or "")
+
+
+def auc_of(values: Mapping[str, Any]) -> Estimate:
+    """An AUC of metrics.json with its interval by patient."""
+    return estimate_of(values, "auc", "low_by_patient", "high_by_patient")
+
+
+def calibration_of(evaluation: ScoredTest, name: str) -> Estimate:
+    """The slope or the intercept of the calibration."""
+    return estimate_of(evaluation.metrics["calibration"], name, f"{name}_low", f"{name}_high")
+
+
+def sensitivity_of(evaluation: ScoredTest) -> Estimate:
+    """The sensitivity at the specificity that evaluate was asked for."""
+    limits = (f"sensitivity_{side}_by_patient" for side in ("low", "high"))
+    return estimate_of(evaluation.metrics, "sensitivity", *limits)
 
 
 def read_inputs(config: ReportConfig) -> ReportInputs:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.config import ReportConfig
@@ -25,7 +24,7 @@ from cgan_tf.reporting import (
     trust,
 )
 from cgan_tf.reporting.comparisons import Results
-from cgan_tf.reporting.inputs import ReportInputs, read_inputs
+from cgan_tf.reporting.inputs import Effect, ReportInputs, auc_of, effects_of, read_inputs
 from cgan_tf.runs.directory import locked, remove_leftovers, write_bytes
 from cgan_tf.runs.errors import UserError
 
@@ -77,7 +76,7 @@ def _write(inputs: ReportInputs, files: Path) -> None:
     page = html.page(config.title, _opening(inputs), sections, files.name)
     write_bytes(output, page.encode())
     size = output.stat().st_size / 1e6
-    print(f"{output}: report written ({size:.1f} MB); its figures and tables are in {files}")
+    print(f"{output}: report written ({size:.1f} MB); its plots and tables are in {files}")
 
 
 def _opening(inputs: ReportInputs) -> list[Part]:
@@ -101,15 +100,14 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:
         text = " · ".join(f"{rates[task]:.0%}" for task in TASKS if task in rates)
         names = ", ".join(task for task in TASKS if task in rates)
         facts.append(("Synthesised and accepted", text, names))
-    removal = _removal_metrics(inputs.baseline)
+    removal = _removal(inputs.baseline)
     if removal:
-        before, after = removal["mean_logit_before"], removal["mean_logit_after"]
-        where = "held-out" if removal["split"] != "train" else "training"
+        where = "held-out" if removal.split != "train" else "training"
         facts.append(
             (
                 "Mean logit of a lesion, before and after its removal",
-                f"{signed(before)} → {signed(after)}",
-                f"baseline classifier, {removal['patches']:,} {where} patches",
+                f"{signed(removal.before)} → {signed(removal.after)}",
+                f"baseline classifier, {removal.patches:,} {where} patches",
             )
         )
     return facts
@@ -124,7 +122,7 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
             p = regime.pooled.note or f"p = {format_probability(regime.pooled.p_value)}"
             remark = f"{signed(regime.pooled.difference, 3)} against the baseline, {p}"
         return f"{evaluation.regime}: test AUC", f"{regime.mean:.3f}", remark
-    auc = evaluation.metrics["auc"]["overall"]
+    auc = auc_of(evaluation.metrics["auc"]["overall"])
     comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
     if comparison is None:
         remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
@@ -133,12 +131,10 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
             f"{signed(comparison.by_patient.difference, 3)} against the baseline, "
             f"p = {format_p(comparison.by_patient)} by patient"
         )
-    return f"{evaluation.name}: test AUC", f"{auc['auc']:.3f}", remark
+    return f"{evaluation.name}: test AUC", f"{auc.value:.3f}", remark
 
 
-def _removal_metrics(evaluation: ScoredTest) -> dict[str, Any] | None:
+def _removal(evaluation: ScoredTest) -> Effect | None:
     """The effect of removal, on held-out patches where there are any."""
-    effects = [
-        effect for effect in evaluation.metrics["synthetic"].values() if effect["task"] == "removal"
-    ]
-    return min(effects, key=lambda effect: effect["split"] == "train", default=None)
+    removals = [effect for effect in effects_of(evaluation) if effect.task == "removal"]
+    return min(removals, key=lambda effect: effect.split == "train", default=None)

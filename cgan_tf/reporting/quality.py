@@ -122,7 +122,7 @@ def _figure(sets: Mapping[str, Any]) -> Plot:
 
 def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Part]:
     """What was seen and could not be measured, line by line; the rest by name."""
-    told = [verdict_line(check) for check in checks if check["seen"] is not False]
+    told = [verdict_line(dict(check)) for check in checks if check["seen"] is not False]
     passed = ", ".join(check["name"] for check in checks if check["seen"] is False)
     parts: list[Part] = [html.Notes([f"{line[:1].upper()}{line[1:]}." for line in told])]
     unseen = f"Looked for and not seen: {passed or 'nothing'}."

@@ -11,9 +11,10 @@ from cgan_tf.pages.style import (
     difference_and_interval,
     format_p,
     format_probability,
+    interval,
 )
 from cgan_tf.reporting.comparisons import FailedRun, Results
-from cgan_tf.reporting.inputs import ReportInputs
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, sensitivity_of
 from cgan_tf.statistics.seeds import Regime, SeedComparison
 
 # Paper, Table 1: initial synthetic share to (AUC, p-value); ¹ where its text says otherwise.
@@ -26,24 +27,24 @@ PAPER_TABLE = {
     1.0: (0.797, "1e-8"),
 }
 CONTRADICTIONS = (
-    "¹ The paper's columns are its Table 1. Its text disagrees with it: it gives p < 1e-8 for 50%, "
-    "where the table has 1e-4, and calls 10% and 25% significant, where the table has 0.10 and "
-    "0.055. The text lists five proportions; the table has 10% as a sixth."
+    "¹ The paper's columns are from its Table 1. The paper's text disagrees with the table: it "
+    "gives p < 1e-8 for 50%, where the table has 1e-4, and calls 10% and 25% significant, where "
+    "the table has 0.10 and 0.055. The text lists five proportions; the table has a sixth, 10%."
 )
 TESTS = (
-    "p by DeLong's test as in the paper, which takes all patches for independent. Patches of one "
-    "woman are not: the second p (Obuchowski 1997) treats each woman as one unit and is the one "
-    "to trust. Every classifier is compared with the baseline of its own seed, and both p are "
-    "adjusted by Holm's method for the comparisons of that seed."
+    "The first p is from DeLong's test, as in the paper, which assumes that all patches are "
+    "independent. Patches of one woman are not: the second p (Obuchowski 1997) treats each woman "
+    "as one unit and is the one to trust. Every classifier is compared with the baseline of its "
+    "own seed. Holm's method adjusts both p for the comparisons of that seed."
 )
 POOLED = (
-    "Differences over several seeds allow for other women and for other seeds (Obuchowski and "
-    "Rockette 1995, with Hillis' degrees of freedom); ± is the standard deviation over the seeds. "
-    "Holm's method adjusts for the proportions."
+    "Differences over several seeds allow for variation between women and between seeds "
+    "(Obuchowski and Rockette 1995, with Hillis' degrees of freedom); ± is the standard deviation "
+    "over the seeds. Holm's method adjusts for the number of proportions."
 )
 SCOPE = (
-    "Intervals of single AUCs and differences are by patient. Benign patches are in no test set. "
-    "Our figures and the paper's can be compared only where the data are the paper's."
+    "Intervals of single AUCs and differences are by patient. No test set has benign patches. "
+    "Our values can be compared with the paper's only on the paper's data."
 )
 
 
@@ -61,7 +62,7 @@ def section(inputs: ReportInputs) -> Section | None:
 
 
 def _regime_table(results: Results) -> Table:
-    """The proportions over their seeds; one whose runs all failed has a row as well."""
+    """The proportions over their seeds, those whose runs all failed included."""
     known = {regime.fraction: regime for regime in results.regimes}
     fractions = sorted({*known, *(run.synthetic_fraction for run in results.failed)})
     headings = (
@@ -117,9 +118,9 @@ def _regime_record(fraction: float, regime: Regime | None, failed: int) -> dict[
 
 
 def _run_table(results: Results) -> Table:
-    """Every run, failed ones in their places; beside the paper's figures where no table of the
-    proportions has them, since nine columns are wider than a page."""
-    cells = {
+    """Every run, failed ones in their places. The paper's values are in it unless the table of
+    the proportions has them: nine columns are wider than a page."""
+    cells: dict[tuple[int, float], tuple[str, ...]] = {
         (evaluation.seed, evaluation.fraction): _run_cells(
             evaluation, results.comparisons.get((evaluation.fraction, evaluation.seed))
         )
@@ -139,19 +140,18 @@ def _run_table(results: Results) -> Table:
     records = _run_records(results)
     if not results.several_seeds:
         return Table("table_1", headings, rows, records)
-    headings, *rows = (
-        tuple(cell for place, cell in enumerate(row) if place not in _PAPER_COLUMNS)
-        for row in (headings, *rows)
-    )
-    return Table("table_1_by_seed", headings, rows, records)
+    rows = [_without_paper(row) for row in rows]
+    return Table("table_1_by_seed", _without_paper(headings), rows, records)
 
 
-_PAPER_COLUMNS = (2, 5)  # of the table of every run
+def _without_paper(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row of the table of every run without the paper's AUC and p."""
+    return (*row[:2], *row[3:5], *row[6:])
 
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(evaluation.fraction)
-    auc = auc_and_interval(evaluation.metrics["auc"]["overall"])
+    auc = auc_and_interval(auc_of(evaluation.metrics["auc"]["overall"]))
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
         return (*first, "–", "–", paper_p, "–", "–", "–")
@@ -211,9 +211,9 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
         rows.append(
             (
                 evaluation.name,
-                auc_and_interval(metrics["auc"]["mass"]),
-                auc_and_interval(metrics["auc"]["calcification"]),
-                _sensitivity(metrics),
+                auc_and_interval(auc_of(metrics["auc"]["mass"])),
+                auc_and_interval(auc_of(metrics["auc"]["calcification"])),
+                _sensitivity(evaluation),
             )
         )
     headings = (
@@ -223,12 +223,11 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
     return Table("table_1_by_lesion", headings, rows)
 
 
-def _sensitivity(metrics: dict) -> str:
-    if metrics["sensitivity"] is None:
+def _sensitivity(evaluation: ScoredTest) -> str:
+    sensitivity = sensitivity_of(evaluation)
+    if sensitivity.value is None:
         return "undefined"
-    low, high = (metrics[f"sensitivity_{side}_by_patient"] for side in ("low", "high"))
-    limits = "interval undefined" if low is None else f"{low:.1%}–{high:.1%}"
-    return f"{metrics['sensitivity']:.1%} ({limits})"
+    return f"{sensitivity.value:.1%} ({interval(sensitivity, '{:.1%}–{:.1%}')})"
 
 
 def _reason(run: FailedRun) -> str:

@@ -57,7 +57,7 @@ def test_a_sheet_shows_its_pictures_pixel_for_pixel():
     shown = cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert [int((shown == level).sum()) for level in levels] == [600, 600, 600]
     assert shown[10, 10] == 40  # the first one above, on the left
-    assert sheet_figure([picture(0)]).get_size_inches()[0] > 0
+    assert sheet_figure([(picture(0), "dark")]).get_size_inches()[0] > 0
 
 
 def test_files_of_the_report_before_go_and_others_stay(tmp_path):

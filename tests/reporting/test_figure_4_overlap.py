@@ -40,10 +40,10 @@ def test_the_sentence_has_every_number_beside_its_ceiling():
     found = result()
     found["measures"]["classifier_auc"] |= {"synthetic": 0.91, "ceiling": 0.52}
     assert sentence("masses", found) == (
-        "Among the nearest neighbours of a patch 40% are of the other set (real against real: "
+        "Of a patch's nearest neighbours, 40% belong to the other set (real against real: "
         "50%); a simple classifier tells synthetic masses from real ones with an AUC of 0.91 (real "
-        "from real: 0.52); synthetic ones reach 40% of the real ones' surroundings; by KID the two "
-        "differ (p = 0.004)."
+        "from real: 0.52); synthetic ones cover 40% of the real ones' neighbourhoods; by KID the "
+        "two differ (p = 0.004)."
     )
     found["kid_p"]["synthetic"] = 0.2
     assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", found)

@@ -33,7 +33,7 @@ def test_the_diagram_has_the_bins():
     assert len(trust.calibration_figure(sweep()).axes) == 6
 
 
-def test_an_undefined_slope_is_said_in_words():
+def test_an_undefined_slope_has_its_reason():
     evaluation = scored_test(0.0, skill=100.0)  # a threshold separates the classes
     section = trust.calibration(report_inputs([evaluation]))
     assert section.parts[1].rows[0][1].startswith("undefined: a threshold separates")
@@ -94,7 +94,7 @@ def test_pictures_of_mistakes_are_shown_with_their_logits(with_pictures):
     (gallery,) = [part for part in section.parts if isinstance(part, Gallery)]
     assert gallery.pictures[0][1] == "p7, logit -2.50"
     headings = [part.text for part in section.parts if isinstance(part, Heading)]
-    assert headings == ["Baseline: lesions taken for normal"]
+    assert headings == ["Baseline: lesions mistaken for normal tissue"]
     assert trust.grad_cams(report_inputs([scored_test(0.0)])) is None
 
 
