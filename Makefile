@@ -1,5 +1,6 @@
 # make demo   the whole chain on a phantom, to demo/report.html
 # make test   lint, then the fast tests
+# make test-slow  the tests that start, kill and compare whole runs
 # make chaos  every program killed, starved and doubled at tiny size, into docs/reliability.md
 # make lint   ruff, mypy, import-linter
 # make bench  every benchmark of speed, to benchmarks/results.md (BENCH=--quick: to see that it runs)
@@ -7,6 +8,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# File after file in the order of tests/conftest.py: what takes longest comes first.
+PYTEST := $(BIN)/python -m pytest -rs --durations=15 --numprocesses=auto --dist=loadfile \
+  --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow chaos lint format bench parity clean
@@ -15,10 +19,10 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -rs --durations=15 --numprocesses=auto --dist=loadfile
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos

@@ -1,11 +1,9 @@
 """Why something was not used: one enum of reasons, one ledger whose numbers add up."""
 
 import collections
-import csv
 import dataclasses
 import enum
-import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from cgan_tf.labels import SPLITS
@@ -157,11 +155,9 @@ def ledger(
     return account
 
 
-def rejections_csv(rejected: Iterable[Rejection]) -> bytes:
-    """The rejections as a table, sorted."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "kind", "reason", "detail"])
-    for item in sorted(rejected):
-        writer.writerow([item.name, item.kind, item.reason.value, item.detail])
-    return text.getvalue().encode(errors="backslashreplace")  # names of files need not be text
+def rejection_from(values: Mapping[str, Any]) -> Rejection:
+    """The inverse of `dataclasses.asdict` after JSON."""
+    origin = values["origin"]
+    if origin:
+        origin = Origin(**{**origin, "splits": tuple(origin["splits"])})
+    return Rejection(**{**values, "reason": Reason(values["reason"]), "origin": origin})

@@ -123,6 +123,7 @@ def our_works(config: GanConfig, phase: str, batch: dict) -> tuple[dict, float]:
 
     gan = ContextualGan(config)
     gan.phase = phase
+    batch = {**batch, "task": tf.zeros([config.batch_size], tf.int64)}
     step = tf.function(gan.train_step)
     # The deepest blocks multiply matrices instead (cgan_tf/models/layers.py): the bound is of
     # the network's convolutions as TensorFlow has them, so that more than 100% of it is possible.

@@ -172,9 +172,9 @@ def _gan_step(size: int, batch: int, replicas: int = 1) -> Callable[[], None]:
         gan = ContextualGan(config)
     gan.phase = "full"
     patch = tf.random.uniform([batch // replicas, size, size, 1], -1, 1)
-    data = strategy.experimental_distribute_values_from_function(
-        lambda _: dict.fromkeys(("real", "source", "benign", "normal"), patch)
-    )
+    roles = dict.fromkeys(("real", "source", "benign", "normal"), patch)
+    share = {**roles, "task": tf.zeros([batch // replicas], tf.int64)}
+    data = strategy.experimental_distribute_values_from_function(lambda _: share)
     step = tf.function(lambda batch: strategy.run(gan.train_step, args=(batch,))["alpha"])
     steps = strategy.experimental_local_results
     return lambda: (step(data), [int(done) for done in steps(gan.step)])

@@ -60,6 +60,7 @@ def opened_runs(
     """So many Syntheses, each in a directory of its own."""
     from cgan_tf.data.patch_sets import PatchSet
     from cgan_tf.runs.directory import open_run
+    from cgan_tf.synthesis.candidates import Candidates
     from cgan_tf.synthesis.run import Synthesis
     from tests.toys.patches import write_toy_patches
 
@@ -76,7 +77,7 @@ def opened_runs(
             threshold=THRESHOLD,
         )
         run = stack.enter_context(open_run(config.output_dir, "synthesize", config))
-        runs.append(Synthesis(config, patches, run.directory))
+        runs.append(Synthesis(config, Candidates(config, patches), run.directory))
     return runs
 
 

@@ -320,7 +320,7 @@ class LesionsConfig:
     dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
     smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
 
-    def postprocessing(self, size: int) -> dict[str, float]:
+    def postprocessing(self, size: int) -> dict[str, Any]:
         """Arguments of postprocess.extract_lesion that these flags give for patches of `size`."""
         return {
             "threshold": self.threshold,

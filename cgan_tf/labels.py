@@ -20,6 +20,8 @@ PATCH_CLASSES = (
 )
 LESION_CLASSES = (MALIGNANT_MASS, BENIGN_MASS, MALIGNANT_CALCIFICATION, BENIGN_CALCIFICATION)
 MALIGNANT_CLASSES = (MALIGNANT_MASS, MALIGNANT_CALCIFICATION)
+# What is found on a patch with a malignant lesion, as tables and reports call it.
+LESION_TYPES = {MALIGNANT_MASS: "mass", MALIGNANT_CALCIFICATION: "calcification"}
 SPLITS = ("train", "validation", "test")
 TASKS = ("mass", "calcification", "removal")
 

@@ -1,1 +1,10 @@
-"""Mammogram DICOM files: reading them, their pixels and grey levels, writing derived ones."""
+"""Mammogram DICOM files: their headers, pixels and grey levels, and how derived ones are written.
+
+A source of your own reads a file's header and learns from `selection_fault` why it is no screening
+mammogram.
+"""
+
+from beam_pipelines.dicom.header import Header, selection_fault
+from beam_pipelines.dicom.reading import read_header
+
+__all__ = ["Header", "read_header", "selection_fault"]

@@ -277,7 +277,7 @@ def _frame(data: memoryview) -> bytes:
 
     Raises `Rejected` where the fragments do not follow each other.
     """
-    parts = []
+    parts: list[memoryview] = []
     position = 0
     while position + 8 <= len(data):
         group, element, length = struct.unpack_from("<HHI", data, position)

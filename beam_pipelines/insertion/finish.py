@@ -1,13 +1,9 @@
-"""The lesions of one image to its files: DICOM, mask, preview, and what the tables say of it.
-
-A lesion from the generator's pixels to those of the stored image.
-"""
+"""The lesions of one image become files: DICOM, mask and preview, and what the tables say of it."""
 
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -22,10 +18,11 @@ from beam_pipelines.dicom.writing import (
     file_bytes,
 )
 from beam_pipelines.insertion.generator import Answer, Setup
+from beam_pipelines.insertion.omidb_tree import image_path, side_car_bytes, side_car_path
+from beam_pipelines.insertion.pictures import png_bytes, write_figure3, write_preview
 from beam_pipelines.insertion.places import Place, Prepared
-from beam_pipelines.insertion.tables import mask_runs, png_bytes, write_figure3, write_preview
+from beam_pipelines.insertion.tables import KeptMark, MadeImage, PlacedLesion, mask_runs
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
-from beam_pipelines.sources.omidb_files import image_path, side_car_bytes, side_car_path
 from beam_pipelines.storage import files
 from cgan_tf import __version__
 from cgan_tf.synthesis.postprocess import Lesion
@@ -113,11 +110,11 @@ def _offset(first: int, corner: int, scale: float) -> float:
 
 
 INSERTED_IMAGES, MASKS = "images", "masks"
-_SAID = {"mass": "Mass", "calcification": "Calcification", "removal": "Lesion"}
+_NOUNS = {"mass": "Mass", "calcification": "Calcification", "removal": "Lesion"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Placed:
+class Accepted:
     """An accepted lesion: its place, what it is in the image, and the draw that gave it."""
 
     place: Place
@@ -128,37 +125,33 @@ class Placed:
 
 def finish(
     prepared: Prepared, answer: Answer, setup: Setup, preview: bool, rejections: list[Rejection]
-) -> dict[str, Any]:
-    """Writes the files of an image and returns its row for the tables, ready for JSON.
+) -> MadeImage:
+    """Writes the files of an image and returns what the tables say of it.
 
     Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
     place got a lesion.
     """
-    placed = _placed(prepared, answer, setup, rejections)
+    accepted = _accepted(prepared, answer, setup, rejections)
+    natives = [item.native for item in accepted]
     stored = prepared.stored
     with quietly_rejecting():
         layout = pixel_layout(stored.values, stored.dataset)
         inverse = StoredValues(stored.dataset, layout.bits)
-        values = changed_values(stored.values, layout, inverse, [item.native for item in placed])
+        values = changed_values(stored.values, layout, inverse, natives)
         names = derived_names(stored.dataset, setup.fingerprint, setup.config.keep_patient)
-        row = _row(prepared, placed, names, setup)
-        made = _dicom_files(prepared, values, names, row, setup)
-    for name, content in made.items():  # what a disk refuses is no fault of the image
+        made = _made_image(prepared, accepted, names, setup)
+        contents = _dicom_files(prepared, values, names, made, setup)
+    for name, content in contents.items():  # what a disk refuses is no fault of the image
         _write(setup, name, content)
-    mask = label_mask(stored.values.shape, [item.native for item in placed])
-    _write(setup, row["mask"], png_bytes(mask))
+    _write(setup, made.mask, png_bytes(label_mask(stored.values.shape, natives)))
+    made = dataclasses.replace(made, dicom_files=tuple(contents))
+    if not preview:
+        return made
     before, after = (inverse.table[layout.patterns(v)] for v in (stored.values, values))
-    row["preview"] = None
-    if preview:
-        row["preview"] = write_preview(setup, row, before, after)
-        if setup.config.places == "row" and not setup.removal:
-            figure = write_figure3(setup, row, prepared, before, after)
-            row["preview"]["figure3"] = figure
-    shown = row["preview"] or {}
-    pairs = [pair for pair in (shown, shown.get("figure3")) if pair]
-    row["pictures"] = [pair[moment] for pair in pairs for moment in ("before", "after")]
-    row["files"] = [*made, row["mask"], *row["pictures"]]
-    return row
+    strip = None
+    if setup.config.places == "row" and not setup.removal:
+        strip = write_figure3(setup, made, prepared, before, after)
+    return dataclasses.replace(made, preview=write_preview(setup, made, before, after, strip))
 
 
 def changed_values(
@@ -191,99 +184,96 @@ def label_mask(shape: tuple[int, ...], lesions: Sequence[NativeLesion]) -> np.nd
     return mask
 
 
-def _placed(
+def _accepted(
     prepared: Prepared, answer: Answer, setup: Setup, rejections: list[Rejection]
-) -> list[Placed]:
-    placed = []
+) -> list[Accepted]:
+    accepted = []
+    detail = _draws_detail(answer)
     for place, lesion, draw in zip(prepared.places, answer.lesions, answer.draws, strict=True):
         if lesion is not None:
             shape = prepared.stored.values.shape
             native = to_native(lesion, (place.left, place.top), prepared.scale, shape)
-            placed.append(Placed(place, native, draw - 1, lesion.area_px))
+            accepted.append(Accepted(place, native, draw - 1, lesion.area_px))
         elif place.mark is not None:
             name = place.mark.name_on(prepared.image)
-            rejections.append(Rejection(MARKS, name, Reason.NO_LESION_ACCEPTED, _told(answer)))
-    if not placed:
-        raise Rejected(Reason.NO_LESION_ACCEPTED, _told(answer))
-    return placed
+            rejections.append(Rejection(MARKS, name, Reason.NO_LESION_ACCEPTED, detail))
+    if not accepted:
+        raise Rejected(Reason.NO_LESION_ACCEPTED, detail)
+    return accepted
 
 
-def _told(answer: Answer) -> str:
+def _draws_detail(answer: Answer) -> str:
     counts = ", ".join(f"{reason} {count}" for reason, count in answer.rejected.items())
     return f"{sum(answer.draws)} draws: {counts}"
 
 
-def _row(prepared: Prepared, placed: list[Placed], names: Names, setup: Setup) -> dict[str, Any]:
-    """What the tables say of an image."""
+def _made_image(
+    prepared: Prepared, accepted: list[Accepted], names: Names, setup: Setup
+) -> MadeImage:
     image, dataset = prepared.image, prepared.stored.dataset
     height, width = prepared.stored.values.shape
-    removed = {item.place.key for item in placed} if setup.removal else set()
+    removed = {item.place.key for item in accepted} if setup.removal else set()
     kept = [mark for mark in image.marks if mark.mark_id not in removed]
-    return {
-        "name": names.sop,
-        "file": f"{INSERTED_IMAGES}/{image_path(setup.config.source, image.client_id, names)}",
-        "mask": f"{MASKS}/{names.sop}.png",
-        "width": width,
-        "height": height,
-        "source_sop_uid": image.sop_uid,
-        "client_id": image.client_id,
-        "study_uid": names.study,
-        "series_uid": names.series,
-        "study_date": str(dataset.get("StudyDate") or ""),
-        "laterality": image.laterality,
-        "view": image.view,
-        "spacing_mm": prepared.stored.spacing_mm,
-        "lesions": [_lesion_row(item, number, height) for number, item in enumerate(placed, 1)],
-        "kept_marks": [[mark.patch_class, list(mark.box)] for mark in kept],
-        "places": len(prepared.places),
-    }
+    return MadeImage(
+        name=names.sop,
+        file=f"{INSERTED_IMAGES}/{image_path(setup.config.source, image.client_id, names)}",
+        mask=f"{MASKS}/{names.sop}.png",
+        width=width,
+        height=height,
+        source_sop_uid=image.sop_uid,
+        client_id=image.client_id,
+        study_uid=names.study,
+        series_uid=names.series,
+        study_date=str(dataset.get("StudyDate") or ""),
+        laterality=image.laterality,
+        view=image.view,
+        spacing_mm=prepared.stored.spacing_mm,
+        lesions=tuple(_lesion(item, number, height) for number, item in enumerate(accepted, 1)),
+        kept_marks=tuple(KeptMark(mark.patch_class, tuple(mark.box)) for mark in kept),
+    )
 
 
-def _lesion_row(item: Placed, number: int, height: int) -> dict[str, Any]:
+def _lesion(item: Accepted, number: int, height: int) -> PlacedLesion:
     place, native = item.place, item.native
-    return {
-        "label": number,
-        "box": list(native.box),
-        "area_px": int(native.support.sum()),
-        "runs": mask_runs(native.support, native.left, native.top, height),
-        "place": place.key,
-        "patch": [place.left, place.top],
-        "draw": item.draw,
-        "object_px": item.area_px,
-        "removed_class": place.mark.patch_class if place.mark else "",
-    }
+    return PlacedLesion(
+        label=number,
+        box=native.box,
+        area_px=int(native.support.sum()),
+        runs=mask_runs(native.support, native.left, native.top, height),
+        place=place.key,
+        patch=(place.left, place.top),
+        draw=item.draw,
+        object_px=item.area_px,
+        removed_class=place.mark.patch_class if place.mark else "",
+    )
 
 
 def _dicom_files(
-    prepared: Prepared,
-    values: np.ndarray,
-    names: Names,
-    row: dict[str, Any],
-    setup: Setup,
-) -> dict[str, bytes]:
+    prepared: Prepared, values: np.ndarray, names: Names, made: MadeImage, setup: Setup
+) -> Mapping[str, bytes]:
     """The content of the DICOM file, and of its side-car in OMI-DB's layout, by name."""
-    dataset = derived_dataset(prepared.stored.dataset, names, _derivation(row, setup))
-    found = {}
+    dataset = derived_dataset(prepared.stored.dataset, names, _derivation(made, setup))
+    contents = {}
     if setup.config.source == "optimam":
-        found[f"{INSERTED_IMAGES}/{side_car_path(row['client_id'], names)}"] = side_car_bytes(
-            dataset
-        )
-    found[row["file"]] = file_bytes(dataset, values)
-    return found
+        side_car = f"{INSERTED_IMAGES}/{side_car_path(made.client_id, names)}"
+        contents[side_car] = side_car_bytes(dataset)
+    contents[made.file] = file_bytes(dataset, values)
+    return contents
 
 
-def _derivation(row: dict[str, Any], setup: Setup) -> Derivation:
-    count = len(row["lesions"])
-    what = f"{_SAID[setup.task]} {'removed from' if setup.removal else 'inserted into'} the image"
+def _derivation(made: MadeImage, setup: Setup) -> Derivation:
+    count = len(made.lesions)
+    change = "removed from" if setup.removal else "inserted into"
     generator = setup.card["checksum"][:16]
     return Derivation(
         description=(
-            f"Synthetic: {what} by a contextual GAN at {count} place{'s' if count > 1 else ''} "
+            f"Synthetic: {_NOUNS[setup.task]} {change} the image by a contextual GAN at {count} "
+            f"place{'s' if count > 1 else ''} "
             f"(contextual-gan-mammography {__version__}, generator {generator}, "
             f"seed {setup.config.seed}). For research only, not for diagnosis."
         ),
         series=f"Synthetic {setup.task}:",
-        client_id=row["client_id"],
+        client_id=made.client_id,
         keep_patient=setup.config.keep_patient,
     )
 

@@ -38,6 +38,7 @@ _SHOWN = 0.5  # of a lesion's sum at least
 _OUTSIDE = 0.05  # of a lesion's sum at most
 
 Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Card = dict[str, Any]  # model.json, see `cgan_tf.gan.card`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
     generator: bits depend on the shape of a batch, and Beam's depend on the clock.
     """
 
-    def __init__(self, config: InsertionConfig, card: dict[str, Any], threads: Threads):
+    def __init__(self, config: InsertionConfig, card: Card, threads: Threads):
         # One image at a time: there is nothing to gain from more, and images take memory.
         super().__init__(max_batch_size=1)
         self.config, self.card, self.threads = config, card, threads
@@ -179,7 +180,7 @@ class Setup:
     """
 
     config: InsertionConfig
-    card: dict[str, Any]
+    card: Card
     task: str
     border: int
     reduction: int
@@ -197,7 +198,7 @@ class Setup:
         return self.task == "removal"
 
 
-def setup_of(config: InsertionConfig, card: dict[str, Any]) -> Setup:
+def setup_of(config: InsertionConfig, card: Card) -> Setup:
     """Checks the flags and resolves those that follow the generator; `UserError` otherwise."""
     task = task_of(config, card)
     for name in ("lesions_per_image", "draws"):
@@ -227,7 +228,7 @@ def setup_of(config: InsertionConfig, card: dict[str, Any]) -> Setup:
     )
 
 
-def _resolution(config: InsertionConfig, card: dict[str, Any]) -> tuple[int, float]:
+def _resolution(config: InsertionConfig, card: Card) -> tuple[int, float]:
     """(reduction, spacing in mm): those of the flags, else those of the generator's patches."""
     trained = training_resolution(card)
     if config.reduction == 0 and config.resample_spacing_mm < 0 and not trained:

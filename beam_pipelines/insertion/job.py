@@ -1,7 +1,4 @@
-"""insert_lesions: index, choose images, insert or remove, tables, account.
-
-The account of insert_lesions: images, marks, places and draws, each used or not for a reason.
-"""
+"""The job of insert_lesions: index, choose images, insert or remove, tables, account."""
 
 import collections
 import contextlib
@@ -15,17 +12,22 @@ from typing import Any
 
 from beam_pipelines.insertion.finish import INSERTED_IMAGES
 from beam_pipelines.insertion.generator import Setup, setup_of
-from beam_pipelines.insertion.tables import boxes_csv, coco
-from beam_pipelines.insertion.work import DIRECTORY, InsertLesions, work_item
+from beam_pipelines.insertion.omidb_tree import write_documents
+from beam_pipelines.insertion.tables import MadeImage, boxes_csv, coco
+from beam_pipelines.insertion.work import (
+    DIRECTORY,
+    InsertLesions,
+    Result,
+    result_from,
+    work_item,
+)
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import files_bar, run_work
-from beam_pipelines.patches.ledger import shown_rejections
-from beam_pipelines.patches.shards import rejection_from
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger, rejections_csv
+from beam_pipelines.patches.ledger import rejections_csv
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger
 from beam_pipelines.sources import index as sources_index
-from beam_pipelines.sources.base import LESION, Image, UnitIndex
+from beam_pipelines.sources.base import LESION, Image, Source, UnitIndex
 from beam_pipelines.sources.index import index_of, open_source
-from beam_pipelines.sources.omidb_files import write_documents
 from beam_pipelines.storage import files
 from cgan_tf import __version__
 from cgan_tf.config import InsertionConfig, PatchesConfig
@@ -33,14 +35,14 @@ from cgan_tf.data.keyed import unit_hash
 from cgan_tf.gan.card import read_card
 from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.viewer import write_viewer
-from cgan_tf.runs.directory import RUN_FILE, finish_run, open_run, write_json
+from cgan_tf.runs.directory import RUN_FILE, Run, finish_run, run_to_the_end, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads
 
 
 def account_of(
     index: UnitIndex,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     rejections: Sequence[Rejection],
     setup: Setup,
 ) -> dict[str, Any]:
@@ -49,16 +51,16 @@ def account_of(
     A place is a patch in which a lesion was wanted. It has one, or no draw was accepted, or (for
     lesions to be inserted) the image had no room for it.
     """
-    rows = [result["row"] for result in results if result["row"] is not None]
-    lesions = sum(len(row["lesions"]) for row in rows)
-    tried = [result for result in results if result["places"]]
-    places = sum(result["places"] for result in tried)
+    images = _images(results)
+    lesions = sum(len(image.lesions) for image in images)
+    tried = [result for result in results if result.places]
+    places = sum(result.places for result in tried)
     wanted = places if setup.removal else setup.config.lesions_per_image * len(tried)
     rejected: collections.Counter[str] = collections.Counter()
     for result in results:
-        rejected.update(result["rejected_draws"])
+        rejected.update(result.rejected_draws)
     return {
-        "images": len(rows),
+        "images": len(images),
         "lesions": lesions,
         "places": {
             "wanted": wanted,
@@ -67,7 +69,7 @@ def account_of(
             "no_valid_place": wanted - places,
         },
         "draws": {
-            "made": sum(result["draws"] for result in results),
+            "made": sum(result.draws for result in results),
             "accepted": lesions,
             "rejected": dict(sorted(rejected.items())),
         },
@@ -77,20 +79,20 @@ def account_of(
 
 def _ledger(
     index: UnitIndex,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     rejections: Sequence[Rejection],
     setup: Setup,
 ) -> dict[str, Any]:
     """See `rejections.ledger`; what is fit, and was not asked for, is not needed."""
     left_out = collections.Counter(item.kind for item in rejections)
     new = left_out - collections.Counter(item.kind for item in index.rejections)
-    rows = [result["row"] for result in results if result["row"] is not None]
-    removed = sum(len(row["lesions"]) for row in rows) if setup.removal else 0
+    images = _images(results)
+    removed = sum(len(image.lesions) for image in images) if setup.removal else 0
     marks = sum(len(image.marks) for image in index.images)
     return ledger(
         read=index.read,
         used={
-            IMAGES: len(rows),
+            IMAGES: len(images),
             MARKS: removed,
             FILES: index.read.get(FILES, 0) - left_out[FILES],
         },
@@ -137,14 +139,13 @@ def insert_lesions(config: InsertionConfig) -> None:
     if files.is_remote(config.output_dir):
         raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
     check_paths(options, generator=config.generator, output_dir=config.output_dir)
-    card = read_card(config.generator)
-    setup = setup_of(config, card)
-    patches = _as_patches(config)
-    source = open_source(patches)
-    with open_run(config.output_dir, PROGRAM, config) as run:
-        if run.finished:
-            print(f"{PROGRAM}: {run.directory} is finished, nothing to do")
-            return
+
+    def open_inputs() -> tuple[dict[str, Any], Setup, PatchesConfig, Source]:
+        card, patches = read_card(config.generator), _as_patches(config)
+        return card, setup_of(config, card), patches, open_source(patches)
+
+    def work(inputs: tuple[dict[str, Any], Setup, PatchesConfig, Source], run: Run) -> None:
+        card, setup, patches, source = inputs
         try:
             index = index_of(source, patches, str(run.directory / sources_index.DIRECTORY), options)
             images = fitting(index, setup)
@@ -157,6 +158,8 @@ def insert_lesions(config: InsertionConfig) -> None:
         stages = InsertLesions(setup, card, threads)
         results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
         _finish(run.directory, setup, index, results)
+
+    run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
 
 
 def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
@@ -190,16 +193,16 @@ def _as_patches(config: InsertionConfig) -> PatchesConfig:
 
 def _until_enough(
     images: Sequence[Image], setup: Setup, stages: InsertLesions, directory: str, options: Any
-) -> list[dict[str, Any]]:
+) -> list[Result]:
     """The results of as many images, in their order, as give those that are wanted.
 
     Every round tries as many as should do by the rate so far; what came out too many is removed.
     """
     wanted = setup.config.images or len(images)
     label = "Removing lesions" if setup.removal else "Inserting lesions"
-    results: list[dict[str, Any]] = []
+    results: list[Result] = []
     for number in itertools.count():
-        made, tried = _made(results), len(results)
+        made, tried = len(_images(results)), len(results)
         if made >= wanted or tried == len(images):
             return _first(results, wanted, setup)
         tries = tried / max(made, 1) if tried else 1.0  # for an image
@@ -210,27 +213,34 @@ def _until_enough(
         ]
         names = {item["name"]: place for place, item in enumerate(items)}
         with files_bar(f"{directory}/images", set(names), label):
-            found = run_work(stages, items, directory, f"round{number}", options)
-        results += sorted(found, key=lambda result: names[result["name"]])
+            done = run_work(stages, items, directory, f"round{number}", options)
+        results += sorted(map(result_from, done), key=lambda result: names[result.name])
     raise AssertionError
 
 
-def _made(results: Sequence[dict[str, Any]]) -> int:
-    return sum(result["row"] is not None for result in results)
+def _images(results: Sequence[Result]) -> list[MadeImage]:
+    return [result.image for result in results if result.image is not None]
 
 
-def _first(results: list[dict[str, Any]], wanted: int, setup: Setup) -> list[dict[str, Any]]:
+def _first(results: list[Result], wanted: int, setup: Setup) -> list[Result]:
     """The results up to the last image that is wanted; the files of later ones are removed, and
     those of previews beyond the number asked for."""
-    made = itertools.accumulate(result["row"] is not None for result in results)
+    made = itertools.accumulate(result.image is not None for result in results)
     last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
-    for result in results[last:]:
-        _remove(result["row"]["files"] if result["row"] else [], setup)
-    rows = [result["row"] for result in results[:last] if result["row"]]
-    for row in [row for row in rows if row["preview"]][setup.config.previews :]:
-        _remove(row["pictures"], setup)
-        row["preview"] = None
-    return results[:last]
+    for image in _images(results[last:]):
+        _remove(image.files, setup)
+    kept = results[:last]
+    shown = [place for place, result in enumerate(kept) if result.image and result.image.preview]
+    for place in shown[setup.config.previews :]:
+        kept[place] = _without_preview(kept[place], setup)
+    return kept
+
+
+def _without_preview(result: Result, setup: Setup) -> Result:
+    assert result.image
+    assert result.image.preview
+    _remove(result.image.preview.files, setup)
+    return dataclasses.replace(result, image=dataclasses.replace(result.image, preview=None))
 
 
 def _remove(names: Sequence[str], setup: Setup) -> None:
@@ -241,14 +251,13 @@ def _remove(names: Sequence[str], setup: Setup) -> None:
             os.removedirs(path.parent)
 
 
-def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[str, Any]]) -> None:
+def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Result]) -> None:
     """Writes tables, account and manifest, removes what only a run needs, says what there is."""
     config = setup.config
-    rows = [result["row"] for result in results if result["row"] is not None]
-    rows.sort(key=lambda row: row["source_sop_uid"])
-    found = {rejection_from(values) for result in results for values in result["rejections"]}
-    if not rows:
-        reasons = collections.Counter(item.reason.value for item in found)
+    images = sorted(_images(results), key=lambda image: image.source_sop_uid)
+    new = {rejection for result in results for rejection in result.rejections}
+    if not images:
+        reasons = collections.Counter(item.reason.value for item in new)
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
         raise UserError(f"{config.input_dir}: no image could be made: {counts}")
     about = {
@@ -258,18 +267,18 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[dict[
         "generator_checksum": setup.card["checksum"],
         "seed": config.seed,
     }
-    write_json(directory / BOXES_JSON, coco(rows, setup.task, about))
-    files.write_atomically_from(str(directory / BOXES_CSV), boxes_csv(rows, setup.task))
-    previews = [row["preview"] for row in rows if row["preview"]]
+    write_json(directory / BOXES_JSON, coco(images, setup.task, about))
+    files.write_atomically_from(str(directory / BOXES_CSV), boxes_csv(images, setup.task))
+    previews = [image.preview.as_json() for image in images if image.preview]
     content = {"format": 1, "task": setup.task, "images": previews}
     write_json(directory / PREVIEWS_JSON, content)
     if previews:
         write_viewer(directory)
     if config.source == "optimam":
-        write_documents(str(directory / INSERTED_IMAGES), rows, setup.task, about)
-    rejections = [*index.rejections, *found]
-    shown = shown_rejections(rejections, config.input_dir)
-    files.write_atomically(str(directory / REJECTIONS_FILE), rejections_csv(shown))
+        write_documents(str(directory / INSERTED_IMAGES), images, setup.task, about)
+    rejections = [*index.rejections, *new]
+    table = rejections_csv(rejections, config.input_dir)
+    files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     account = account_of(index, results, rejections, setup)
     finish_run(directory, PROGRAM, {**about, **account})
     files.remove_directory(str(directory / DIRECTORY))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from beam_pipelines.dicom import reading
+from beam_pipelines.dicom.grey_levels import GreyLevels
 from beam_pipelines.insertion.generator import Request, Setup
 from beam_pipelines.patches.cutting import decode, read_file
 from beam_pipelines.patches.tissue import (
@@ -81,7 +82,7 @@ def lesion_place(mark: Mark, shape: tuple[int, int], side: int) -> Place:
     return Place(mark.mark_id, left, top, mark, (x0 - left, y0 - top, x1 - left, y1 - top))
 
 
-def patches_of(grey: np.ndarray, places: Sequence[Place], side: int) -> np.ndarray:
+def patches_of(grey: np.ndarray | GreyLevels, places: Sequence[Place], side: int) -> np.ndarray:
     """float32 [n, side, side]: what the generator is shown."""
     windows = [grey[p.top : p.top + side, p.left : p.left + side] for p in places]
     return np.stack(windows).astype(np.float32)

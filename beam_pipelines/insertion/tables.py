@@ -1,27 +1,163 @@
-"""Boxes of many images as COCO's JSON and as CSV.
+"""What insert_lesions made: images and lesions, as JSON, as COCO's format and as CSV."""
 
-A mask as the run lengths that COCO's own tools read.
-
-Pictures to look at: whole images, and rows of patches (Figure 3), before and after.
-"""
-
-import csv
-import io
-import os
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
-from beam_pipelines.insertion.generator import Setup
-from beam_pipelines.insertion.places import Prepared
-from beam_pipelines.storage import files
-from cgan_tf.labels import PAPER_SIZE, TASKS
-from cgan_tf.pages.patches import patch_levels
+from beam_pipelines.storage.tables import csv_parts
+from cgan_tf.labels import TASKS
+
+# The same number in every set, so that sets can be merged.
+CATEGORIES = {task: number for number, task in enumerate(TASKS, 1)}
+COLUMNS = (
+    "file", "mask", "label", "category", "x0", "y0", "x1", "y1", "area_px", "client_id",
+    "study_uid", "sop_uid", "source_sop_uid", "laterality", "view", "width", "height",
+    "spacing_mm", "place", "patch_left", "patch_top", "draw", "object_px", "removed_class",
+)  # fmt: skip
 
 
-def mask_runs(support: np.ndarray, left: int, top: int, height: int) -> list[int]:
+@dataclasses.dataclass(frozen=True)
+class PlacedLesion:
+    """A lesion in a made image, or one that was removed from it.
+
+    Attributes:
+      label: its value in the mask, from 1 on.
+      box: (x0, y0, x1, y1) in pixels of the image, x1 and y1 exclusive.
+      area_px: pixels of the image that its mask covers. runs: of the mask, see `mask_runs`.
+      place: names the place in its image. patch: (left, top) of the generator's patch.
+      draw: number of the draw that gave it, from 0 on.
+      object_px: area of the object in the generator's patch.
+      removed_class: of the lesion that was removed; or empty.
+    """
+
+    label: int
+    box: tuple[int, int, int, int]
+    area_px: int
+    runs: tuple[int, ...]
+    place: str
+    patch: tuple[int, int]
+    draw: int
+    object_px: int
+    removed_class: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptMark:
+    """A mark of the source that still holds: its class and its box, in pixels of the image."""
+
+    patch_class: str
+    box: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """The row of patches of Figure 3, before and after.
+
+    Attributes:
+      before, after: files of the pictures. patches: how many.
+      boxes: (x0, y0, x1, y1) of the lesions in pixels of the pictures.
+    """
+
+    before: str
+    after: str
+    patches: int
+    boxes: tuple[tuple[float, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """An image before and after, to look at: an entry of `previews.json`.
+
+    Attributes:
+      before, after: files of the pictures. width, height: of the pictures.
+      boxes: (x0, y0, x1, y1) of the lesions in pixels of the pictures.
+    """
+
+    name: str
+    before: str
+    after: str
+    width: int
+    height: int
+    category: str
+    laterality: str
+    view: str
+    boxes: tuple[tuple[float, ...], ...]
+    figure3: Strip | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Every picture."""
+        strip = [self.figure3.before, self.figure3.after] if self.figure3 else []
+        return [self.before, self.after, *strip]
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry, without `figure3` where there is none."""
+        entry = dataclasses.asdict(self)
+        if self.figure3 is None:
+            del entry["figure3"]
+        return entry
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeImage:
+    """A derived image with its lesions.
+
+    Attributes:
+      name: its SOP instance uid. file, mask: of the image and of its mask, in the output directory.
+      width, height: in pixels. spacing_mm: of a pixel.
+      study_date: as the source has it. lesions: in the order of their labels.
+      kept_marks: of the source. preview: or None. dicom_files: the image, and its side-car if any.
+    """
+
+    name: str
+    file: str
+    mask: str
+    width: int
+    height: int
+    source_sop_uid: str
+    client_id: str
+    study_uid: str
+    series_uid: str
+    study_date: str
+    laterality: str
+    view: str
+    spacing_mm: float
+    lesions: tuple[PlacedLesion, ...]
+    kept_marks: tuple[KeptMark, ...] = ()
+    preview: Preview | None = None
+    dicom_files: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """Every file of the image."""
+        return [*self.dicom_files, self.mask, *(self.preview.files if self.preview else [])]
+
+
+def made_image_from(values: dict[str, Any]) -> MadeImage:
+    """The inverse of `dataclasses.asdict` after JSON."""
+    lesions = tuple(_lesion_from(lesion) for lesion in values["lesions"])
+    kept = tuple(KeptMark(mark["patch_class"], tuple(mark["box"])) for mark in values["kept_marks"])
+    preview = _preview_from(values["preview"]) if values["preview"] else None
+    rest = {"lesions": lesions, "kept_marks": kept, "preview": preview}
+    return MadeImage(**{**values, **rest, "dicom_files": tuple(values["dicom_files"])})
+
+
+def _lesion_from(values: dict[str, Any]) -> PlacedLesion:
+    return PlacedLesion(
+        **{**values, **{name: tuple(values[name]) for name in ("box", "runs", "patch")}}
+    )
+
+
+def _preview_from(values: dict[str, Any]) -> Preview:
+    strip = values["figure3"]
+    if strip:
+        strip = Strip(**{**strip, "boxes": tuple(map(tuple, strip["boxes"]))})
+    return Preview(**{**values, "boxes": tuple(map(tuple, values["boxes"])), "figure3": strip})
+
+
+def mask_runs(support: np.ndarray, left: int, top: int, height: int) -> tuple[int, ...]:
     """Run lengths of a mask in an image of `height` rows, column by column.
 
     Runs of zeros and of ones take turns, zeros first; the last run of zeros is left out, and
@@ -33,172 +169,87 @@ def mask_runs(support: np.ndarray, left: int, top: int, height: int) -> list[int
     columns, rows = np.nonzero(support.T)
     places = (left + columns) * height + (top + rows)
     if not len(places):
-        return []
+        return ()
     starts = np.flatnonzero(np.diff(places, prepend=-2) != 1)
     lengths = np.diff(starts, append=len(places))
     begins = places[starts]
     gaps = begins - np.concatenate([[0], (begins + lengths)[:-1]])
-    return [int(n) for n in np.stack([gaps, lengths], axis=1).ravel()]
+    return tuple(int(n) for n in np.stack([gaps, lengths], axis=1).ravel())
 
 
-def whole_runs(runs: list[int], height: int, width: int) -> list[int]:
+def whole_runs(runs: Sequence[int], height: int, width: int) -> list[int]:
     """The run lengths of the whole image."""
     return [*runs, height * width - sum(runs)]
 
 
-# The same number in every set, so that sets can be merged.
-CATEGORIES = {task: number for number, task in enumerate(TASKS, 1)}
-COLUMNS = (
-    "file", "mask", "label", "category", "x0", "y0", "x1", "y1", "area_px", "client_id",
-    "study_uid", "sop_uid", "source_sop_uid", "laterality", "view", "width", "height",
-    "spacing_mm", "place", "patch_left", "patch_top", "draw", "object_px", "removed_class",
-)  # fmt: skip
-
-Row = dict[str, Any]
-
-
-def coco(rows: Sequence[Row], task: str, about: dict[str, Any]) -> dict[str, Any]:
+def coco(images: Sequence[MadeImage], task: str, about: dict[str, Any]) -> dict[str, Any]:
     """The object-detection format of cocodataset.org; x, y, width, height in stored pixels.
 
-    Segmentations are uncompressed run lengths. A box of category removal is where a lesion was:
-    the image has none there.
+    Segmentations are uncompressed run lengths. A box of task removal is where a lesion was: the
+    image has none there.
     """
-    images, annotations = [], []
-    for number, row in enumerate(rows, 1):
-        images.append(
-            {
-                "id": number,
-                "file_name": row["file"],
-                "width": row["width"],
-                "height": row["height"],
-                "client_id": row["client_id"],
-                "laterality": row["laterality"],
-                "view": row["view"],
-                "source_sop_uid": row["source_sop_uid"],
-                "synthetic": True,
-            }
-        )
-        for lesion in row["lesions"]:
-            annotations.append(_annotation(len(annotations) + 1, number, row, lesion, task))
-    categories = [
-        {"id": number, "name": name, "supercategory": "lesion"}
-        for name, number in CATEGORIES.items()
+    lesions = [
+        (number, image, lesion)
+        for number, image in enumerate(images, 1)
+        for lesion in image.lesions
     ]
-    info = {"description": "Synthetic lesions in mammograms, for research only", **about}
     return {
-        "info": info,
+        "info": {"description": "Synthetic lesions in mammograms, for research only", **about},
         "licenses": [],
-        "categories": categories,
-        "images": images,
-        "annotations": annotations,
+        "categories": [
+            {"id": number, "name": name, "supercategory": "lesion"}
+            for name, number in CATEGORIES.items()
+        ],
+        "images": [_coco_image(number, image) for number, image in enumerate(images, 1)],
+        "annotations": [
+            _coco_annotation(number, *lesion, task) for number, lesion in enumerate(lesions, 1)
+        ],
     }
 
 
-def boxes_csv(rows: Sequence[Row], task: str) -> Iterator[bytes]:
-    """One row a lesion, an image at a time; x1 and y1 are exclusive."""
-    yield (",".join(COLUMNS) + "\n").encode()
-    for row in rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        for lesion in row["lesions"]:
-            edges = dict(zip(("x0", "y0", "x1", "y1"), lesion["box"], strict=True))
-            left, top = lesion["patch"]
-            place = {"patch_left": left, "patch_top": top, "category": task}
-            writer.writerow({**row, **lesion, **edges, **place, "sop_uid": row["name"]})
-        yield text.getvalue().encode()
+def boxes_csv(images: Sequence[MadeImage], task: str) -> Iterator[bytes]:
+    """A row for each lesion, in parts; x1 and y1 are exclusive."""
+    rows = (_csv_row(image, lesion, task) for image in images for lesion in image.lesions)
+    return csv_parts(COLUMNS, rows)
 
 
-def _annotation(number: int, image: int, row: Row, lesion: Row, task: str) -> dict[str, Any]:
-    x0, y0, x1, y1 = lesion["box"]
-    height, width = row["height"], row["width"]
+def _coco_image(number: int, image: MadeImage) -> dict[str, Any]:
     return {
         "id": number,
-        "image_id": image,
+        "file_name": image.file,
+        "width": image.width,
+        "height": image.height,
+        "client_id": image.client_id,
+        "laterality": image.laterality,
+        "view": image.view,
+        "source_sop_uid": image.source_sop_uid,
+        "synthetic": True,
+    }
+
+
+def _coco_annotation(
+    number: int, image_number: int, image: MadeImage, lesion: PlacedLesion, task: str
+) -> dict[str, Any]:
+    x0, y0, x1, y1 = lesion.box
+    return {
+        "id": number,
+        "image_id": image_number,
         "category_id": CATEGORIES[task],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": lesion["area_px"],
+        "area": lesion.area_px,
         "iscrowd": 0,
         "segmentation": {
-            "size": [height, width],
-            "counts": whole_runs(lesion["runs"], height, width),
+            "size": [image.height, image.width],
+            "counts": whole_runs(lesion.runs, image.height, image.width),
         },
     }
 
 
-PREVIEWS, FIGURE_3 = "previews", "figure3"
-LONGEST_SIDE = 1600
-
-Box = tuple[float, float, float, float]
-
-
-def write_preview(
-    setup: Setup, row: dict[str, Any], before: np.ndarray, after: np.ndarray
-) -> dict[str, Any]:
-    """Writes an image before and after in grey levels, and returns its entry of previews.json."""
-    height, width = before.shape
-    factor = min(1.0, LONGEST_SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    scale = size[0] / width, size[1] / height
-    return {
-        "name": row["name"],
-        **_write_pair(setup, PREVIEWS, row["name"], size, before, after),
-        "width": size[0],
-        "height": size[1],
-        "category": setup.task,
-        "laterality": row["laterality"],
-        "view": row["view"],
-        "boxes": [_scaled(lesion["box"], (0, 0), scale) for lesion in row["lesions"]],
+def _csv_row(image: MadeImage, lesion: PlacedLesion, task: str) -> dict[str, object]:
+    named = {
+        "sop_uid": image.name,
+        "category": task,
+        **dict(zip(("x0", "y0", "x1", "y1"), lesion.box, strict=True)),
+        **dict(zip(("patch_left", "patch_top"), lesion.patch, strict=True)),
     }
-
-
-def write_figure3(
-    setup: Setup,
-    row: dict[str, Any],
-    prepared: Prepared,
-    before: np.ndarray,
-    after: np.ndarray,
-) -> dict[str, Any]:
-    """Writes the row of patches cut out of both images, each patch 256 px a side."""
-    first, count = prepared.places[0], len(prepared.places)
-    scale_x, scale_y = prepared.scale
-    left, top = round(first.left / scale_x), round(first.top / scale_y)
-    right = round((first.left + count * setup.size) / scale_x)
-    bottom = round((first.top + setup.size) / scale_y)
-    strip = slice(top, bottom), slice(left, right)
-    size = count * PAPER_SIZE, PAPER_SIZE
-    scale = size[0] / (right - left), size[1] / (bottom - top)
-    return {
-        **_write_pair(setup, FIGURE_3, row["name"], size, before[strip], after[strip]),
-        "patches": count,
-        "boxes": [_scaled(lesion["box"], (left, top), scale) for lesion in row["lesions"]],
-    }
-
-
-def png_bytes(picture: np.ndarray) -> bytes:
-    """uint8 [H, W] as PNG."""
-    found, data = cv2.imencode(".png", picture)
-    assert found
-    return data.tobytes()
-
-
-def _write_pair(
-    setup: Setup,
-    folder: str,
-    name: str,
-    size: tuple[int, int],
-    before: np.ndarray,
-    after: np.ndarray,
-) -> dict[str, str]:
-    paths = {}
-    for moment, grey in (("before", before), ("after", after)):
-        way = cv2.INTER_AREA if size[0] < grey.shape[1] else cv2.INTER_CUBIC
-        levels = patch_levels(cv2.resize(np.ascontiguousarray(grey), size, interpolation=way))
-        paths[moment] = f"{folder}/{name}_{moment}.png"
-        path = os.path.join(setup.config.output_dir, paths[moment])
-        files.write_atomically(path, png_bytes(levels))
-    return paths
-
-
-def _scaled(box: Box, corner: tuple[int, int], scale: tuple[float, float]) -> list[float]:
-    """A box of the image in pixels of a picture of a part of it."""
-    return [round((edge - corner[axis % 2]) * scale[axis % 2], 2) for axis, edge in enumerate(box)]
+    return {**vars(image), **vars(lesion), **named}

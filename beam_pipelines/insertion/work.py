@@ -1,7 +1,7 @@
 """The Beam work of insert_lesions: an image is prepared, given its lesions, and written.
 
 The three steps are one stage for a runner: images go from one to the next within a worker and are
-never shuffled. An image's row is kept as a file, written after its other files, so that an
+never shuffled. The result of an image is kept as a file, written after its other files, so that an
 interrupted run finds what was done.
 """
 
@@ -16,11 +16,12 @@ import cv2
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from beam_pipelines.insertion.finish import finish
-from beam_pipelines.insertion.generator import Answer, LesionModelHandler, Setup
+from beam_pipelines.insertion.generator import Answer, Card, LesionModelHandler, Setup
 from beam_pipelines.insertion.places import Prepared, prepare
-from beam_pipelines.jobs.work import ERROR
+from beam_pipelines.insertion.tables import MadeImage, made_image_from
+from beam_pipelines.jobs.work import ERROR, Item
 from beam_pipelines.patches.cutting import reject_whole
-from beam_pipelines.rejections import Rejected, Rejection
+from beam_pipelines.rejections import Rejected, Rejection, rejection_from
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.index import image_from
 from beam_pipelines.storage import files
@@ -34,18 +35,49 @@ _READY = "ready"
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """One image on its way through a worker."""
+    """One image on its way through a worker.
 
-    item: dict[str, Any]
+    Attributes:
+      name: of the file of its result. preview: whether pictures of it are wanted.
+    """
+
+    name: str
+    preview: bool
     image: Image
     prepared: Prepared
     rejections: list[Rejection]
 
 
-class InsertLesions(beam.PTransform):
-    """Items of `work_item`, as JSON, to results: `row` (or None), `rejections`, `draws`."""
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of an image.
 
-    def __init__(self, setup: Setup, card: dict[str, Any], threads: Threads):
+    Attributes:
+      name: of the file that keeps it. image: None where none was made.
+      rejections: of the image, or of marks on it.
+      places: where a lesion was wanted. draws: made at all of them.
+      rejected_draws: how many of them were rejected, by reason.
+    """
+
+    name: str
+    image: MadeImage | None
+    rejections: tuple[Rejection, ...]
+    places: int = 0
+    draws: int = 0
+    rejected_draws: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def result_from(values: Item) -> Result:
+    """The inverse of `dataclasses.asdict` after JSON."""
+    image = made_image_from(values["image"]) if values["image"] else None
+    rejections = tuple(map(rejection_from, values["rejections"]))
+    return Result(**{**values, "image": image, "rejections": rejections})
+
+
+class InsertLesions(beam.PTransform):
+    """Items of `work_item`, as JSON, to results that `result_from` reads."""
+
+    def __init__(self, setup: Setup, card: Card, threads: Threads):
         super().__init__()
         self.setup = setup
         self.handler = LesionModelHandler(setup.config, card, threads)
@@ -73,9 +105,10 @@ class _Prepare(beam.DoFn):
 
     def process(self, line: str) -> Iterator[Any]:
         item = json.loads(line)
+        name = item["name"]
         rejections: list[Rejection] = []
         try:
-            done = read_result(self.settings, item["name"])
+            done = read_result(self.settings, name)
             if done is not None:
                 yield beam.pvalue.TaggedOutput(_READY, done)
                 return
@@ -83,14 +116,13 @@ class _Prepare(beam.DoFn):
             try:
                 prepared, request = prepare(image, self.settings, rejections)
             except Rejected as fault:
-                found = reject_whole(image, fault, rejections)
-                result = keep_result(self.settings, item["name"], None, found, None)
-                yield beam.pvalue.TaggedOutput(_READY, result)
+                result = Result(name, None, reject_whole(image, fault, rejections))
+                yield beam.pvalue.TaggedOutput(_READY, keep_result(self.settings, result))
                 return
         except (OSError, UserError) as error:
             yield beam.pvalue.TaggedOutput(_READY, {ERROR: str(error)})
             return
-        yield Job(item, image, prepared, rejections), request
+        yield Job(name, item["preview"], image, prepared, rejections), request
 
 
 class _Finish(beam.DoFn):
@@ -99,50 +131,40 @@ class _Finish(beam.DoFn):
     def __init__(self, settings: Setup):
         self.settings = settings
 
-    def process(self, element: tuple[Job, Answer]) -> Iterator[dict[str, Any]]:
+    def process(self, element: tuple[Job, Answer]) -> Iterator[Item]:
         job, answer = element
-        name, rejections = job.item["name"], job.rejections
+        made: MadeImage | None = None
         try:
             try:
-                row = finish(job.prepared, answer, self.settings, job.item["preview"], rejections)
-                found = tuple(rejections)
+                made = finish(job.prepared, answer, self.settings, job.preview, job.rejections)
+                rejections = tuple(job.rejections)
             except Rejected as fault:
-                row, found = None, reject_whole(job.image, fault, rejections)
-            yield keep_result(self.settings, name, row, found, answer)
+                rejections = reject_whole(job.image, fault, job.rejections)
+            result = Result(
+                job.name, made, rejections, len(answer.draws), sum(answer.draws), answer.rejected
+            )
+            yield keep_result(self.settings, result)
         except (OSError, UserError) as error:
             yield {ERROR: str(error)}
 
 
-def work_item(image: Image, preview: bool) -> dict[str, Any]:
+def work_item(image: Image, preview: bool) -> Item:
     """What `InsertLesions` is given for an image, ready for JSON."""
     name = f"{digest('insertion', image.sop_uid).hex()}.json"
     return {"name": name, "image": dataclasses.asdict(image), "preview": preview}
 
 
-def read_result(setup: Setup, name: str) -> dict[str, Any] | None:
+def read_result(setup: Setup, name: str) -> Item | None:
     """The result that an earlier run has kept, None without one."""
     path = _result_path(setup, name)
     return json.loads(files.read_bytes(path)) if files.exists(path) else None
 
 
-def keep_result(
-    setup: Setup,
-    name: str,
-    row: dict[str, Any] | None,
-    rejections: tuple[Rejection, ...],
-    answer: Answer | None,
-) -> dict[str, Any]:
-    """Keeps and returns the result of an image."""
-    result = {
-        "name": name,
-        "row": row,
-        "rejections": [(r.kind, r.name, r.reason, r.detail) for r in rejections],
-        "draws": sum(answer.draws) if answer else 0,
-        "rejected_draws": answer.rejected if answer else {},
-        "places": len(answer.draws) if answer else 0,
-    }
-    files.write_atomically(_result_path(setup, name), json.dumps(result).encode())
-    return result
+def keep_result(setup: Setup, result: Result) -> Item:
+    """Keeps the result of an image and returns it, ready for JSON."""
+    content = dataclasses.asdict(result)
+    files.write_atomically(_result_path(setup, result.name), json.dumps(content).encode())
+    return content
 
 
 def _result_path(setup: Setup, name: str) -> str:

@@ -30,7 +30,7 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     parser = _Strict(add_help=False, allow_abbrev=False)
     for options in _with_subclasses(PipelineOptions):
         if "_add_argparse_args" in vars(options):
-            options._add_argparse_args(parser)
+            options._add_argparse_args(parser)  # type: ignore[arg-type]
     found, unknown = parser.parse_known_args(list(flags))
     if unknown:
         raise UserError(f"--beam={unknown[0]}: Beam has no such option")
@@ -69,7 +69,7 @@ def runner_name(options: PipelineOptions) -> str:
     return options.view_as(StandardOptions).runner or ""
 
 
-def _with_subclasses(options: type) -> list[type]:
+def _with_subclasses(options: type[PipelineOptions]) -> list[type[PipelineOptions]]:
     found = [options]
     for subclass in options.__subclasses__():
         found += [item for item in _with_subclasses(subclass) if item not in found]

@@ -1,20 +1,16 @@
-"""Many small work items through Beam: one function, small results, nothing large in between.
+"""Runs many small work items through Beam: one function, small results, nothing large in between.
 
 Items and results are JSON. They travel by files under the run's own directory, and only places in
 those files go through Beam: a pipeline stays small however many items there are, and so does the
-runner, which would hold ten times the size of what goes through its shuffle. The results are there
-for the program that started it, whichever runner did the work.
+runner, which would hold ten times the size of what goes through its shuffle. The program that
+started the work finds the results there, whichever runner did it.
 
-A bar for work that any number of workers do: it counts the files that they write.
-
-Counters and distributions of the work, as metrics of Beam: each runner shows them in its way.
-
-They are of one execution: times differ from run to run, and what an interrupted run had done is not
-in those of the run that goes on. So they are kept apart from the manifest.
+Metrics are those of one execution: times differ from run to run, and a run that goes on does not
+count again what an interrupted one had done. So they are kept apart from the manifest.
 """
 
-import collections
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -28,7 +24,9 @@ from typing import Any
 import apache_beam as beam
 import cv2
 from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import MetricResult
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineResult
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -41,7 +39,66 @@ from cgan_tf.runs.errors import UserError
 FILE = "metrics.json"
 _NAMESPACE = "beam_pipelines"
 
-Collected = dict[str, dict[str, Any]]
+
+@dataclasses.dataclass(frozen=True)
+class Distribution:
+    """Observed values, each rounded to a whole number."""
+
+    count: int
+    sum: int
+    min: int
+    max: int
+
+    @property
+    def mean(self) -> float | None:
+        """None without values."""
+        return round(self.sum / self.count, 3) if self.count else None
+
+    def joined(self, other: "Distribution") -> "Distribution":
+        """Both together."""
+        return Distribution(
+            self.count + other.count,
+            self.sum + other.sum,
+            min(self.min, other.min),
+            max(self.max, other.max),
+        )
+
+
+@dataclasses.dataclass
+class Collected:
+    """The metrics of the pipelines of one step, by name, and how long the step took."""
+
+    counters: dict[str, int] = dataclasses.field(default_factory=dict)
+    distributions: dict[str, Distribution] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add_results(self, result: PipelineResult) -> None:
+        """Adds our metrics of a finished pipeline."""
+        metrics = result.metrics().query()
+        for item in _ours(metrics["counters"]):
+            name = item.key.metric.name
+            self.counters[name] = self.counters.get(name, 0) + item.result
+        for item in _ours(metrics["distributions"]):
+            name, values = item.key.metric.name, item.result
+            new = Distribution(values.count, values.sum, values.min, values.max)
+            known = self.distributions.get(name)
+            self.distributions[name] = known.joined(new) if known else new
+
+    def as_json(self) -> dict[str, Any]:
+        """The step's entry in `metrics.json`."""
+        distributions = {
+            name: {**vars(values), "mean": values.mean}
+            for name, values in sorted(self.distributions.items())
+        }
+        return {
+            "counters": dict(sorted(self.counters.items())),
+            "distributions": distributions,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def _ours(items: Iterable[MetricResult]) -> list[MetricResult]:
+    return [item for item in items if item.key.metric.namespace == _NAMESPACE and item.result]
 
 
 def count(name: str, number: int = 1) -> None:
@@ -53,38 +110,6 @@ def count(name: str, number: int = 1) -> None:
 def observe(name: str, value: float) -> None:
     """Adds a value, rounded to a whole number, to a distribution."""
     Metrics.distribution(_NAMESPACE, name).update(round(value))
-
-
-def add_results(result: Any, collected: Collected) -> None:
-    """Adds our metrics of a finished pipeline to those of others.
-
-    Args:
-      collected: "counters" by name, and "distributions" by name as count, sum, min, max and mean.
-    """
-    found = result.metrics().query()
-    counters = collections.Counter(collected.setdefault("counters", {}))
-    for item in _ours(found["counters"]):
-        counters[item.key.metric.name] += item.result
-    collected["counters"] = dict(sorted(counters.items()))
-    distributions = collected.setdefault("distributions", {})
-    for item in _ours(found["distributions"]):
-        name = item.key.metric.name
-        distributions[name] = _joined(distributions.get(name), item.result)
-    collected["distributions"] = dict(sorted(distributions.items()))
-
-
-def _ours(items: Any) -> list[Any]:
-    return [item for item in items if item.key.metric.namespace == _NAMESPACE and item.result]
-
-
-def _joined(one: dict[str, Any] | None, other: Any) -> dict[str, Any]:
-    number, total = other.count, other.sum
-    least, most = other.min, other.max
-    if one:
-        number, total = number + one["count"], total + one["sum"]
-        least, most = min(least, one["min"]), max(most, one["max"])
-    mean = round(total / number, 3) if number else None
-    return {"count": number, "sum": total, "min": least, "max": most, "mean": mean}
 
 
 _CHUNK_BYTES = 1 << 16
@@ -131,7 +156,7 @@ def work_results(
         return
     # Where there is no lock, another process may do the same work: each has its own results.
     results = os.path.join(directory, f"{name}-results-{uuid.uuid4().hex}")
-    _run(function, places, results, options, {} if collected is None else collected)
+    _run(function, places, results, options, collected or Collected())
     for file in files.file_names(results):
         if file.startswith("."):
             continue
@@ -171,7 +196,7 @@ def _run(
             pipeline = beam.Pipeline(options=options)
             with pipeline:
                 build_work(pipeline, function, places, results)
-            add_results(pipeline.result, collected)
+            collected.add_results(pipeline.result)
     except Exception as error:  # each runner has its own
         if "KeyboardInterrupt" in str(error):  # Beam wraps what stops its work
             raise KeyboardInterrupt from error

@@ -23,7 +23,7 @@ from beam_pipelines.patches.windows import (
     tissue_window,
 )
 from beam_pipelines.rejections import Reason, Rejected, Rejection
-from beam_pipelines.sources.base import LESION, Image, Mark, reject_image
+from beam_pipelines.sources.base import LESION, Image, reject_image
 from beam_pipelines.sources.outlines import Lesion, lesions_inside
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
@@ -124,7 +124,7 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
     integral = integral_of(breast_mask(mammogram.grey), mammogram.grey.shape)
     if image.use != LESION:
-        probe = np.random.Generator(np.random.Philox(key=0))
+        probe = draw_stream(bytes(16))  # the same for every image
         if tissue_window(probe, integral, smallest, config.min_tissue) is None:
             raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
     return _Prepared(image, mammogram, integral, lesions, decode_seconds)
@@ -153,12 +153,11 @@ def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
         return None  # every mark of this class, or one of those to keep away from, was unusable
     else:
         # "At least 256 px" of the patch: as many pixels of the image as the window has.
-        boxes = [item.mark.box for item in prepared.lesions]
+        boxes = [item.box for item in prepared.lesions]
         place = tissue_window(generator, prepared.integral, side, config.min_tissue, boxes, side)
     if place is None:
         return None
-    mark = lesion.mark if lesion else None
-    return Cut(draw, _record(prepared, draw, mark, augmentation, place, config))
+    return Cut(draw, _record(prepared, draw, lesion, augmentation, place, config))
 
 
 def _all_lesions_known(prepared: _Prepared) -> bool:
@@ -177,7 +176,7 @@ def _lesion_place(
     offset = scaled_length(config.max_offset, config.size)
     for _ in range(_ATTEMPTS):
         left, top = lesion_window(
-            generator, lesion.mark.box, shape, side, config.size, offset, lesion.pixels
+            generator, lesion.box, shape, side, config.size, offset, lesion.pixels
         )
         tissue = window_tissue(prepared.integral, left, top, side)
         if tissue >= config.min_tissue_lesion - 1e-9:
@@ -188,7 +187,7 @@ def _lesion_place(
 def _record(
     prepared: _Prepared,
     draw: Draw,
-    mark: Mark | None,
+    lesion: Lesion | None,
     augmentation: Augmentation,
     place: tuple[int, int],
     config: PatchesConfig,
@@ -215,15 +214,15 @@ def _record(
         breast_density=image.breast_density,
         synthetic=int(image.synthetic or mammogram.header.synthetic),
     )
-    return _with_lesion(record, mark, augmentation, config.size) if mark else record
+    return _with_lesion(record, lesion, augmentation, config.size) if lesion else record
 
 
 def _with_lesion(
-    record: PatchRecord, mark: Mark, augmentation: Augmentation, size: int
+    record: PatchRecord, lesion: Lesion, augmentation: Augmentation, size: int
 ) -> PatchRecord:
     left, top = int(record.window[0]), int(record.window[1])
-    x0, y0, x1, y1 = mark.box
-    box = box_in_patch(mark.box, left, top, augmentation, size)
+    mark, (x0, y0, x1, y1) = lesion.mark, lesion.box
+    box = box_in_patch(lesion.box, left, top, augmentation, size)
     assert box[0] < box[2], (mark.box, record.window)
     assert box[1] < box[3], (mark.box, record.window)
     return dataclasses.replace(

@@ -14,7 +14,7 @@ from beam_pipelines.jobs import work as jobs_work
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import Item, files_bar, work_results
 from beam_pipelines.patches import shards
-from beam_pipelines.patches.ledger import account_of, origins_of, shown_rejections, summary
+from beam_pipelines.patches.ledger import account_of, origins_of, rejections_csv, summary
 from beam_pipelines.patches.listing import LISTING_FILES, list_index
 from beam_pipelines.patches.plan import Draw, Quota, draws_of, next_draws, quotas_of
 from beam_pipelines.patches.shards import (
@@ -28,7 +28,7 @@ from beam_pipelines.patches.shards import (
     splits_of,
     work_item,
 )
-from beam_pipelines.rejections import IMAGES, Rejection, rejections_csv
+from beam_pipelines.rejections import IMAGES, Rejection, rejection_from
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Image, Source, UnitIndex
 from beam_pipelines.sources.index import open_source
@@ -36,7 +36,7 @@ from beam_pipelines.storage import files
 from beam_pipelines.storage.output import Output, open_run
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data import tfds_files
-from cgan_tf.runs.directory import RUN_FILE
+from cgan_tf.runs.directory import RUN_FILE, run_to_the_end
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_patches"
@@ -61,11 +61,8 @@ def make_patches(config: PatchesConfig) -> None:
     if config.list_only:
         list_index(config, PROGRAM, options)
         return
-    source = open_source(config)
-    with open_run(config.output_dir, PROGRAM, config, beside=LISTING_FILES) as run:
-        if run.finished:
-            print(f"make_patches: {run.directory} is finished, nothing to do")
-            return
+
+    def work(source: Source, run: Output) -> None:
         job = _Job(config, options, run.path(shards.DIRECTORY))
         try:
             index = job.index(source, run)
@@ -83,9 +80,20 @@ def make_patches(config: PatchesConfig) -> None:
         splits = job.write_shards(chosen)
         run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
         run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
-        run.write_json(jobs_work.FILE, job.measured)
+        metrics = {step: collected.as_json() for step, collected in job.measured.items()}
+        run.write_json(jobs_work.FILE, metrics)
         content = {"splits": splits, "shortfall": shortfall}
         _finish(run, config, index, chosen, rejections, content)
+
+    run_to_the_end(
+        config.output_dir,
+        PROGRAM,
+        config,
+        lambda: open_source(config),
+        work,
+        beside=LISTING_FILES,
+        opened=open_run,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +102,7 @@ class _Job:
 
     Attributes:
       directory: of the spill files.
-      measured: by step, see `metrics.add_results`, with the seconds that the steps took.
+      measured: the metrics of each step.
     """
 
     config: PatchesConfig
@@ -122,7 +130,7 @@ class _Job:
             function = CutToSpill(self.config, self.directory)
             for result in self._run(function, items, f"round{number}", collected):
                 rows += (Row(*values) for values in result["rows"])
-                rejections.update(map(shards.rejection_from, result["rejections"]))
+                rejections.update(map(rejection_from, result["rejections"]))
         return rows, rejections
 
     def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
@@ -139,10 +147,10 @@ class _Job:
 
     @contextlib.contextmanager
     def _measuring(self, step: str) -> Iterator[jobs_work.Collected]:
-        collected = self.measured.setdefault(step, {})
+        collected = self.measured.setdefault(step, jobs_work.Collected())
         start = time.monotonic()
         yield collected
-        collected["seconds"] = round(collected.get("seconds", 0) + time.monotonic() - start, 3)
+        collected.seconds += time.monotonic() - start
 
 
 def _cut_until_settled(
@@ -223,8 +231,7 @@ def _finish(
     """Writes the rejections and the manifest, removes the spills, and prints what there is."""
     rejections = [*index.rejections, *cut_rejections]
     account = account_of(index, chosen, rejections)
-    shown = shown_rejections(rejections, config.input_dir)
-    run.write(REJECTIONS_FILE, (rejections_csv(shown),))
+    run.write(REJECTIONS_FILE, rejections_csv(rejections, config.input_dir))
     content = {
         "seed": config.seed,
         "normals_from_lesion_images": any(image.normals_beside for image in index.images),

@@ -2,13 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from beam_pipelines.patches.shards import Row
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, ledger
 from beam_pipelines.sources.base import UnitIndex
 from beam_pipelines.storage import files
+from beam_pipelines.storage.tables import csv_parts
 
 
 def account_of(
@@ -51,18 +52,23 @@ def account_of_index(index: UnitIndex) -> dict[str, dict[str, Any]]:
     }
 
 
-def shown_rejections(rejections: Iterable[Rejection], root: str) -> list[Rejection]:
-    """Rejections as a person reads them: files named from the root of the input on."""
-    return [
+def rejections_csv(rejections: Iterable[Rejection], root: str) -> Iterator[bytes]:
+    """Rejections as a sorted table, in parts; files are named from `root` of the input on."""
+    shown = (
         dataclasses.replace(
             item, name=files.relative(item.name, root), detail=shown_detail(item, root)
         )
         for item in rejections
-    ]
+    )
+    rows = (
+        {"file": item.name, "kind": item.kind, "reason": item.reason.value, "detail": item.detail}
+        for item in sorted(shown)
+    )
+    return csv_parts(("file", "kind", "reason", "detail"), rows)
 
 
 def shown_detail(item: Rejection, root: str) -> str:
-    """The detail of a rejection, see `shown_rejections`."""
+    """The detail of a rejection, with a file named from `root` of the input on."""
     if item.reason == Reason.DUPLICATE_IMAGE:  # its detail is the file that is used
         return files.relative(item.detail, root)
     return item.detail

@@ -7,10 +7,7 @@ Rows of a listing: one for each image, mark and left-out file that an index has 
 """
 
 import collections
-import csv
 import dataclasses
-import io
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +19,7 @@ from beam_pipelines.sources.base import HEALTHY, UNKNOWN, Image, Mark, UnitIndex
 from beam_pipelines.sources.index import DIRECTORY, index_of, open_source
 from beam_pipelines.storage import files
 from beam_pipelines.storage.output import open_directory
+from beam_pipelines.storage.tables import csv_parts
 from cgan_tf import __version__
 from cgan_tf.config import PatchesConfig
 from cgan_tf.labels import NORMAL, UNLABELLED
@@ -47,7 +45,8 @@ def image_rows(index: UnitIndex, config: PatchesConfig) -> Iterator[Row]:
     """The images in the order of their files."""
     usable = collections.Counter({image.path: len(image.marks) for image in index.images})
     rejected = collections.Counter(_file_of(item) for item in _of_kind(index, MARKS))
-    for entry in sorted([*index.images, *_of_kind(index, IMAGES)], key=_path):
+    entries: list[Image | Rejection] = [*index.images, *_of_kind(index, IMAGES)]
+    for entry in sorted(entries, key=_path):
         path = _path(entry)
         counts = {"marks": usable[path] + rejected[path], "usable_marks": usable[path]}
         if isinstance(entry, Rejection):
@@ -138,7 +137,6 @@ TABLES = {
     "files.csv": (FILE_COLUMNS, file_rows),
 }
 LISTING_FILES = (*TABLES, LISTING_FILE)
-_CHUNK = 1000  # rows written at a time
 
 
 def list_index(config: PatchesConfig, program: str, options: PipelineOptions) -> None:
@@ -189,13 +187,7 @@ def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[s
 def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]:
     """One of `TABLES` as CSV, in parts; columns that a row does not have stay empty."""
     columns, rows_of = TABLES[name]
-    heading = dict(zip(columns, columns, strict=True))
-    rows = itertools.chain([heading], rows_of(index, config))
-    while part := list(itertools.islice(rows, _CHUNK)):
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writerows(part)
-        yield text.getvalue().encode(errors="backslashreplace")  # names of files need not be text
+    return csv_parts(columns, rows_of(index, config))
 
 
 def _summary(content: dict[str, Any], directory: str) -> str:

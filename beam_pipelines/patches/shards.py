@@ -25,7 +25,6 @@ from typing import Any
 from beam_pipelines.jobs import work
 from beam_pipelines.patches.cutting import Outcome, cut_image
 from beam_pipelines.patches.plan import Draw, Quota
-from beam_pipelines.rejections import Reason, Rejection
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.index import image_from
 from beam_pipelines.storage import files
@@ -86,9 +85,7 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
         offset += len(payload)
     content = {
         "rows": [dataclasses.astuple(row) for row in rows],
-        "rejections": [
-            (item.kind, item.name, item.reason, item.detail) for item in outcome.rejections
-        ],
+        "rejections": [dataclasses.asdict(item) for item in outcome.rejections],
     }
     trailer = json.dumps(content).encode()
     whole = b"".join((*payloads, trailer, _LENGTH.pack(len(trailer))))
@@ -102,12 +99,6 @@ def read_trailer(directory: str, name: str) -> dict[str, Any]:
     end = files.size(path) - _LENGTH.size
     (length,) = _LENGTH.unpack(files.read_range(path, end, _LENGTH.size))
     return json.loads(files.read_range(path, end - length, length))
-
-
-def rejection_from(values: Sequence[str]) -> Rejection:
-    """A rejection of a trailer."""
-    kind, name, reason, detail = values
-    return Rejection(kind, name, Reason(reason), detail)
 
 
 def read_payloads(directory: str, rows: Iterable[Row]) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from beam_pipelines.dicom.grey_levels import GreyLevels
 from beam_pipelines.patches.tissue import Integral, valid_windows, window_tissue
 from beam_pipelines.sources.base import Box
 from cgan_tf.config import PatchesConfig
-from cgan_tf.data.keyed import digest
+from cgan_tf.data.keyed import digest, generator_of
 
 _PROPOSALS = 256
 
@@ -34,12 +34,12 @@ def draw_key(seed: int, split: str, sop_uid: str, patch_class: str, index: int) 
 
 def draw_stream(key: bytes) -> np.random.Generator:
     """The random numbers of one draw; only `random` is used, whose values NumPy keeps stable."""
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "big")))
+    return generator_of(key, "big")
 
 
 def lesion_window(
     generator: np.random.Generator,
-    box: tuple[float, ...],
+    box: Box,
     shape: tuple[int, int],
     side: int,
     size: int,

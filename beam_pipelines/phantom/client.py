@@ -186,7 +186,7 @@ def _marks(
     rng = keyed_generator(seed, client.index, image.sop_uid, "marks")
     shape = picture.display.shape
     drawn = list(picture.lesions)
-    numbers = [(item.lesion.number,) for item in drawn]
+    numbers: list[tuple[str, ...]] = [(item.lesion.number,) for item in drawn]
     boxes = [draw_box(rng, item.box, shape) for item in drawn]
     if client.quirk == "linked_two" and len(drawn) == 2:
         drawn, numbers = drawn[:1], [("1", "2")]

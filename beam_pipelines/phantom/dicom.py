@@ -213,7 +213,7 @@ PRESENTATION_CLASS = "1.2.840.10008.5.1.4.1.1.1.2"
 PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.2.1"
 TOMOSYNTHESIS_CLASS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 TOMOSYNTHESIS_FRAMES = 2  # enough to be refused
-IMPLEMENTATION_UID = "1.2.826.0.1.3680043.9.3218.1.2"
+IMPLEMENTATION_UID = UID("1.2.826.0.1.3680043.9.3218.1.2")
 VIEW_CODES = {
     "ML": ("R-10224", "medio-lateral"),
     "CC": ("R-10242", "cranio-caudal"),
@@ -388,7 +388,7 @@ def _add_pixels(dataset: Dataset, stored: np.ndarray, bits: int, syntax: str, fr
         dataset.PixelData = stored.astype("<u2").tobytes() * frames
         dataset["PixelData"].VR = "OW"
         return
-    _set_frames(dataset, [frame] * frames)
+    _set_frames(dataset, [bytes(frame)] * frames)
 
 
 def set_unknown_syntax(dataset: Dataset) -> None:

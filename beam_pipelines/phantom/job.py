@@ -14,8 +14,6 @@ of lesions.csv), `layer_i` (float16 display values) and `corner_i` (x, y of its 
 
 import concurrent.futures
 import concurrent.futures.process
-import csv
-import io
 import json
 import multiprocessing
 import os
@@ -29,10 +27,11 @@ import numpy as np
 
 from beam_pipelines.phantom.client import draw_client
 from beam_pipelines.phantom.plan import plan_client
+from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.config import PhantomConfig
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.console import end_with_parent, progress_bar
-from cgan_tf.runs.directory import finish_run, open_run, write_bytes
+from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_phantom"
@@ -56,18 +55,16 @@ def run(config: PhantomConfig) -> None:
             f"--clients: expected 1 or more, found {config.clients}; --broken_files: expected 0 "
             f"or more, found {config.broken_files}"
         )
-    with open_run(config.output_dir, PROGRAM, config) as state:
-        if state.finished:
-            print(f"{PROGRAM}: {state.directory} is finished; nothing to do")
-            return
-        _draw_all(config, state.directory)
-        for leftover in state.directory.glob(".*.tmp"):  # of a killed run
-            shutil.rmtree(leftover, ignore_errors=True)
-        counts = _write_tables(config, state.directory)
-        finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
-        print(
-            f"{PROGRAM}: {config.clients} clients, {counts['images']} images in {state.directory}"
-        )
+    run_to_the_end(config.output_dir, PROGRAM, config, lambda: config, _draw_and_finish)
+
+
+def _draw_and_finish(config: PhantomConfig, state: Run) -> None:
+    _draw_all(config, state.directory)
+    for leftover in state.directory.glob(".*.tmp"):  # of a killed run
+        shutil.rmtree(leftover, ignore_errors=True)
+    counts = _write_tables(config, state.directory)
+    finish_run(state.directory, PROGRAM, {"clients": config.clients, "counts": counts})
+    print(f"{PROGRAM}: {config.clients} clients, {counts['images']} images in {state.directory}")
 
 
 def damages_of(config: PhantomConfig, index: int) -> tuple[str, ...]:
@@ -161,7 +158,8 @@ def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
             rows[table] += found[table]
     for table in TABLES:
         if rows[table]:
-            write_bytes(root / "truth" / f"{table}.csv", _csv(rows[table]))
+            content = b"".join(csv_parts(list(rows[table][0]), rows[table]))
+            write_bytes(root / "truth" / f"{table}.csv", content)
     return {
         **{table: len(rows[table]) for table in TABLES},
         "clients_by_kind": kinds,
@@ -177,11 +175,3 @@ def _count(rows: list[dict[str, Any]], *columns: str) -> dict[str, int]:
     keys = [" ".join(str(row[column]) for column in columns) for row in rows]
     values, counts = np.unique(np.array(keys, dtype=str), return_counts=True)
     return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -104,7 +104,7 @@ def _mass(
     texture = 1 + 0.13 * power_law_field(rng, body.shape, spacing, 3.0, 12.0, 0.5)
     layer = look.contrast * body * np.clip(texture, 0.5, 1.5)
     if look.margin == "spiculated":
-        layer = layer + look.contrast * _spicules(rng, radius, y, x, rng.integers(8, 20), 0.38)
+        layer = layer + look.contrast * _spicules(rng, radius, y, x, int(rng.integers(8, 20)), 0.38)
     return layer
 
 
@@ -156,7 +156,7 @@ def _distortion(
     rng: np.random.Generator, look: LesionLook, y: np.ndarray, x: np.ndarray
 ) -> np.ndarray:
     """Lines that converge on a point without a mass."""
-    lines = _spicules(rng, look.size_mm / 2, y, x, rng.integers(10, 18), 0.6)
+    lines = _spicules(rng, look.size_mm / 2, y, x, int(rng.integers(10, 18)), 0.6)
     centre = 0.2 * np.exp(-((np.hypot(x, y) / (0.25 * look.size_mm)) ** 2))
     return 0.8 * look.contrast * (lines + centre)
 

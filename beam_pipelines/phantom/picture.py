@@ -144,7 +144,7 @@ def _with_noise(
 
     The noise of a pixel grows as its area shrinks; the blur (about 0.05 mm) matters at 0.07 mm.
     """
-    noise = rng.standard_normal(image.shape, np.float32)
+    noise: np.ndarray = rng.standard_normal(image.shape, np.float32)
     sigma = QUANTUM_NOISE * (0.28 / spacing) ** 0.6
     if spacing < 0.1:
         noise = blurred(noise, 0.7) * 2.0

@@ -115,14 +115,15 @@ def plan_lesions(
         return (first, dataclasses.replace(second, forward=first.forward, lateral=near))
     if rng.uniform() < SECOND_LESION_SHARE:
         second = _plan_lesion(rng, side, "2", pathology, kind == "interval")
-        return (first, dataclasses.replace(second, **_far_from(first)))
+        return (first, _far_from(first, second))
     return (first,)
 
 
-def _far_from(lesion: PlannedLesion) -> dict[str, object]:
-    """A place in the same breast away from another lesion."""
-    forward = 0.75 if lesion.forward < 0.5 else 0.3
-    return {"forward": forward, "lateral": {v: -p for v, p in lesion.lateral.items()}}
+def _far_from(first: PlannedLesion, second: PlannedLesion) -> PlannedLesion:
+    """The second lesion at a place in the same breast away from the first."""
+    lateral = {view: -place for view, place in first.lateral.items()}
+    forward = 0.75 if first.forward < 0.5 else 0.3
+    return dataclasses.replace(second, forward=forward, lateral=lateral)
 
 
 def _plan_lesion(

@@ -1,1 +1,35 @@
-"""Where images and marks come from: OMI-DB, CBIS-DDSM, a folder, or a source of your own."""
+"""Where images and marks come from: OMI-DB, CBIS-DDSM, a folder, or a source of your own.
+
+A source of your own needs these names alone; docs/data.md shows one.
+"""
+
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejected, Rejection
+from beam_pipelines.sources.base import (
+    HEALTHY,
+    LESION,
+    UNKNOWN,
+    Box,
+    Image,
+    Mark,
+    Source,
+    UnitIndex,
+    reject_image,
+)
+
+__all__ = [
+    "FILES",
+    "HEALTHY",
+    "IMAGES",
+    "LESION",
+    "MARKS",
+    "UNKNOWN",
+    "Box",
+    "Image",
+    "Mark",
+    "Reason",
+    "Rejected",
+    "Rejection",
+    "Source",
+    "UnitIndex",
+    "reject_image",
+]

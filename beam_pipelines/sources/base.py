@@ -19,6 +19,8 @@ from cgan_tf.runs.errors import UserError
 LESION, HEALTHY, UNKNOWN = "lesion", "healthy", "unknown"
 SIDES, VIEWS = ("L", "R"), ("CC", "MLO")
 
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels; x1 and y1 are exclusive
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
@@ -204,6 +206,3 @@ def split_of(client_id: str, config: PatchesConfig, allowed: tuple[str, ...] = S
         if place < edge:
             return name
     return allowed[-1]
-
-
-Box = tuple[float, float, float, float]

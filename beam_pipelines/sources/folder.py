@@ -56,9 +56,9 @@ class Folder:
             kind = Rejection(FILES, unit, Reason.NOT_DICOM, fault.detail)
             return UnitIndex((), (kind,), {FILES: 1})
         image = _image(unit, header)
-        fault = selection_fault(header, strict=False, allow_synthetic=self.allow_synthetic)
-        if fault:
-            return UnitIndex((), tuple(reject_image(image, *fault)), {IMAGES: 1})
+        unfit = selection_fault(header, strict=False, allow_synthetic=self.allow_synthetic)
+        if unfit:
+            return UnitIndex((), tuple(reject_image(image, *unfit)), {IMAGES: 1})
         return UnitIndex((image,), (), {IMAGES: 1})
 
 

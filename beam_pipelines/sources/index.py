@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_pipelines.jobs import work
 from beam_pipelines.jobs.options import on_this_machine
 from beam_pipelines.jobs.work import work_results
-from beam_pipelines.rejections import Origin, Reason, Rejection
+from beam_pipelines.rejections import rejection_from
 from beam_pipelines.sources.base import Image, Mark, Source, UnitIndex, merge
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
@@ -114,18 +114,17 @@ def _shown(results: Iterator[dict[str, Any]], bar: Any) -> Iterator[UnitIndex]:
 def index_from(values: dict[str, Any]) -> UnitIndex:
     """The inverse of `dataclasses.asdict` after JSON."""
     images = tuple(_shared(image_from(image)) for image in values["images"])
-    rejections = tuple(map(_rejection_from, values["rejections"]))
+    rejections = tuple(map(rejection_from, values["rejections"]))
     return UnitIndex(images, rejections, values["read"], values["counts"])
 
 
 def _shared(image: Image) -> Image:
     """The image with the words that millions of images share."""
-    words = ("use", "laterality", "view", "evidence", "client_id")
-    return dataclasses.replace(image, **{name: sys.intern(getattr(image, name)) for name in words})
-
-
-def _rejection_from(values: dict[str, Any]) -> Rejection:
-    origin = values["origin"]
-    if origin:
-        origin = Origin(**{**origin, "splits": tuple(origin["splits"])})
-    return Rejection(**{**values, "reason": Reason(values["reason"]), "origin": origin})
+    return dataclasses.replace(
+        image,
+        client_id=sys.intern(image.client_id),
+        laterality=sys.intern(image.laterality),
+        view=sys.intern(image.view),
+        use=sys.intern(image.use),
+        evidence=sys.intern(image.evidence),
+    )

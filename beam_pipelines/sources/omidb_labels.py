@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from beam_pipelines.rejections import Reason, Rejected
-from beam_pipelines.sources.base import Mark
+from beam_pipelines.sources.base import Box, Mark
 
 MALIGNANT, BENIGN = "malignant", "benign"
 SIDES = {"L": "left_opinion", "R": "right_opinion"}
@@ -244,8 +244,6 @@ def _text(value: Any) -> str:
         return value.strip()
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
-
-Box = tuple[float, float, float, float]
 
 # Images whose boxes are wrong ("X and Y bbox flipped?") in the experience of others: published code
 # that works with OMI-DB lists these UIDs and leaves them out. How to mend them is not known.

@@ -15,7 +15,7 @@ import numpy as np
 
 from beam_pipelines.dicom import reading
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
-from beam_pipelines.sources.base import Image, Mark
+from beam_pipelines.sources.base import Box, Image, Mark
 from beam_pipelines.storage import files
 
 # CBIS-DDSM's copies at another resolution keep the proportions to 0.05%; those that are of another
@@ -35,8 +35,8 @@ class LesionMask:
     pixels: np.ndarray
     shape: tuple[int, int]
 
-    def box_on(self, shape: tuple[int, int]) -> tuple[float, float, float, float]:
-        """The tight box on an image of that shape, as `Mark.box`."""
+    def box_on(self, shape: tuple[int, int]) -> Box:
+        """The tight box on an image of that shape."""
         height, width = shape[0] / self.shape[0], shape[1] / self.shape[1]
         x, y, columns, rows = cv2.boundingRect(self.pixels)
         return x * width, y * height, (x + columns) * width, (y + rows) * height
@@ -92,6 +92,12 @@ class Lesion:
 
     mark: Mark
     pixels: np.ndarray | None
+
+    @property
+    def box(self) -> Box:
+        """The mark's box, which is inside the image."""
+        x0, y0, x1, y1 = self.mark.box
+        return x0, y0, x1, y1
 
 
 def lesions_inside(

@@ -1,1 +1,1 @@
-"""How good a synthetic set is, beside what real patches reach."""
+"""How good a synthetic set is, compared with what real patches reach."""

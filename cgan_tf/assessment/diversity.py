@@ -1,55 +1,52 @@
-"""How far a generator's lesions differ: over the random scalars, over patches, beside real ones.
+"""The measure_diversity program: how much a generator's lesions differ, beside real ones.
 
 A GAN that gives every patch the same lesion at the same place can have fine losses. Four sets of
-lesions are measured alike, through assessment.lesions: one patch with many draws of z, many patches
-with one z, many patches with a z each (what synthesize makes), and real ones of the training split.
-
-Diversity as a table, as a plot and as sheets of patches.
+lesions are measured the same way: one patch with many draws of z, many patches with one z, many
+patches with a z each (what synthesize makes), and real lesions of the training split.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgan_tf.assessment.lesions import LesionFigures, estimate_lesion, figures_of, spread_of
+from cgan_tf.assessment.lesions import (
+    LesionShape,
+    Spread,
+    estimate_lesion,
+    lesion_shape,
+    lesion_spread,
+)
+from cgan_tf.assessment.reading import lesion_classes
 from cgan_tf.config import DiversityConfig
 from cgan_tf.data.patch_sets import PatchSet
-from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.patches import mosaic, patch_levels
-from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style
+from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import finish_run, open_run, write_bytes, write_json
+from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.postprocess import extract_lesion
 
+PROGRAM = "measure_diversity"
+BATCH = 16
 SHEET_COLUMNS = 8
 UNDEFINED = "–"
 
 
-def diversity_table(task: str, spreads: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown; `spreads` are those of lesions.spread_of, by what was measured."""
+def diversity_table(task: str, spreads: Mapping[str, Spread]) -> str:
+    """Markdown, a row for each set of lesions."""
     lines = [
         f"Diversity of the {task} generator's lesions",
         "",
         "| | lesions | position: spread | area: mean ± spread | contrast: mean ± spread |",
         "|---|---|---|---|---|",
-    ]
-    for name, spread in spreads.items():
-        found = f"{spread['measured']} of {spread['measured'] + spread['without']}"
-        cells = [UNDEFINED] * 3
-        if spread["position"] is not None:
-            cells = [
-                f"{spread['position']:.1%}",
-                f"{spread['area']:.1%} ± {spread['area_spread']:.1%}",
-                f"{spread['contrast']:.2f} ± {spread['contrast_spread']:.2f}",
-            ]
-        lines.append(f"| {' | '.join([name, found, *cells])} |")
-    lines += [
+        *(f"| {' | '.join([name, *_cells(spread)])} |" for name, spread in spreads.items()),
         "",
         "Position: root mean square distance of the centres from their mean, of the patch's side.",
         "Area: of the patch. Contrast: grey levels above the background, of a range of 2.",
@@ -58,60 +55,71 @@ def diversity_table(task: str, spreads: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _cells(spread: Spread) -> list[str]:
+    count = f"{spread.measured} of {spread.measured + spread.without}"
+    if spread.position is None:
+        return [count] + [UNDEFINED] * 3
+    return [
+        count,
+        f"{spread.position:.1%}",
+        f"{spread.area:.1%} ± {spread.area_spread:.1%}",
+        f"{spread.contrast:.2f} ± {spread.contrast_spread:.2f}",
+    ]
+
+
 @house_style
-def scatter_figure(sets: Mapping[str, Sequence[LesionFigures | None]]) -> Figure:
-    """Above, where the lesions are in their patches; below, area and contrast of each."""
+def scatter_figure(sets: Mapping[str, Sequence[LesionShape | None]]) -> Figure:
+    """Where the lesions are in their patches (above), and their area and contrast (below)."""
     figure = Figure(figsize=(PAGE_INCHES, 2.5 * 2), layout="constrained")
-    above = figure.subplots(2, len(sets), sharex="row", sharey="row")
+    axes = figure.subplots(2, len(sets), sharex="row", sharey="row", squeeze=False)
     for number, (name, lesions) in enumerate(sets.items()):
-        found = [lesion for lesion in lesions if lesion is not None]
-        style = {"s": 9, "color": LINE_COLOURS[number], "alpha": 0.6, "linewidths": 0}
-        place, looks = above[:, number]
-        place.scatter([f.x for f in found], [f.y for f in found], **style)
+        shapes = [lesion for lesion in lesions if lesion is not None]
+        dots = functools.partial(
+            Axes.scatter, s=9, color=LINE_COLOURS[number], alpha=0.6, linewidths=0
+        )
+        place, looks = axes[:, number]
+        dots(place, [s.x for s in shapes], [s.y for s in shapes])
         place.set(xlim=(0, 1), ylim=(1, 0), aspect="equal", title=name)
         place.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-        looks.scatter([100 * f.area for f in found], [f.contrast for f in found], **style)
+        dots(looks, [100 * s.area for s in shapes], [s.contrast for s in shapes])
         looks.set_xlabel("area, % of the patch")
-    above[0, 0].set_ylabel("centre in the patch")
-    above[1, 0].set_ylabel("contrast, grey levels")
+    axes[0, 0].set_ylabel("centre in the patch")
+    axes[1, 0].set_ylabel("contrast, grey levels")
     return figure
 
 
 def sheet(patches: np.ndarray) -> bytes:
-    """Patches [n, s, s] in [-1, 1] in rows of eight, as a grey PNG."""
+    """Patches float [n, size, size] in [-1, 1], in rows of eight, as a grey PNG."""
     framed = np.pad(patch_levels(patches), ((0, 0), (1, 1), (1, 1)))
     picture = mosaic(framed, SHEET_COLUMNS)
     return cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
 
 
-PROGRAM = "measure_diversity"
-BATCH = 16
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class LesionSet:
-    """Patches with lesions, and what was measured of each.
+    """Patches with lesions, and the shape of each lesion.
 
     Attributes:
-      patches: float32 [n, size, size], grey levels in [-1, 1]. figures: n, None without a lesion.
+      patches: float32 [n, size, size], grey levels in [-1, 1]. shapes: n, None without a lesion.
     """
 
     patches: np.ndarray
-    figures: Sequence[LesionFigures | None]
+    shapes: Sequence[LesionShape | None]
 
 
 def measure_diversity(config: DiversityConfig) -> None:
     """Writes diversity.json, diversity.md, diversity.png and a sheet of patches for each set."""
     check_config(config)
     console.quiet_tensorflow()
-    patches = PatchSet(config.patches_dir)
-    with open_run(config.output_dir, PROGRAM, config) as run:
-        if not run.finished:
-            card, sets = lesion_sets(config, patches)
-            content = {"task": card["task"], "generator_checksum": card["checksum"]}
-            _write(run.directory, content, sets)
-            finish_run(run.directory, PROGRAM, content)
-        print((run.directory / "diversity.md").read_text(encoding="utf-8"), end="")
+
+    def work(patches: PatchSet, run: Run) -> None:
+        trials = open_trials(config, patches)
+        content = {"task": trials.task, "generator_checksum": trials.card["checksum"]}
+        _write(run.directory, content, lesion_sets(trials, patches))
+        finish_run(run.directory, PROGRAM, content)
+
+    run_to_the_end(config.output_dir, PROGRAM, config, lambda: PatchSet(config.patches_dir), work)
+    print((Path(config.output_dir) / "diversity.md").read_text(encoding="utf-8"), end="")
 
 
 def check_config(config: DiversityConfig) -> None:
@@ -171,48 +179,45 @@ def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
     return Trials(config, function, card, task, images, z)
 
 
-def lesion_sets(
-    config: DiversityConfig, patches: PatchSet
-) -> tuple[dict[str, Any], dict[str, LesionSet]]:
-    """The generator's card, with the task asked for, and the sets by what they show."""
-    from cgan_tf.gan.data import CLASSES
-
-    trials = open_trials(config, patches)
-    lesion_classes = MALIGNANT_CLASSES if trials.task == "removal" else CLASSES[trials.task]["real"]
+def lesion_sets(trials: Trials, patches: PatchSet) -> dict[str, LesionSet]:
+    """The sets, by what they show."""
     images, z = trials.images, trials.z
-    sets = {
+    return {
         "one patch, many draws": trials.over_z(),
         "many patches, one draw": trials.made(images, z[:1].repeat(len(images), axis=0)),
         "many patches, a draw each": trials.made(images, z[: len(images)]),
-        "real lesions": _real_set(patches, lesion_classes, config),
+        "real lesions": _real_set(patches, lesion_classes(trials.task), trials.config),
     }
-    return trials.card | {"task": trials.task}, sets
 
 
 def synthetic_set(
     images: np.ndarray, channels: np.ndarray, removal: bool, config: DiversityConfig
 ) -> LesionSet:
-    """Patches as synthesize makes them, none too small: [n, size, size] and lesion channels alike.
+    """Patches as synthesize makes them, with lesions of any size.
 
-    Of removal, what it takes away is measured, which needs no background.
+    For removal, what is taken away is measured, which needs no background.
+
+    Args:
+      images, channels: float [n, size, size], source patches and their lesion channels in [-1, 1].
     """
-    size = images.shape[1]
-    made, figures = [], []
+    options: dict[str, Any] = config.postprocessing(images.shape[1])
+    made: list[np.ndarray] = []
+    shapes: list[LesionShape | None] = []
     for image, channel in zip(images, channels, strict=True):
         lesion = extract_lesion(
             channel,
             removal=removal,
             min_area_fraction=0.0,
-            **config.postprocessing(size),
+            **options,
         )
         if lesion.lesion is None or lesion.box is None:
             made.append(image)
-            figures.append(None)
+            shapes.append(None)
             continue
         made.append(np.clip(image + lesion.lesion, -1, 1))
         difference = image - made[-1] if removal else estimate_lesion(made[-1], lesion.box)
-        figures.append(figures_of(difference, config.threshold))
-    return LesionSet(np.stack(made), figures)
+        shapes.append(lesion_shape(difference, config.threshold))
+    return LesionSet(np.stack(made), shapes)
 
 
 def _real_set(patches: PatchSet, classes: Sequence[str], config: DiversityConfig) -> LesionSet:
@@ -220,25 +225,23 @@ def _real_set(patches: PatchSet, classes: Sequence[str], config: DiversityConfig
     index = patches.index("train", *classes)
     count = min(config.real_lesions, len(index))
     records = [index.record(n * len(index) // count) for n in range(count)]
-    figures = [
-        figures_of(estimate_lesion(record.patch, record.box), config.threshold)
+    shapes = [
+        lesion_shape(estimate_lesion(record.patch, record.box), config.threshold)
         if record.box
         else None
         for record in records
     ]
-    return LesionSet(np.stack([record.patch for record in records]), figures)
+    return LesionSet(np.stack([record.patch for record in records]), shapes)
 
 
-def _write(directory: Path, content: dict[str, Any], sets: dict[str, LesionSet]) -> None:
-    from cgan_tf.pages.style import png
-
-    spreads = {name: spread_of(lesions.figures) for name, lesions in sets.items()}
-    by_key = {_key(name): spread for name, spread in spreads.items()}
+def _write(directory: Path, content: dict[str, str], sets: dict[str, LesionSet]) -> None:
+    spreads = {name: lesion_spread(lesions.shapes) for name, lesions in sets.items()}
+    by_key = {_key(name): dataclasses.asdict(spread) for name, spread in spreads.items()}
     write_json(directory / "diversity.json", content | {"sets": by_key})
     table = diversity_table(content["task"], spreads)
     write_bytes(directory / "diversity.md", table.encode())
-    figures = {name: lesions.figures for name, lesions in sets.items()}
-    write_bytes(directory / "diversity.png", png(scatter_figure(figures)))
+    shapes = {name: lesions.shapes for name, lesions in sets.items()}
+    write_bytes(directory / "diversity.png", png(scatter_figure(shapes)))
     for name, lesions in sets.items():
         write_bytes(directory / f"{_key(name)}.png", sheet(lesions.patches[:64]))
 

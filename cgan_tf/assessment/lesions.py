@@ -1,37 +1,25 @@
-"""The lesion in a patch that has no lesion channel, and a description of it to compare.
+"""The lesion in a patch that has no lesion channel: an estimate, a description and its measures.
 
-Real patches come without a lesion layer, so real and synthetic ones go through the same operator:
-the box of the lesion is filled with the harmonic function that continues the pixels around it, as
-a drum skin would, and what the patch has beyond that is the estimate. In the phantom, where the
-true layer is known, the correlation of the two has a median near 0.9 (tests/test_lesion_estimate).
-
-Where a lesion is, how large and how bright, and how far many of them differ: pure functions.
-
-What many lesions are like, a column a figure, and how far two tables of them differ.
-
-Synthetic and real lesions are measured in the same way: neither's lesion layer is used, only the
-patch and the box (see `estimate_lesion`).
+Real patches have no lesion channel, so real and synthetic lesions are estimated the same way: the
+box of the lesion is filled with the harmonic function that continues the pixels around it, as a
+drum skin would, and what the patch has beyond that is the lesion. In the phantom, where the true
+layer is known, the correlation of the two has a median near 0.9 (tests/assessment/test_lesions.py).
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
-from scipy.stats import ks_2samp
-
-from cgan_tf.assessment.noise import BANDS, excess_noise
-from cgan_tf.assessment.overlap import equal_groups, feature_sets
-from cgan_tf.data.records import LEVELS
 
 SIDE = 64  # larger patches are reduced first: descriptions are coarser still
 _GRID = 32
+Box = tuple[float, ...]  # (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, or () for none
 
 
-def estimate_lesion(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None:
+def estimate_lesion(patch: np.ndarray, box: Box) -> np.ndarray | None:
     """The patch minus the background continued from around the box; 0 outside the box.
 
     Args:
@@ -56,8 +44,8 @@ def estimate_lesion(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | N
 def describe_lesion(lesion: np.ndarray) -> np.ndarray:
     """A unit vector float32 [1024]: the lesion on a 32 x 32 grid with its `centre` in the middle.
 
-    Dot products of two compare shape and size, whatever place and strength. A lesion without
-    anything bright gives zeros.
+    The dot product of two compares shape and size, regardless of place and strength. A lesion
+    without anything bright gives zeros.
 
     Args:
       lesion: float32 [size, size], of `estimate_lesion` or a lesion channel.
@@ -74,7 +62,7 @@ def describe_lesion(lesion: np.ndarray) -> np.ndarray:
 
 
 def centre(lesion: np.ndarray) -> tuple[float, float]:
-    """(x, y) of the centre of the bright part in pixels; NaN without anything bright.
+    """(x, y) of the centre of the bright part of a lesion [size, size], in pixels; NaN if none.
 
     Pixels under half of the peak are left out: boxes are drawn more or less tightly, and what lies
     between lesion and box must not move the centre.
@@ -122,8 +110,8 @@ def _eigenvectors(length: int, starts: bool, ends: bool) -> tuple[np.ndarray, np
 
 
 @dataclasses.dataclass(frozen=True)
-class LesionFigures:
-    """What one lesion is like.
+class LesionShape:
+    """Where a lesion is, how large and how bright.
 
     Attributes:
       x, y: its centre, 0 to 1 of the patch's side. area: its share of the patch, 0 to 1.
@@ -136,16 +124,20 @@ class LesionFigures:
     contrast: float
 
 
-def figures_of(difference: np.ndarray | None, threshold: float) -> LesionFigures | None:
-    """Figures of the pixels beyond `threshold`, together: a cluster is many objects.
+def lesion_shape(difference: np.ndarray | None, threshold: float) -> LesionShape | None:
+    """The shape of all pixels beyond `threshold` taken together: a cluster is many objects.
 
-    `difference` is a lesion above its background, [size, size] (see `estimate_lesion`); None, or
-    nothing beyond the threshold: None.
+    Args:
+      difference: float [size, size], a lesion above its background in grey levels, as
+        `estimate_lesion` gives it; or None. threshold: in grey levels.
+
+    Returns:
+      None without a pixel beyond the threshold.
     """
     if difference is None or not (difference > threshold).any():
         return None
     rows, columns = np.nonzero(difference > threshold)
-    return LesionFigures(
+    return LesionShape(
         x=(columns.mean() + 0.5) / difference.shape[1],
         y=(rows.mean() + 0.5) / difference.shape[0],
         area=len(rows) / difference.size,
@@ -153,47 +145,15 @@ def figures_of(difference: np.ndarray | None, threshold: float) -> LesionFigures
     )
 
 
-def spread_of(lesions: Sequence[LesionFigures | None]) -> dict[str, Any]:
-    """How far lesions differ, ready for JSON.
+def lesion_values(difference: np.ndarray | None, threshold: float) -> dict[str, float]:
+    """Contrast, area and number of components of the pixels beyond `threshold`.
+
+    Args:
+      difference: float [size, size], as for `lesion_shape`. threshold: in grey levels.
 
     Returns:
-      `measured` and `without`: patches with and without a lesion to measure; `position`: root mean
-      square distance of the centres from their mean, as a share of the patch's side; `area` and
-      `contrast`: means, with standard deviations `area_spread` and `contrast_spread`. None where
-      two lesions at least are wanted and missing.
-    """
-    found = [lesion for lesion in lesions if lesion is not None]
-    values: dict[str, Any] = {"measured": len(found), "without": len(lesions) - len(found)}
-    names = ("position", "area", "area_spread", "contrast", "contrast_spread")
-    if len(found) < 2:
-        return values | dict.fromkeys(names)
-    table = np.array([dataclasses.astuple(lesion) for lesion in found])  # x, y, area, contrast
-    mean, variance = table.mean(axis=0), table.var(axis=0, ddof=1)
-    spread = (math.hypot(*np.sqrt(variance[:2])), mean[2], variance[2] ** 0.5, mean[3])
-    return values | dict(zip(names, map(float, (*spread, variance[3] ** 0.5)), strict=True))
-
-
-NOISE = tuple(f"noise_{number}" for number in range(len(BANDS)))
-# Of the lesion above its background, and of the patch in the lesion's box.
-LESION_COLUMNS = ("contrast", "area", "components")
-PATCH_COLUMNS = ("saturation", *NOISE)
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_LEAST = 10  # patches of a group; fewer have no distribution
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LesionTable:
-    """Figures of many lesions: float64 [n] by name, NaN where undefined; patients, text [n]."""
-
-    columns: dict[str, np.ndarray]
-    clients: np.ndarray
-
-
-def lesion_values(difference: np.ndarray | None, threshold: float) -> dict[str, float]:
-    """`LESION_COLUMNS` of a lesion above its background [size, size] (see `estimate_lesion`).
-
-    Of the pixels beyond `threshold`: mean grey level, share of the patch, number of 8-connected
-    objects. No contrast without such a pixel; nothing at all without an estimate.
+      `contrast`: mean grey level, missing without such a pixel; `area`: share of the patch;
+      `components`: number of 8-connected objects. Empty without an estimate.
     """
     if difference is None:
         return {}
@@ -203,81 +163,70 @@ def lesion_values(difference: np.ndarray | None, threshold: float) -> dict[str, 
     return values | ({"contrast": float(difference[binary].mean())} if objects else {})
 
 
-def patch_values(patch: np.ndarray, box: tuple[float, ...]) -> dict[str, float]:
-    """`PATCH_COLUMNS` of a patch [size, size] in and beside a box; nothing without a box.
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How much lesions differ.
 
-    Saturation: the share of the box's pixels at the ends of the grey scale. Noise: see
-    assessment.noise.
+    Attributes:
+      measured, without: patches with and without a lesion to measure.
+      position: root mean square distance of the centres from their mean, of the patch's side.
+      area, contrast: means. area_spread, contrast_spread: standard deviations.
+      All but the first two are None with fewer than two lesions.
     """
-    if not box:
-        return {}
-    x0, y0 = (max(0, int(edge)) for edge in box[:2])
-    inside = patch[y0 : int(np.ceil(box[3])), x0 : int(np.ceil(box[2]))]
-    values = {"saturation": float((np.abs(inside) >= 1 - 1 / LEVELS).mean())}
-    noise = excess_noise(patch, box)
-    return values | ({} if noise is None else dict(zip(NOISE, noise.tolist(), strict=True)))
+
+    measured: int
+    without: int
+    position: float | None = None
+    area: float | None = None
+    area_spread: float | None = None
+    contrast: float | None = None
+    contrast_spread: float | None = None
 
 
-def table_of(
-    rows: Sequence[Mapping[str, float]], clients: Sequence[str], names: Sequence[str]
-) -> LesionTable:
-    """Some columns of the rows."""
-    columns = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
-    return LesionTable(columns, np.array(clients, dtype=str))
-
-
-def compare_tables(
-    synthetic: LesionTable, real: LesionTable, seed: int, splits: int = 5
-) -> dict[str, Any]:
-    """By column, ready for JSON: `QUANTILES` of `synthetic` and `real`, `distance` and `ceiling`.
-
-    distance: of Kolmogorov and Smirnov, 0 (the same distribution) to 1 (nothing shared), between
-    half of the real lesions, by patient, and as many synthetic ones; ceiling: between that half and
-    the other half; both are means over random halves (`splits`). None where lesions are too few.
-    """
-    return {
-        name: _compare(
-            synthetic.columns[name],
-            real.columns[name],
-            synthetic.clients,
-            real.clients,
-            seed,
-            splits,
-        )
-        for name in real.columns
-    }
-
-
-def _compare(
-    synthetic: np.ndarray,
-    real: np.ndarray,
-    synthetic_clients: np.ndarray,
-    real_clients: np.ndarray,
-    seed: int,
-    splits: int,
-) -> dict[str, Any]:
-    ours, theirs = np.isfinite(synthetic), np.isfinite(real)
-    result: dict[str, Any] = {
-        "synthetic": _quantiles(synthetic[ours]),
-        "real": _quantiles(real[theirs]),
-        "distance": None,
-        "ceiling": None,
-    }
-    if not ours.any() or not theirs.any():
-        return result
-    pool, sample = feature_sets(
-        real[theirs, None], synthetic[ours, None], real_clients[theirs], synthetic_clients[ours]
+def lesion_spread(lesions: Sequence[LesionShape | None]) -> Spread:
+    """How much lesions differ; None stands for a patch without one."""
+    shapes = [dataclasses.astuple(lesion) for lesion in lesions if lesion is not None]
+    measured, without = len(shapes), len(lesions) - len(shapes)
+    if measured < 2:
+        return Spread(measured, without)
+    table = np.array(shapes)  # x, y, area, contrast
+    mean, variance = table.mean(axis=0), table.var(axis=0, ddof=1)
+    return Spread(
+        measured,
+        without,
+        position=math.hypot(*np.sqrt(variance[:2])),
+        area=float(mean[2]),
+        area_spread=float(variance[2] ** 0.5),
+        contrast=float(mean[3]),
+        contrast_spread=float(variance[3] ** 0.5),
     )
-    rng, found = np.random.default_rng(seed), []
-    for _ in range(splits):
-        groups = [group.features[:, 0] for group in equal_groups(pool, sample, len(real), rng)]
-        half, others, fakes = groups
-        if len(half) < _LEAST:
-            return result
-        found.append([ks_2samp(half, other, method="asymp").statistic for other in (fakes, others)])
-    distance, ceiling = np.mean(found, axis=0)
-    return result | {"distance": float(distance), "ceiling": float(ceiling)}
 
 
-def _quantiles(values: np.ndarray) -> list[float] | None:
-    return np.quantile(values, QUANTILES).tolist() if len(values) else None
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lesions:
+    """Described lesions of a set of patches.
+
+    Attributes:
+      vectors: float32 [n, d], unit vectors of `describe_lesion`.
+      patch_ids, patients: text [n]; of a synthetic patch, the patient of its source.
+    """
+
+    vectors: np.ndarray
+    patch_ids: np.ndarray
+    patients: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+def describe_lesions(lesions: Iterable[tuple[str, str, np.ndarray | None]]) -> Lesions:
+    """Describes (patch id, patient, lesion above its background [size, size]).
+
+    Lesions without an estimate or without anything bright are left out.
+    """
+    kept = [each for each in lesions if each[2] is not None and (each[2] > 0).any()]
+    return Lesions(
+        np.array([describe_lesion(lesion) for *_, lesion in kept if lesion is not None]),
+        np.array([patch_id for patch_id, *_ in kept], dtype=str),
+        np.array([patient for _, patient, _ in kept], dtype=str),
+    )

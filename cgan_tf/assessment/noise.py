@@ -1,9 +1,9 @@
-"""Local noise power inside and beside a lesion.
+"""Noise power inside and beside a lesion, by frequency.
 
 A generator that smooths what it paints over, or leaves the pattern of its up-sampling, changes the
-noise of the tissue. Mammograms differ in their noise, so that inside a lesion is compared with
-that beside it in the same patch: in small tiles, each without its plane (the brightness of the
-tissue and its slope), by frequency.
+noise of the tissue. Mammograms differ in their noise, so noise inside a lesion is compared with
+noise beside it in the same patch: in small tiles, after subtracting a plane from each (the
+brightness of the tissue and its slope).
 """
 
 import functools
@@ -23,7 +23,8 @@ def excess_noise(patch: np.ndarray, box: tuple[float, ...]) -> np.ndarray | None
     its power, whose logarithm is lower on average, by 0.2 in the lowest band to 0.03 in the last.
 
     Args:
-      patch: [size, size], grey levels. box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
+      patch: float [size, size], grey levels in [-1, 1].
+      box: (x0, y0, x1, y1) in pixels, x1 and y1 exclusive.
 
     Returns:
       None where the patch has no room for a tile beside the box.
@@ -61,10 +62,10 @@ def _row(low: int, high: int) -> np.ndarray:
 
 
 def band_power(tiles: np.ndarray) -> np.ndarray:
-    """Mean power of tiles [n, TILE_PX, TILE_PX] in each band, float64 [bands].
+    """Mean power of tiles float [n, TILE_PX, TILE_PX] in each band: float64 [bands].
 
-    A frequency belongs to the band of the larger of its two parts, so that the last band has the
-    corners of the spectrum as well, where a chequerboard is.
+    A frequency belongs to the band of the larger of its two parts, so the last band also
+    holds the corners of the spectrum, where a chequerboard is.
     """
     flat = tiles.reshape(len(tiles), -1).astype(np.float64)
     basis = _plane()
@@ -91,6 +92,6 @@ def _plane() -> np.ndarray:
 
 @functools.cache
 def _window() -> np.ndarray:
-    """Hann's, so that a tile's edges are no frequencies: [TILE_PX, TILE_PX]."""
+    """Hann window float64 [TILE_PX, TILE_PX]; it keeps the edges of a tile out of its spectrum."""
     half = np.sin(np.pi * (np.arange(TILE_PX) + 0.5) / TILE_PX) ** 2
     return np.outer(half, half)

@@ -1,310 +1,164 @@
-"""Overlap of real and synthetic patches in feature space, beside what real patches reach.
+"""Overlap of real and synthetic patches in a feature space, beside what real patches reach.
 
-A t-SNE map shows groups, not overlap. Here real patches are split by patient into two halves, and
-one half is compared with as many synthetic patches and with the other half: the second comparison
-is the ceiling, what the measure gives for two samples of one population of that size. Several
-random splits show how far the split matters.
-
-How far two sets of feature vectors overlap: six measures, each for sets of equal size.
-
-Patches of one patient resemble one another, so neighbours are always of another patient, folds
-and permutations keep patients whole. For patches of all different patients the measures are those
-of the literature. Distances and kernels are made a block of rows at a time.
+Real patches are split by patient into two halves. One half is compared with as many synthetic
+patches and with the other half; the second comparison is the ceiling, the value of each statistic
+for two samples of one population. Several random splits show how much the split matters.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import euclidean_distances
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from cgan_tf.statistics.auc import exact_auc
-
-_BLOCK_VALUES = 4_000_000  # distances or kernel values at a time: 32 MB
-_FOLDS = 5
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FeatureSet:
-    """Features float64 [n, d] and the patient of each, int [n], numbered alike in all sets."""
-
-    features: np.ndarray
-    patient: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def take(self, chosen: np.ndarray) -> "FeatureSet":
-        """The patches at positions int [m]."""
-        return FeatureSet(self.features[chosen], self.patient[chosen])
+from cgan_tf.assessment.two_samples import (
+    FeatureSet,
+    classifier_auc,
+    enough_neighbours,
+    equal_groups,
+    feature_sets,
+    fid,
+    kid,
+    mixing,
+    precision_recall,
+)
 
 
-def mixing(first: FeatureSet, second: FeatureSet, k: int = 5) -> float:
-    """Mean share of a patch's k nearest neighbours that are of the other set: 0 to 1, 0.5 mixed.
+@dataclasses.dataclass(frozen=True)
+class Statistic:
+    """A statistic of two sets and how it is shown.
 
-    Schilling (1986), nearest neighbours in the pooled sets. Neighbours at the k-th distance share
-    the places that nearer ones leave.
+    Attributes:
+      name: in quality.json. title: in tables. form: of its numbers, a format specification.
+      equal: what two equal distributions give.
+      low: its name in the verdict on too low a value; empty where that is no fault.
     """
-    pool, is_second = _pooled(first, second)
-    total = 0.0
-    for rows, distances in _distances(pool, pool):
-        kth = np.partition(distances, k - 1, axis=1)[:, k - 1, None]
-        other = is_second[rows, None] != is_second
-        nearer, level = distances < kth, distances == kth
-        places = k - nearer.sum(axis=1)
-        share = (level & other).sum(axis=1) / level.sum(axis=1)
-        total += float(((nearer & other).sum(axis=1) + places * share).sum()) / k
-    return total / len(pool)
+
+    name: str
+    title: str
+    form: str
+    equal: str
+    low: str = ""
+
+    def text(self, value: float | None) -> str:
+        """A value as tables show it."""
+        return "undefined" if value is None else f"{value:{self.form}}".replace("-", "−")
 
 
-def kid(
-    first: FeatureSet, second: FeatureSet, rng: np.random.Generator, permutations: int = 999
-) -> tuple[float, float]:
-    """(kernel inception distance, p) of Binkowski et al. (2018), on any features.
+STATISTICS = (
+    Statistic("mixing", "Neighbours of the other set", ".3f", "0.5", "mixing of neighbours"),
+    Statistic("kid", "Kernel distance (KID)", ".3g", "0"),
+    Statistic("fid", "Fréchet distance (FID)", ",.1f", "the ceiling"),
+    Statistic("classifier_auc", "AUC of a classifier that tells them apart", ".3f", "0.5"),
+    Statistic("precision", "Precision", ".3f", "the ceiling", "precision"),
+    Statistic("recall", "Recall", ".3f", "the ceiling", "recall"),
+    Statistic("density", "Density", ".3f", "the ceiling"),
+    Statistic("coverage", "Coverage", ".3f", "the ceiling", "coverage"),
+)
+SIDES = ("synthetic", "ceiling")  # what half of the real patches is compared with
 
-    The unbiased squared maximum mean discrepancy under (x.y/d + 1)^3: 0 on average for equal
-    distributions, for which all pairs are of two patients. p: the share of permutations, the
-    observed one included, with as large a value. Patients change sides whole, in a random order
-    until a side has its number of patches.
+
+@dataclasses.dataclass(frozen=True)
+class BesideCeiling:
+    """A statistic of the synthetic set and of real patches against real ones.
+
+    Attributes:
+      synthetic, ceiling: means over the splits. synthetic_spread, ceiling_spread: their standard
+        deviations. None where undefined.
     """
-    pool, is_second = _pooled(first, second)
-    # A patient with patches in both sets is two units, each of which has one side.
-    units, unit = np.unique(2 * pool.patient + is_second, return_inverse=True)
-    sizes = np.bincount(unit)
-    strangers = units[:, None] // 2 != units // 2  # units of two patients
-    sums = np.where(strangers, _kernel_sums(pool.features, unit), 0)
-    orders = rng.permuted(np.tile(np.arange(len(units)), (permutations, 1)), axis=1)
-    filled = np.cumsum(sizes[orders], axis=1) - sizes[orders] / 2 < len(first)
-    filled[:, 0], filled[:, -1] = True, False
-    sides = np.empty((permutations + 1, len(units)))
-    sides[0] = units % 2 == 0
-    np.put_along_axis(sides[1:], orders, filled.astype(float), axis=1)
-    values = _discrepancies(sides, sums, sizes, units // 2)
-    at_least = values >= values[0] - 1e-9 * abs(values[0])
-    return float(values[0]), float(at_least.mean())
+
+    synthetic: float | None
+    synthetic_spread: float | None
+    ceiling: float | None
+    ceiling_spread: float | None
+
+    def text(self, statistic: Statistic, side: str) -> str:
+        """The value of a side, with ± its spread where there is one."""
+        value, spread = getattr(self, side), getattr(self, f"{side}_spread")
+        text = statistic.text(value)
+        return text if None in (value, spread) else f"{text} ± {spread:{statistic.form}}"
 
 
-def fid(first: FeatureSet, second: FeatureSet) -> float:
-    """Frechet inception distance of Heusel et al. (2017), on any features: 0 for equal sets.
+@dataclasses.dataclass(frozen=True)
+class PValues:
+    """p of the KID of each side, twice the median over the splits; None where undefined.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of means and covariances. Sets that are small beside
-    the number of features raise it: only sets of one size can be compared, and it has no unit
-    that other networks' features share.
+    Twice the median is valid however the splits depend on one another (Ruger 1978).
     """
-    means = [each.features.mean(axis=0) for each in (first, second)]
-    roots = [
-        _covariance_root(each.features - mean)
-        for each, mean in zip((first, second), means, strict=True)
-    ]
-    # (C1 C2)^(1/2) has the singular values of R1 R2' for its eigenvalues, where R'R is a C.
-    shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
-    spread = sum(np.square(root).sum() for root in roots)
-    return float(np.square(means[0] - means[1]).sum() + spread - 2 * shared)
+
+    synthetic: float | None
+    ceiling: float | None
 
 
-def classifier_auc(first: FeatureSet, second: FeatureSet, seed: int) -> float:
-    """AUC of a classifier that tells the sets apart: 0.5 if it cannot; NaN without a usable fold.
+@dataclasses.dataclass(frozen=True)
+class Overlap:
+    """How far two sets overlap.
 
-    Two-sample test of Lopez-Paz & Oquab (2017) with a linear classifier, ridge regression on
-    standardised features; mean over folds of patients that it did not learn from.
+    Attributes:
+      note: empty, or "undefined: ..." in words. real, synthetic: patches. patients: real ones.
+      group_size: patches in each group compared. k: neighbours. splits: of the real patches.
+      measures: each of `STATISTICS` by name.
     """
-    pool, is_second = _pooled(first, second)
-    count = min(_FOLDS, len(first), len(second), len(np.unique(pool.patient)))
-    if count < 2:
-        return float("nan")
-    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    aucs = []
-    for learn, judge in folds.split(pool.features, is_second, pool.patient):
-        if len(set(is_second[learn])) < 2 or len(set(is_second[judge])) < 2:
-            continue
-        model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=pool.features.shape[1]))
-        model.fit(pool.features[learn], is_second[learn])
-        logits = model.decision_function(pool.features[judge])
-        aucs.append(exact_auc(is_second[judge], logits))
-    return float(np.mean(aucs)) if aucs else float("nan")
 
-
-def precision_recall(real: FeatureSet, other: FeatureSet, k: int = 5) -> dict[str, float]:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
-
-    The ball of a patch reaches to its k-th neighbour in its own set. precision: share of `other`
-    in a ball of `real`; recall: share of `real` in a ball of `other`; density: balls of `real`
-    around a patch of `other`, over k; coverage: share of balls of `real` with a patch of `other`.
-    """
-    real_radius, other_radius = (_kth_distances(each, k) for each in (real, other))
-    around_other = np.zeros(len(other), int)
-    recalled, covered = [], []
-    for rows, distances in _distances(real, other):
-        in_ball = distances <= real_radius[rows, None]
-        around_other += in_ball.sum(axis=0)
-        covered.append(in_ball.any(axis=1))
-        recalled.append((distances <= other_radius).any(axis=1))
-    return {
-        "precision": float((around_other > 0).mean()),
-        "recall": float(np.concatenate(recalled).mean()),
-        "density": float(around_other.mean() / k),
-        "coverage": float(np.concatenate(covered).mean()),
-    }
-
-
-def enough_neighbours(sets: tuple[FeatureSet, ...], k: int) -> bool:
-    """Whether every patch has k others of other patients in its own set."""
-    return all(len(each) and len(each) - np.bincount(each.patient).max() >= k for each in sets)
-
-
-def _pooled(first: FeatureSet, second: FeatureSet) -> tuple[FeatureSet, np.ndarray]:
-    """Both sets in one, and whether a patch is of the second, bool [n]."""
-    features = np.concatenate([first.features, second.features])
-    patient = np.concatenate([first.patient, second.patient])
-    return FeatureSet(features, patient), np.arange(len(features)) >= len(first)
-
-
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_VALUES // columns)
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-def _distances(a: FeatureSet, b: FeatureSet) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows of a, distances [rows, len(b)]), infinite between patches of one patient."""
-    centre = b.features.mean(axis=0)  # distances are made from dot products, exact near the origin
-    columns = b.features - centre
-    for rows in _blocks(len(a), len(b)):
-        distances = euclidean_distances(a.features[rows] - centre, columns)
-        distances[a.patient[rows, None] == b.patient] = np.inf
-        yield rows, distances
-
-
-def _kth_distances(each: FeatureSet, k: int) -> np.ndarray:
-    """Distance to the k-th neighbour of another patient in the same set, float64 [n]."""
-    return np.concatenate(
-        [np.partition(block, k - 1, axis=1)[:, k - 1] for _, block in _distances(each, each)]
-    )
-
-
-def _covariance_root(centred: np.ndarray) -> np.ndarray:
-    """R [r, d] with R'R the covariance of centred features [n, d]; r is the lesser of n and d."""
-    root = np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
-    return root / np.sqrt(max(1, len(centred) - 1))
-
-
-def _kernel_sums(features: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Sums of the kernel over the patches of two units, [units, units]."""
-    count, width = features.shape
-    member = csr_array((np.ones(count), (np.arange(count), unit)))
-    sums = np.zeros((member.shape[1], member.shape[1]))
-    for rows in _blocks(count, count):
-        kernel = (features[rows] @ features.T / width + 1) ** 3
-        sums += member[rows].T @ (kernel @ member)
-    return sums
-
-
-def _discrepancies(
-    sides: np.ndarray, sums: np.ndarray, sizes: np.ndarray, patient: np.ndarray
-) -> np.ndarray:
-    """Squared discrepancies [p] of `sides` [p, units], 1 or 0.
-
-    Args:
-      sums: of the kernel over two units, [units, units], 0 for units of one patient.
-      sizes: patches in each unit. patient: of each unit, sorted.
-    """
-    first, second, between = _sums_of_sides(sides, sums)
-    m, n, both = _pairs_of_sides(sides, sizes, patient)
-    # A side of one unit has no pair, and nothing in its sum.
-    return first / np.maximum(m, 1) + second / np.maximum(n, 1) - 2 * between / both
-
-
-def _sums_of_sides(
-    sides: np.ndarray, matrix: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums of a symmetric matrix within side 1, within side 0 and from one to the other, [p]."""
-    to_first = sides @ matrix
-    within_first = (to_first * sides).sum(axis=1)
-    between = to_first.sum(axis=1) - within_first
-    return within_first, matrix.sum() - within_first - 2 * between, between
-
-
-def _pairs_of_sides(
-    sides: np.ndarray, sizes: np.ndarray, patient: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of patches of two patients within side 1, within side 0 and from one to the other."""
-    starts = np.unique(patient, return_index=True)[1]
-    first = np.add.reduceat(sides * sizes, starts, axis=1)  # patches of each patient on side 1
-    second = np.add.reduceat((1 - sides) * sizes, starts, axis=1)
-    one, other = first.sum(axis=1), second.sum(axis=1)
-    return (
-        one * one - np.square(first).sum(axis=1),  # without those of one patient
-        other * other - np.square(second).sum(axis=1),
-        one * other - (first * second).sum(axis=1),
-    )
-
-
-MEASURES = (
-    "mixing", "kid", "fid", "classifier_auc", "precision", "recall", "density", "coverage",
-)  # fmt: skip
+    note: str
+    real: int
+    synthetic: int
+    patients: int
+    group_size: int
+    k: int
+    splits: int
+    measures: dict[str, BesideCeiling]
+    kid_p: PValues
 
 
 def compare(
     real: np.ndarray,
     synthetic: np.ndarray,
-    real_clusters: np.ndarray,
+    real_patients: np.ndarray,
     seed: int,
-    synthetic_clusters: np.ndarray | None = None,
+    synthetic_patients: np.ndarray | None = None,
     *,
     k: int = 5,
     splits: int = 5,
     limit: int = 2000,
     permutations: int = 999,
-) -> dict[str, Any]:
-    """The measures above, ready for JSON.
+) -> Overlap:
+    """All `STATISTICS` of real and synthetic patches.
 
     Args:
-      real: [n, d]. synthetic: [m, d], of the same network. seed: of splits and samples.
-      real_clusters: [n], patient of each patch. synthetic_clusters: [m], patient of the patch that
+      real: float [n, d]. synthetic: float [m, d], of the same network. seed: of splits and samples.
+      real_patients: [n], patient of each patch. synthetic_patients: [m], patient of the patch that
         each was made from; None where all are of different patients, none of them in `real`.
       k: neighbours. splits: of the real patches. limit: patches of a group, at most.
       permutations: for the p-value of each split's KID.
 
-    Returns:
-      `real`, `synthetic`, `patients`: patches and real patients found; `group_size`: patches in
-      each group compared; `k`, `splits`; `note`: empty, or "undefined: ..." in words; `measures`:
-      for each of `MEASURES` means over the splits `synthetic` and `ceiling`, with their sds
-      `synthetic_spread` and `ceiling_spread`; `kid_p`: `synthetic` and `ceiling`, twice the median
-      over the splits, which is valid however they depend on one another (Ruger 1978).
-      What is undefined is None.
-
     Raises ValueError for features that are not finite or of different widths.
     """
     _check(real, synthetic)
-    pool, fakes = feature_sets(real, synthetic, real_clusters, synthetic_clusters)
+    pool, sample = feature_sets(real, synthetic, real_patients, synthetic_patients)
     rng = np.random.default_rng(seed)
-    found: list[tuple[dict[str, float], ...]] = []
-    result = {
-        "note": "",
-        "real": len(pool),
-        "synthetic": len(fakes),
-        "patients": len(set(pool.patient.tolist())),
-        "group_size": 0,
-        "k": k,
-        "splits": splits,
-    }
+    patients, size, note = len(set(pool.patient.tolist())), 0, ""
+    values: list[tuple[dict[str, float], ...]] = []
     for _ in range(splits):
-        groups = equal_groups(pool, fakes, limit, rng)
-        result["group_size"] = len(groups[0])
-        if not enough_neighbours(groups, k):
-            found, result["note"] = [], _too_few(result)
+        half, others, drawn = equal_groups(pool, sample, limit, rng)
+        size = len(half)
+        if not enough_neighbours((half, others, drawn), k):
+            values, note = [], _too_few(len(pool), patients, len(sample), size, k)
             break
-        half, others, sample = groups
-        found.append(
-            tuple(_measure(half, other, k, permutations, rng) for other in (sample, others))
+        values.append(
+            tuple(_statistics(half, other, k, permutations, rng) for other in (drawn, others))
         )
-    return result | _summary(found)
+    return Overlap(
+        note=note,
+        real=len(pool),
+        synthetic=len(sample),
+        patients=patients,
+        group_size=size,
+        k=k,
+        splits=splits,
+        measures={each.name: _beside_ceiling(values, each.name) for each in STATISTICS},
+        kid_p=PValues(*(_p_value([pair[side]["kid_p"] for pair in values]) for side in (0, 1))),
+    )
 
 
 def _check(real: np.ndarray, synthetic: np.ndarray) -> None:
@@ -317,64 +171,14 @@ def _check(real: np.ndarray, synthetic: np.ndarray) -> None:
             raise ValueError(f"{name}: expected finite features")
 
 
-def feature_sets(
-    real: np.ndarray,
-    synthetic: np.ndarray,
-    real_clusters: np.ndarray,
-    synthetic_clusters: np.ndarray | None,
-) -> tuple[FeatureSet, FeatureSet]:
-    """Both sets on one scale, with the patients numbered alike."""
-    real_clusters = np.asarray(real_clusters)
-    if real_clusters.shape != (len(real),):
-        raise ValueError(f"real_clusters: expected {(len(real),)}, found {real_clusters.shape}")
-    if synthetic_clusters is None:
-        own = np.unique(real_clusters, return_inverse=True)[1]
-        numbers = np.append(own, len(real) + np.arange(len(synthetic)))
-    else:
-        both = np.concatenate([real_clusters, np.asarray(synthetic_clusters)])
-        if len(both) != len(real) + len(synthetic):
-            raise ValueError(
-                f"synthetic_clusters: expected {len(synthetic)}, found {len(synthetic_clusters)}"
-            )
-        numbers = np.unique(both, return_inverse=True)[1]
-    # A Frechet distance has the features' unit, which says nothing: that of the real ones instead.
-    scale = float(np.sqrt(np.mean(np.square(real, dtype=np.float64)))) or 1.0
+def _too_few(real: int, patients: int, synthetic: int, size: int, k: int) -> str:
     return (
-        FeatureSet(np.asarray(real, np.float64) / scale, numbers[: len(real)]),
-        FeatureSet(np.asarray(synthetic, np.float64) / scale, numbers[len(real) :]),
+        f"undefined: {real} real patches of {patients} women and {synthetic} synthetic ones leave "
+        f"groups of {size}, in which some patches have fewer than {k} neighbours of other women"
     )
 
 
-def equal_groups(
-    pool: FeatureSet, fakes: FeatureSet, limit: int, rng: np.random.Generator
-) -> tuple[FeatureSet, FeatureSet, FeatureSet]:
-    """Half of the real patches, the other half, synthetic ones: equally many of each.
-
-    No patient is in both halves; a group has `limit` patches at most.
-    """
-    patients = rng.permutation(np.unique(pool.patient))
-    sizes = np.bincount(pool.patient)
-    in_first = np.zeros(len(sizes), bool)
-    surplus = 0  # of the first half
-    for patient in patients:
-        in_first[patient] = surplus <= 0
-        surplus += sizes[patient] if surplus <= 0 else -sizes[patient]
-    first = in_first[pool.patient]
-    halves = [np.flatnonzero(first), np.flatnonzero(~first)]
-    size = min(limit, *map(len, halves), len(fakes))
-    half, others = (pool.take(rng.permutation(chosen)[:size]) for chosen in halves)
-    return half, others, fakes.take(rng.permutation(len(fakes))[:size])
-
-
-def _too_few(result: dict[str, Any]) -> str:
-    return (
-        "undefined: {real} real patches of {patients} women and {synthetic} synthetic ones leave "
-        "groups of {group_size}, in which some patches have fewer than {k} neighbours of other "
-        "women"
-    ).format(**result)
-
-
-def _measure(
+def _statistics(
     real: FeatureSet, other: FeatureSet, k: int, permutations: int, rng: np.random.Generator
 ) -> dict[str, float]:
     distance, p_value = kid(_directions(real), _directions(other), rng, permutations)
@@ -389,31 +193,30 @@ def _measure(
 
 
 def _directions(each: FeatureSet) -> FeatureSet:
-    """Features of length sqrt(d), for the kernel of the KID; a patch without features keeps none.
+    """Features scaled to length sqrt(d) for the kernel of the KID; zeros stay zeros.
 
-    Of Inception features the lengths hardly differ. Here a patch with one bright lesion can be
-    many times as long as others, and the kernel's cube would let it outweigh all of them.
+    Lengths of Inception features hardly differ. Here a patch with one bright lesion can be many
+    times as long as others, and the kernel's cube would let it outweigh all of them.
     """
     width = each.features.shape[1]
     lengths = np.linalg.norm(each.features, axis=1, keepdims=True) / np.sqrt(width)
     return FeatureSet(each.features / np.where(lengths > 0, lengths, 1), each.patient)
 
 
-def _summary(found: list[tuple[dict[str, float], ...]]) -> dict[str, Any]:
-    measures: dict[str, dict[str, float | None]] = {name: {} for name in MEASURES}
-    p_values: dict[str, float | None] = {}
-    for side, label in enumerate(("synthetic", "ceiling")):
-        for name in MEASURES:
-            values = [pair[side][name] for pair in found]
-            measures[name][label] = _defined(float(np.mean(values))) if found else None
-            several = len(found) > 1
-            measures[name][f"{label}_spread"] = (
-                _defined(float(np.std(values, ddof=1))) if several else None
-            )
-        median = float(np.median([pair[side]["kid_p"] for pair in found])) if found else math.nan
-        p_values[label] = _defined(float(np.minimum(1.0, 2 * median)))
-    return {"measures": measures, "kid_p": p_values}
+def _beside_ceiling(splits: Sequence[Sequence[Mapping[str, float]]], name: str) -> BesideCeiling:
+    """Means and standard deviations over (synthetic, ceiling) of every split."""
+    summary: list[float | None] = []
+    for side in (0, 1):
+        values = [pair[side][name] for pair in splits]
+        summary.append(_defined(float(np.mean(values))) if values else None)
+        summary.append(_defined(float(np.std(values, ddof=1))) if len(values) > 1 else None)
+    return BesideCeiling(*summary)
+
+
+def _p_value(of_splits: Sequence[float]) -> float | None:
+    median = float(np.median(of_splits)) if of_splits else math.nan
+    return _defined(float(np.minimum(1.0, 2 * median)))
 
 
 def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    return None if math.isnan(value) else value

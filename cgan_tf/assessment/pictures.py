@@ -1,15 +1,15 @@
-"""Pictures of a synthetic set: the nearest, middling and farthest patches, and likely copies."""
+"""Pictures of a synthetic set: its nearest, median and farthest patches, and likely copies."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from sklearn.metrics import pairwise_distances_chunked
 
-from cgan_tf.assessment.reading import Points
+from cgan_tf.assessment.base import Pair
+from cgan_tf.assessment.features import Points
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.pages.patches import encode, enlarge, shown_factor, to_levels
@@ -21,41 +21,41 @@ KINDS = ("best", "median", "worst")
 
 
 @dataclasses.dataclass(frozen=True)
-class Beside:
-    """A synthetic patch and a real one to look at beside it.
+class Picture:
+    """The picture of a pair.
 
     Attributes:
-      kind: best, median or worst (by the distance of features), or copy (by the similarity of
-        lesions). synthetic, real: ids. value: the distance or the similarity.
+      file: its name in the directory of pictures. The rest: see `base.Pair`.
     """
 
+    file: str
     kind: str
     synthetic: str
     real: str
     value: float
 
 
-def nearest_real(synthetic: Points, real: Points) -> list[Beside]:
+def nearest_real(synthetic: Points, real: Points) -> list[Pair]:
     """Each synthetic patch and the real one of another patient with the nearest features.
 
-    In the order of distance, those without another patient left out; the kind is empty.
+    In the order of distance, without those that have no other patient; the kind is empty.
     """
-    found: list[Beside] = []
+    pairs: list[Pair] = []
     start = 0
     for block in pairwise_distances_chunked(synthetic.features, real.features):
-        clients = synthetic.clients[start : start + len(block), None]
-        block[clients == real.clients] = np.inf
+        patients = synthetic.patients[start : start + len(block), None]
+        block[patients == real.patients] = np.inf
         places = block.argmin(axis=1)
-        found += [
-            Beside("", str(synthetic.patch_ids[start + row]), str(real.patch_ids[place]), distance)
+        pairs += [
+            Pair("", str(synthetic.patch_ids[start + row]), str(real.patch_ids[place]), distance)
             for row, place in enumerate(places)
             if np.isfinite(distance := float(block[row, place]))
         ]
         start += len(block)
-    return sorted(found, key=lambda pair: pair.value)
+    return sorted(pairs, key=lambda pair: pair.value)
 
 
-def examples(ordered: Sequence[Beside], count: int = EXAMPLES) -> list[Beside]:
+def examples(ordered: Sequence[Pair], count: int = EXAMPLES) -> list[Pair]:
     """The best, the middle and the worst of pairs in the order of distance, `count` of each."""
     middle = max(0, (len(ordered) - count) // 2)
     parts = (ordered[:count], ordered[middle : middle + count], ordered[-count:])
@@ -66,18 +66,18 @@ def examples(ordered: Sequence[Beside], count: int = EXAMPLES) -> list[Beside]:
     ]
 
 
-def likely_copies(memorisation: dict[str, Any] | None) -> list[Beside]:
-    """Lesions beside the training lesions most alike, from `memorisation.compare`."""
-    pairs = [Beside("copy", *pair) for pair in (memorisation["nearest"] if memorisation else [])]
+def likely_copies(nearest: Sequence[tuple[str, str, float]]) -> list[Pair]:
+    """Lesions beside the training lesions most alike, from `Memorisation.nearest`."""
+    pairs = [Pair("copy", *pair) for pair in nearest]
     by_training_lesion = {pair.real: pair for pair in reversed(pairs)}  # the likeliest of each
     likeliest = sorted(by_training_lesion.values(), key=lambda pair: -pair.value)
     return likeliest[:COPIES]
 
 
 def write_pictures(
-    pairs: Sequence[Beside], synthetic: PatchSet, patches: PatchSet, directory: Path, name: str
-) -> list[dict[str, Any]]:
-    """Writes NAME_KIND_N.png for each pair; their descriptions, ready for JSON."""
+    pairs: Sequence[Pair], synthetic: PatchSet, patches: PatchSet, directory: Path, name: str
+) -> list[Picture]:
+    """Writes NAME_NUMBER_KIND.png for each pair."""
     if not pairs:
         return []
     directory.mkdir(exist_ok=True)
@@ -88,12 +88,12 @@ def write_pictures(
             (patches, [pair.real for pair in pairs]),
         )
     )
-    content = []
+    pictures = []
     for number, (pair, left, right) in enumerate(zip(pairs, ours, theirs, strict=True), 1):
         file = f"{name}_{number:02d}_{pair.kind}.png"
         write_bytes(directory / file, beside_png(left, right))
-        content.append({"file": file, **dataclasses.asdict(pair)})
-    return content
+        pictures.append(Picture(file, **dataclasses.asdict(pair)))
+    return pictures
 
 
 def _records(patches: PatchSet, ids: Sequence[str]) -> list[PatchRecord]:

@@ -9,24 +9,25 @@ feature layer: `test` and `synthetic` in the order of the two tables, and `valid
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cgan_tf.classifier.metrics import metrics_of_scores, metrics_of_synthetic
-from cgan_tf.classifier.results import (
-    SYNTHETIC_COLUMNS,
-    TEST_COLUMNS,
+from cgan_tf.classifier.metrics import (
+    ScoreRow,
+    SyntheticRow,
+    metrics_of,
     score_row,
     synthetic_row,
-    write_table,
 )
+from cgan_tf.classifier.results import write_table
 from cgan_tf.config import EvaluateConfig
 from cgan_tf.runs import console
+from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.directory import (
-    MANIFEST_FILE,
     finish_run,
-    open_run,
     read_manifest,
+    run_to_the_end,
     sha256,
     write_bytes,
     write_json,
@@ -43,14 +44,13 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.grad_cams < 0:
         raise UserError(f"--grad_cams: expected 0 or more, found {config.grad_cams}")
     console.quiet_tensorflow()
-    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
-    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
-    evaluation = None if finished else Evaluation(config)
-    with open_run(config.output_dir, "evaluate", config) as run:
-        if evaluation is None:
-            print(f"{run.directory}: evaluation is finished; nothing to do")
-            return
-        evaluation.run(run.directory)
+    run_to_the_end(
+        config.output_dir,
+        "evaluate",
+        config,
+        lambda: Evaluation(config),
+        lambda evaluation, run: evaluation.run(run.directory),
+    )
 
 
 class Evaluation:
@@ -97,22 +97,20 @@ class Evaluation:
         """Scores everything and writes the files and the manifest."""
         logits, features = self._score()
         test, synthetic = self._test_rows(logits), self._synthetic_rows(logits)
-        write_table(directory / "scores.csv", TEST_COLUMNS, test)
-        write_table(directory / "synthetic_scores.csv", SYNTHETIC_COLUMNS, synthetic)
+        write_table(directory / "scores.csv", ScoreRow, test)
+        write_table(directory / "synthetic_scores.csv", SyntheticRow, synthetic)
         self._write_features(directory / "features.npz", features, logits["validation"])
-        metrics = {"split": self.config.split, **metrics_of_scores(test)}
-        metrics["synthetic"] = metrics_of_synthetic(synthetic)
-        write_json(directory / "metrics.json", metrics)
+        metrics = metrics_of(self.config.split, test, synthetic)
+        write_json(directory / "metrics.json", to_json(metrics))
         files = [*FILES, *self._write_grad_cams(directory, test)]
         content = {
             "files": {name: sha256(directory / name) for name in files},
             "classifier": read_manifest(self.config.classifier, "train_classifier"),
         }
         finish_run(directory, "evaluate", content)
-        overall = metrics["auc"]["overall"]
         print(
-            f"{directory}: AUC {overall['auc']:.3f} on {len(test):,} {self.config.split} patches, "
-            f"{len(synthetic):,} synthetic patches scored"
+            f"{directory}: AUC {metrics.auc['overall'].auc:.3f} on {len(test):,} "
+            f"{self.config.split} patches, {len(synthetic):,} synthetic patches scored"
         )
 
     def _score(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -127,13 +125,13 @@ class Evaluation:
                 )
         return logits, features
 
-    def _test_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+    def _test_rows(self, logits: dict[str, np.ndarray]) -> list[ScoreRow]:
         return [
             score_row(record, logit)
             for record, logit in zip(self.records["test"], logits["test"], strict=True)
         ]
 
-    def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[dict]:
+    def _synthetic_rows(self, logits: dict[str, np.ndarray]) -> list[SyntheticRow]:
         rows = zip(
             self.records["synthetic"],
             self.synthetic_splits,
@@ -147,7 +145,7 @@ class Evaluation:
             for record, split, logit, number in rows
         ]
 
-    def _write_grad_cams(self, directory: Path, rows: list[dict]) -> list[str]:
+    def _write_grad_cams(self, directory: Path, rows: list[ScoreRow]) -> list[str]:
         if not self.config.grad_cams:
             return []
         from cgan_tf.classifier.grad_cam import write_grad_cams
@@ -159,13 +157,11 @@ class Evaluation:
     def _write_features(
         self, path: Path, features: dict[str, np.ndarray], validation_logits: np.ndarray
     ) -> None:
-        buffer = io.BytesIO()
-        records = self.records["validation"]
-        np.savez(
-            buffer,
-            **{name: features[name] for name in ("test", "validation", "synthetic")},
-            validation_class=np.array([record.patch_class for record in records]),
-            validation_patch_id=np.array([record.patch_id for record in records]),
-            validation_logit=validation_logits,
-        )
+        records, buffer = self.records["validation"], io.BytesIO()
+        sets = ("test", "validation", "synthetic")
+        arrays: dict[str, Any] = {name: features[name] for name in sets}
+        arrays["validation_class"] = np.array([record.patch_class for record in records])
+        arrays["validation_patch_id"] = np.array([record.patch_id for record in records])
+        arrays["validation_logit"] = validation_logits
+        np.savez(buffer, **arrays)
         write_bytes(path, buffer.getvalue())

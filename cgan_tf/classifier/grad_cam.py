@@ -7,14 +7,15 @@ average pooling and one dense layer the map is exact: its sum over the places is
 its bias.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from cgan_tf.classifier.metrics import ScoreRow
 from cgan_tf.classifier.results import write_table
 from cgan_tf.data.patch_sets import PatchPool
 from cgan_tf.data.records import PatchRecord
@@ -24,21 +25,36 @@ from cgan_tf.runs.directory import write_bytes
 
 FOLDER = "grad_cam"
 FALSE_NEGATIVE, FALSE_POSITIVE = "false_negative", "false_positive"
-INDEX_COLUMNS = ("patch_id", "client_id", "label", "patch_class", "mistake", "logit", "file")
 SMALLEST_PANEL = 256  # pixels; smaller patches are enlarged by a whole factor
 _OPACITY = 0.6
 # Blue, green, red, as OpenCV has them.
 _FOR_CANCER, _AGAINST_CANCER, _BOX = (0, 60, 255), (255, 130, 0), (0, 255, 255)
 
 
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A row of grad_cam/index.csv: a mistake and the picture of what it rests on."""
+
+    patch_id: str
+    client_id: str
+    label: int
+    patch_class: str
+    mistake: str
+    logit: float
+    file: str
+
+
 def surest_mistakes(
-    labels: np.ndarray, logits: np.ndarray, clients: np.ndarray, count: int
+    labels: np.ndarray, logits: np.ndarray, patients: np.ndarray, count: int
 ) -> dict[str, list[int]]:
     """Numbers of the worst false negatives and false positives, the worst first.
 
-    A mistake is a logit of the wrong sign. Of a woman's mistakes of a kind only the worst is taken:
-    patches overlap, and twelve pictures of one lesion would say less than twelve lesions. Half of
-    `count` goes to each kind; what one kind leaves over goes to the other.
+    A mistake is a logit of the wrong sign. Of a patient's mistakes of a kind only the worst is
+    taken: patches overlap, and twelve pictures of one lesion would say less than twelve lesions.
+    Half of `count` goes to each kind; what one kind leaves over goes to the other.
+
+    Args:
+      labels: int [n], 1 for malignant. logits: float [n]. patients: text [n].
     """
     signs = {FALSE_NEGATIVE: (labels == 1, -logits), FALSE_POSITIVE: (labels == 0, logits)}
     found: dict[str, list[int]] = {}
@@ -46,7 +62,7 @@ def surest_mistakes(
         worst: dict[str, int] = {}
         for number in np.argsort(-wrongness, kind="stable"):
             if chosen[number] and wrongness[number] > 0:
-                worst.setdefault(str(clients[number]), int(number))
+                worst.setdefault(str(patients[number]), int(number))
         found[mistake] = list(worst.values())
     negatives, positives = map(len, found.values())
     kept = min(negatives, max((count + 1) // 2, count - positives))
@@ -81,7 +97,7 @@ def overlay(patch: np.ndarray, evidence: np.ndarray, box: tuple[float, ...]) -> 
     grey = cv2.resize(patch_levels(patch), (side, side), interpolation=cv2.INTER_NEAREST)
     grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     strength = cv2.resize(evidence.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
-    strength /= max(float(np.abs(strength).max()), np.finfo(np.float32).tiny)
+    strength = strength / np.float32(max(np.abs(strength).max(), np.finfo(np.float32).tiny))
     tinted = (_tint(grey, strength, _FOR_CANCER), _tint(grey, -strength, _AGAINST_CANCER))
     panels = (grey, *tinted)
     if box:
@@ -95,7 +111,7 @@ def write_grad_cams(
     directory: Path,
     model: PatchClassifier,
     pool: PatchPool,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[ScoreRow],
     count: int,
 ) -> list[str]:
     """Writes grad_cam/ with a picture a mistake and index.csv.
@@ -106,17 +122,20 @@ def write_grad_cams(
     Returns:
       The files relative to `directory`.
     """
-    labels, logits = (np.array([row[name] for row in rows]) for name in ("label", "logit"))
-    clients = np.array([row["client_id"] for row in rows])
+    labels, logits, patients = (
+        np.array([getattr(row, name) for row in rows]) for name in ("label", "logit", "client_id")
+    )
     (directory / FOLDER).mkdir(exist_ok=True)
-    index: list[dict[str, Any]] = []
-    for mistake, numbers in surest_mistakes(labels, logits, clients, count).items():
+    index = []
+    for mistake, numbers in surest_mistakes(labels, logits, patients, count).items():
         for rank, number in enumerate(numbers, 1):
             file = f"{mistake}_{rank:02d}.png"
             write_bytes(directory / FOLDER / file, _picture(model, pool.record(number)))
-            index.append({**rows[number], "mistake": mistake, "file": file})
-    write_table(directory / FOLDER / "index.csv", INDEX_COLUMNS, index)
-    return [f"{FOLDER}/{name}" for name in ("index.csv", *(row["file"] for row in index))]
+            row = rows[number]
+            own = (row.patch_id, row.client_id, row.label, row.patch_class)
+            index.append(Mistake(*own, mistake, row.logit, file))
+    write_table(directory / FOLDER / "index.csv", Mistake, index)
+    return [f"{FOLDER}/{name}" for name in ("index.csv", *(row.file for row in index))]
 
 
 def _picture(model: PatchClassifier, record: PatchRecord) -> bytes:

@@ -1,11 +1,11 @@
-"""Figures of merit of one classifier, ready for JSON: undefined values are null, with a note.
-
-AUCs in sub-groups of the test patches, with intervals that allow for patients.
+"""What is measured of one classifier: AUCs, sensitivity, calibration, what synthesis changes.
 
 A sub-group of the lesions (type, size, conspicuity) is compared with all normal patches, because a
-normal patch has none of these. A sub-group of the women (manufacturer, breast density) is compared
-with the normal patches of the same group: against all of them, a classifier that knows a
+normal patch has none of these. A sub-group of the patients (manufacturer, breast density) is
+compared with the normal patches of the same group: against all of them, a classifier that knows a
 manufacturer's images from another's would seem to know cancer.
+
+A value that the scores do not define is None, with the reason in words in a note.
 """
 
 import dataclasses
@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from cgan_tf.classifier.results import LESION_TYPES
+from cgan_tf.data.records import PatchRecord
+from cgan_tf.labels import LESION_TYPES, NORMAL
 from cgan_tf.statistics.auc import auc_interval
 from cgan_tf.statistics.bands import sensitivity_interval
 from cgan_tf.statistics.calibration import (
+    ReliabilityBin,
     brier_score,
     expected_calibration_error,
     recalibration,
@@ -40,6 +42,270 @@ SIZE_BANDS_MM = ((10.0, "up to 10 mm"), (20.0, "10 to 20 mm"), (50.0, "20 to 50 
 LARGEST_BAND = "over 50 mm"
 _BANDS = (*(name for _, name in SIZE_BANDS_MM), LARGEST_BAND)
 FEWEST_PATIENTS = 5  # with positive, and with negative patches: below that an interval is a guess
+SPECIFICITY = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreRow:
+    """A row of scores.csv: a normal or malignant patch; what its record does not know is empty."""
+
+    patch_id: str
+    client_id: str
+    label: int  # 1 for malignant
+    patch_class: str
+    lesion_type: str
+    logit: float
+    manufacturer: str = ""
+    lesion_size_mm: float | None = None
+    conspicuity: str = ""
+    breast_density: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticRow:
+    """A row of synthetic_scores.csv: a synthetic patch beside the patch that it was made from."""
+
+    patch_id: str
+    client_id: str
+    task: str
+    split: str
+    patch_class: str
+    logit: float
+    source_patch_id: str
+    source_class: str
+    source_logit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class AucMetric:
+    """An AUC with two 95% intervals: of single patches, and of patients (`..._by_patient`)."""
+
+    auc: float | None
+    variance: float | None
+    low: float | None
+    high: float | None
+    method: str
+    positives: int
+    negatives: int
+    note: str
+    low_by_patient: float | None
+    high_by_patient: float | None
+    note_by_patient: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SubgroupAuc:
+    """The AUC of a sub-group, with its interval by patient and what it rests on."""
+
+    auc: float | None
+    low_by_patient: float | None
+    high_by_patient: float | None
+    note: str
+    positives: int
+    negatives: int
+    positive_patients: int = dataclasses.field(metadata={"key": "positive_clients"})
+    negative_patients: int = dataclasses.field(metadata={"key": "negative_clients"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Subgroups:
+    """The sub-groups of an attribute.
+
+    Attributes:
+      negatives: what they are compared with. groups: by name.
+      note: empty, or that the attribute is unknown for every lesion.
+    """
+
+    negatives: str
+    groups: dict[str, SubgroupAuc]
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How well probabilities agree with labels; see `statistics.calibration`."""
+
+    prevalence: float
+    prevalence_note: str
+    bins: tuple[ReliabilityBin, ...]
+    expected_calibration_error: float | None
+    brier_score: float | None
+    slope: float | None
+    slope_low: float | None
+    slope_high: float | None
+    intercept: float | None
+    intercept_low: float | None
+    intercept_high: float | None
+    intercept_at_even_odds: float | None
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCounts:
+    """Patches of each class."""
+
+    normal: int
+    malignant: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticEffect:
+    """Mean logits of source patches and of what was made of them.
+
+    Attributes:
+      as_intended: share of the patches whose logit moved the right way, 0 to 1: down for removal,
+        up for the other tasks.
+    """
+
+    task: str
+    split: str
+    patches: int
+    mean_logit_before: float
+    mean_logit_after: float
+    mean_change: float
+    as_intended: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """metrics.json: one classifier on the patches of one split, and on synthetic ones.
+
+    Attributes:
+      auc: "overall" and each lesion type against all normal patches.
+      sensitivity: at `specificity`, with its interval by patient; above `threshold` is positive.
+      subgroups: by attribute. synthetic: by task, with the split behind it where it is held out.
+    """
+
+    split: str
+    auc: dict[str, AucMetric]
+    specificity: float
+    sensitivity: float | None
+    sensitivity_low_by_patient: float | None
+    sensitivity_high_by_patient: float | None
+    sensitivity_note_by_patient: str
+    threshold: float | None
+    patches: ClassCounts
+    patients: int = dataclasses.field(metadata={"key": "clients"})
+    calibration: Calibration
+    subgroups: dict[str, Subgroups]
+    synthetic: dict[str, SyntheticEffect]
+
+
+def score_row(record: PatchRecord, logit: float) -> ScoreRow:
+    """The row of a normal or malignant patch."""
+    return ScoreRow(
+        patch_id=record.patch_id,
+        client_id=record.client_id,
+        label=int(record.patch_class != NORMAL),
+        patch_class=record.patch_class,
+        lesion_type=LESION_TYPES.get(record.patch_class, ""),
+        logit=float(logit),
+        manufacturer=record.manufacturer,
+        lesion_size_mm=round(record.lesion_size_mm, 2) or None,
+        conspicuity=record.conspicuity,
+        breast_density=record.breast_density,
+    )
+
+
+def synthetic_row(
+    record: PatchRecord, split: str, logit: float, source: PatchRecord, source_logit: float
+) -> SyntheticRow:
+    """The row of a synthetic patch."""
+    return SyntheticRow(
+        patch_id=record.patch_id,
+        client_id=record.client_id,
+        task=record.task,
+        split=split,
+        patch_class=record.patch_class,
+        logit=float(logit),
+        source_patch_id=record.source_patch_id,
+        source_class=source.patch_class,
+        source_logit=float(source_logit),
+    )
+
+
+def metrics_of(split: str, rows: Sequence[ScoreRow], synthetic: Sequence[SyntheticRow]) -> Metrics:
+    """Everything that is measured; a lesion type is compared with all normal patches."""
+    scores = _Scores.of(rows)
+    kinds = np.array([row.lesion_type for row in rows])
+    groups = {"overall": np.ones(len(rows), bool)}
+    for kind in LESION_TYPES.values():
+        groups[kind] = (scores.labels == 0) | (kinds == kind)
+    point = sensitivity_interval(scores.labels, scores.logits, scores.patients, SPECIFICITY)
+    metrics = Metrics(
+        split=split,
+        auc={name: _auc(scores.chosen(chosen)) for name, chosen in groups.items()},
+        specificity=SPECIFICITY,
+        sensitivity=point.sensitivity,
+        sensitivity_low_by_patient=point.low,
+        sensitivity_high_by_patient=point.high,
+        sensitivity_note_by_patient=point.note,
+        threshold=point.threshold,
+        patches=ClassCounts(int((scores.labels == 0).sum()), int(scores.labels.sum())),
+        patients=len(set(scores.patients.tolist())),
+        calibration=_calibration(scores),
+        subgroups=subgroup_aucs(rows),
+        synthetic=synthetic_effects(synthetic),
+    )
+    return _defined(metrics)
+
+
+def synthetic_effects(rows: Sequence[SyntheticRow]) -> dict[str, SyntheticEffect]:
+    """By task and split: the key is the task for the training split, else task_split."""
+    effects = {}
+    for task, split in dict.fromkeys((row.task, row.split) for row in rows):
+        members = [row for row in rows if (row.task, row.split) == (task, split)]
+        after = np.array([row.logit for row in members])
+        before = np.array([row.source_logit for row in members])
+        intended = after < before if task == "removal" else after > before
+        effects[task if split == "train" else f"{task}_{split}"] = SyntheticEffect(
+            task=task,
+            split=split,
+            patches=len(members),
+            mean_logit_before=float(before.mean()),
+            mean_logit_after=float(after.mean()),
+            mean_change=float((after - before).mean()),
+            as_intended=float(intended.mean()),
+        )
+    return effects
+
+
+def subgroup_aucs(rows: Sequence[ScoreRow]) -> dict[str, Subgroups]:
+    """The sub-groups of every attribute of `ATTRIBUTES`."""
+    scores, result = _Scores.of(rows), {}
+    for attribute, negatives in ATTRIBUTES.items():
+        names = np.array([_group(attribute, row) for row in rows])
+        known = _ordered(set(names[scores.labels == 1].tolist()))
+        groups = {}
+        for name in [] if known == [UNKNOWN] else known:
+            chosen = names == name
+            if negatives == ALL_NORMALS:
+                chosen = (chosen & (scores.labels == 1)) | (scores.labels == 0)
+            groups[name] = _defined(_group_auc(scores.chosen(chosen)))
+        note = "" if groups else f"undefined: {attribute} is unknown for every malignant patch"
+        result[attribute] = Subgroups(negatives, groups, note)
+    return result
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scores:
+    """labels int [n], logits float64 [n], patients text [n]."""
+
+    labels: np.ndarray
+    logits: np.ndarray
+    patients: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[ScoreRow]) -> "_Scores":
+        return cls(
+            np.array([row.label for row in rows]),
+            np.array([row.logit for row in rows], np.float64),
+            np.array([row.client_id for row in rows]),
+        )
+
+    def chosen(self, chosen: np.ndarray) -> "_Scores":
+        """Those that a mask, bool [n], chooses."""
+        return _Scores(self.labels[chosen], self.logits[chosen], self.patients[chosen])
 
 
 def size_band(size_mm: float) -> str:
@@ -47,40 +313,10 @@ def size_band(size_mm: float) -> str:
     return next((name for limit, name in SIZE_BANDS_MM if size_mm <= limit), LARGEST_BAND)
 
 
-def subgroup_aucs(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """For every attribute of `ATTRIBUTES`: what it is compared with, and its groups.
-
-    Args:
-      rows: of scores.csv.
-
-    Returns:
-      By attribute `negatives`, `note` and `groups`; by group the AUC, its limits by patient, the
-      patches and patients of both classes, and a note that begins with "undefined" where the AUC
-      or its interval (NaN) is. `note` says so where the attribute is unknown for every lesion.
-    """
-    labels = np.array([int(row["label"]) for row in rows])
-    logits = np.array([float(row["logit"]) for row in rows])
-    clients = np.array([str(row["client_id"]) for row in rows])
-    result = {}
-    for attribute, negatives in ATTRIBUTES.items():
-        names = np.array([_group(attribute, row) for row in rows])
-        found = _ordered(set(names[labels == 1].tolist()))
-        groups = {}
-        for name in [] if found == [UNKNOWN] else found:
-            chosen = names == name
-            if negatives == ALL_NORMALS:
-                chosen = (chosen & (labels == 1)) | (labels == 0)
-            groups[name] = _group_auc(labels[chosen], logits[chosen], clients[chosen])
-        note = "" if groups else f"undefined: {attribute} is unknown for every malignant patch"
-        result[attribute] = {"negatives": negatives, "groups": groups, "note": note}
-    return result
-
-
-def _group(attribute: str, row: Mapping[str, Any]) -> str:
-    value = str(row[attribute])
-    if attribute == "lesion_size_mm" and value:
-        return size_band(float(value))
-    return value or UNKNOWN
+def _group(attribute: str, row: ScoreRow) -> str:
+    if attribute == "lesion_size_mm":
+        return UNKNOWN if row.lesion_size_mm is None else size_band(row.lesion_size_mm)
+    return getattr(row, attribute) or UNKNOWN
 
 
 def _ordered(names: set[str]) -> list[str]:
@@ -89,120 +325,62 @@ def _ordered(names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: (name == UNKNOWN, place.get(name, 0), name))
 
 
-def _group_auc(labels: np.ndarray, logits: np.ndarray, clients: np.ndarray) -> dict[str, Any]:
-    estimate = auc_interval(labels, logits, clients)
-    patients = [len(set(clients[labels == label].tolist())) for label in (1, 0)]
+def _group_auc(scores: _Scores) -> SubgroupAuc:
+    estimate = auc_interval(scores.labels, scores.logits, scores.patients)
+    patients = [len(set(scores.patients[scores.labels == label].tolist())) for label in (1, 0)]
     low, high, note = estimate.low, estimate.high, estimate.note
     if min(patients) < FEWEST_PATIENTS:
-        low = high = float("nan")
+        low = high = math.nan
         note = (
             f"undefined: {patients[0]} patients with positive and {patients[1]} with negative "
             f"patches; an interval needs {FEWEST_PATIENTS} of each"
         )
-    return {
-        "auc": estimate.auc,
-        "low_by_patient": low,
-        "high_by_patient": high,
-        "note": note,
-        "positives": estimate.positives,
-        "negatives": estimate.negatives,
-        "positive_clients": patients[0],
-        "negative_clients": patients[1],
-    }
+    return SubgroupAuc(
+        auc=estimate.auc,
+        low_by_patient=low,
+        high_by_patient=high,
+        note=note,
+        positives=estimate.positives,
+        negatives=estimate.negatives,
+        positive_patients=patients[0],
+        negative_patients=patients[1],
+    )
 
 
-SPECIFICITY = 0.9
+def _auc(scores: _Scores) -> AucMetric:
+    by_patient = auc_interval(scores.labels, scores.logits, scores.patients)
+    return AucMetric(
+        **dataclasses.asdict(auc_interval(scores.labels, scores.logits)),
+        low_by_patient=by_patient.low,
+        high_by_patient=by_patient.high,
+        note_by_patient=by_patient.note,
+    )
 
 
-def metrics_of_scores(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """AUCs with intervals, overall, per lesion type and in sub-groups, the sensitivity at 90%
-    specificity, and the calibration.
-
-    Args:
-      rows: of scores.csv. A lesion type is compared with all normal patches.
-    """
-    labels = np.array([int(row["label"]) for row in rows])
-    logits = np.array([float(row["logit"]) for row in rows])
-    clients = np.array([row["client_id"] for row in rows])
-    kinds = np.array([row["lesion_type"] for row in rows])
-    groups = {"overall": np.ones(len(rows), bool)}
-    for kind in LESION_TYPES:
-        groups[kind] = (labels == 0) | (kinds == kind)
-    point = sensitivity_interval(labels, logits, clients, SPECIFICITY)
-    metrics = {
-        "auc": {
-            name: _auc(labels[chosen], logits[chosen], clients[chosen])
-            for name, chosen in groups.items()
-        },
-        "specificity": SPECIFICITY,
-        "sensitivity": point.sensitivity,
-        "sensitivity_low_by_patient": point.low,
-        "sensitivity_high_by_patient": point.high,
-        "sensitivity_note_by_patient": point.note,
-        "threshold": point.threshold,
-        "patches": {"normal": int((labels == 0).sum()), "malignant": int(labels.sum())},
-        "clients": len(set(clients.tolist())),
-        "calibration": _calibration(labels, logits, clients),
-        "subgroups": subgroup_aucs(rows),
-    }
-    return _defined(metrics)
-
-
-def metrics_of_synthetic(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean logit of the source patches and of what was made of them, per task and split.
-
-    The key is the task for the training split and task_split for others, which are held out.
-    `as_intended` is the share of patches whose logit moved the right way: down for removal, up
-    for the others.
-    """
-    metrics = {}
-    for task, split in dict.fromkeys((row["task"], row["split"]) for row in rows):
-        members = [row for row in rows if (row["task"], row["split"]) == (task, split)]
-        after = np.array([float(row["logit"]) for row in members])
-        before = np.array([float(row["source_logit"]) for row in members])
-        intended = after < before if task == "removal" else after > before
-        metrics[task if split == "train" else f"{task}_{split}"] = {
-            "task": task,
-            "split": split,
-            "patches": len(members),
-            "mean_logit_before": float(before.mean()),
-            "mean_logit_after": float(after.mean()),
-            "mean_change": float((after - before).mean()),
-            "as_intended": float(intended.mean()),
-        }
-    return metrics
-
-
-def _auc(labels: np.ndarray, logits: np.ndarray, clients: np.ndarray) -> dict[str, Any]:
-    by_patient = auc_interval(labels, logits, clients)
-    return dataclasses.asdict(auc_interval(labels, logits)) | {
-        "low_by_patient": by_patient.low,
-        "high_by_patient": by_patient.high,
-        "note_by_patient": by_patient.note,
-    }
-
-
-def _calibration(labels: np.ndarray, logits: np.ndarray, clients: np.ndarray) -> dict[str, Any]:
-    probabilities = expit(logits)
+def _calibration(scores: _Scores) -> Calibration:
+    labels, probabilities = scores.labels, expit(scores.logits)
     bins = reliability_bins(labels, probabilities)
-    return {
-        "prevalence": float(labels.mean()),
-        "prevalence_note": (
+    return Calibration(
+        prevalence=float(labels.mean()),
+        prevalence_note=(
             f"{labels.mean():.0%} of these patches are malignant, a share that was chosen when "
             "they were cut; in screening it is a small fraction of that. Bins, error, Brier score "
             "and intercept hold for this share only; the slope is the figure that carries over."
         ),
-        "bins": [dataclasses.asdict(row) for row in bins],
-        "expected_calibration_error": expected_calibration_error(bins),
-        "brier_score": brier_score(labels, probabilities),
-        **dataclasses.asdict(recalibration(labels, logits, clients)),
-    }
+        bins=tuple(bins),
+        expected_calibration_error=expected_calibration_error(bins),
+        brier_score=brier_score(labels, probabilities),
+        **dataclasses.asdict(recalibration(labels, scores.logits, scores.patients)),
+    )
 
 
 def _defined(value: Any) -> Any:
-    """The value with null in the place of NaN."""
-    if isinstance(value, dict):
+    """A dataclass, with what it holds, with None in the place of NaN."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = (field.name for field in dataclasses.fields(value))
+        return dataclasses.replace(value, **{n: _defined(getattr(value, n)) for n in fields})
+    if isinstance(value, Mapping):
         return {name: _defined(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_defined(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(_defined(item) for item in value)
     return None if isinstance(value, float) and math.isnan(value) else value

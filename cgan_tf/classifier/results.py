@@ -1,7 +1,4 @@
-"""What the report reads: evaluations, synthetic sets, loss curves. Nothing is computed here.
-
-The tables of an evaluation: scores.csv and synthetic_scores.csv.
-"""
+"""What `evaluate` leaves, and its reader: tables, features, metrics. Nothing is computed here."""
 
 import csv
 import dataclasses
@@ -13,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cgan_tf.data.records import PatchRecord
-from cgan_tf.labels import MALIGNANT_CALCIFICATION, MALIGNANT_MASS
+from cgan_tf.classifier.metrics import Metrics
+from cgan_tf.runs.dataclass_json import from_json
 from cgan_tf.runs.directory import read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
 
@@ -27,8 +24,8 @@ class ScoredTest:
       directory: of the evaluation. name: as the paper's Table 1 calls the training regime, with
         the seed where there are several.
       fraction: initial synthetic share, 0 to 1. seed: of the run.
-      patch_ids, clients, lesion_types: text [n]. labels: int [n]. logits: float [n].
-      metrics: metrics.json. training: the manifest of the classifier.
+      patch_ids, patients, lesion_types: text [n]. labels: int [n]. logits: float64 [n].
+      metrics: of metrics.json. training: the manifest of the classifier.
     """
 
     directory: Path
@@ -36,11 +33,11 @@ class ScoredTest:
     fraction: float
     seed: int
     patch_ids: np.ndarray
-    clients: np.ndarray
+    patients: np.ndarray
     lesion_types: np.ndarray
     labels: np.ndarray
     logits: np.ndarray
-    metrics: dict[str, Any]
+    metrics: Metrics
     training: dict[str, Any]
 
     @property
@@ -145,89 +142,31 @@ def _read_evaluation(directory: Path) -> ScoredTest:
             fraction=float(flags["synthetic_fraction"]),
             seed=int(flags["seed"]),
             patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
-            clients=np.array([row["client_id"] for row in rows], dtype=str),
+            patients=np.array([row["client_id"] for row in rows], dtype=str),
             lesion_types=np.array([row["lesion_type"] for row in rows], dtype=str),
             labels=np.array([int(row["label"]) for row in rows]),
             logits=np.array([float(row["logit"]) for row in rows]),
-            metrics=_read_metrics(directory / "metrics.json"),
+            metrics=read_metrics(directory),
             training=manifest["classifier"],
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"{directory / 'scores.csv'}: expected the scores of evaluate") from error
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    metrics = read_json(path)
-    for name in ("auc", "calibration", "subgroups"):
-        if name not in metrics:
-            raise UserError(f"{path}: expected '{name}'; evaluate the classifier again")
-    return metrics
+def read_metrics(directory: Path) -> Metrics:
+    """metrics.json of an evaluation; `UserError` naming what is missing or of another kind."""
+    path = directory / "metrics.json"
+    try:
+        return from_json(Metrics, read_json(path), f"{path}: metrics")
+    except UserError as error:
+        raise UserError(f"{error}; evaluate the classifier again") from error
 
 
-TEST_COLUMNS = (
-    "patch_id",
-    "client_id",
-    "label",
-    "patch_class",
-    "lesion_type",
-    "logit",
-    "manufacturer",
-    "lesion_size_mm",
-    "conspicuity",
-    "breast_density",
-)
-SYNTHETIC_COLUMNS = (
-    "patch_id",
-    "client_id",
-    "task",
-    "split",
-    "patch_class",
-    "logit",
-    "source_patch_id",
-    "source_class",
-    "source_logit",
-)
-_LESION_TYPES = {MALIGNANT_MASS: "mass", MALIGNANT_CALCIFICATION: "calcification"}
-LESION_TYPES = tuple(_LESION_TYPES.values())
-
-
-def score_row(record: PatchRecord, logit: float) -> dict[str, Any]:
-    """The row of a normal or malignant patch; what the record does not know is empty."""
-    return {
-        "patch_id": record.patch_id,
-        "client_id": record.client_id,
-        "label": int(record.patch_class != "normal"),
-        "patch_class": record.patch_class,
-        "lesion_type": _LESION_TYPES.get(record.patch_class, ""),
-        "logit": float(logit),
-        "manufacturer": record.manufacturer,
-        "lesion_size_mm": round(record.lesion_size_mm, 2) or "",
-        "conspicuity": record.conspicuity,
-        "breast_density": record.breast_density,
-    }
-
-
-def synthetic_row(
-    record: PatchRecord, split: str, logit: float, source: PatchRecord, source_logit: float
-) -> dict[str, Any]:
-    """The row of a synthetic patch, beside the patch that it was made from."""
-    return {
-        "patch_id": record.patch_id,
-        "client_id": record.client_id,
-        "task": record.task,
-        "split": split,
-        "patch_class": record.patch_class,
-        "logit": float(logit),
-        "source_patch_id": record.source_patch_id,
-        "source_class": source.patch_class,
-        "source_logit": float(source_logit),
-    }
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Rows as CSV, in the order of `columns`; other values are left out."""
+def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
+    """Rows of one dataclass, `kind`, as CSV: a column a field; None is an empty cell."""
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    columns = [field.name for field in dataclasses.fields(kind)]
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows(map(dataclasses.asdict, rows))
     write_bytes(path, text.getvalue().encode())

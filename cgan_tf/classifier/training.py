@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cgan_tf.config import ClassifierConfig
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
-from cgan_tf.runs.directory import MANIFEST_FILE, finish_run, open_run, sha256, write_bytes
+from cgan_tf.runs.directory import finish_run, run_to_the_end, sha256, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import Threads, resolve_threads, save_threads, set_threads
 
@@ -40,14 +40,13 @@ def train_classifier(config: ClassifierConfig) -> None:
     """Runs or resumes a training."""
     check_config(config)
     console.quiet_tensorflow()
-    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
-    finished = (Path(config.workdir) / MANIFEST_FILE).exists()
-    training = None if finished else open_training(config)
-    with open_run(config.workdir, "train_classifier", config) as run:
-        if training is None:
-            print(f"{run.directory}: training is finished; nothing to do")
-            return
-        training.run(run.directory)
+    run_to_the_end(
+        config.workdir,
+        "train_classifier",
+        config,
+        lambda: open_training(config),
+        lambda training, run: training.run(run.directory),
+    )
 
 
 def open_training(config: ClassifierConfig) -> "ClassifierTraining":
@@ -149,7 +148,7 @@ class ClassifierTraining:
                 if validated and self._is_stale():
                     return
 
-    def steps(self, plan: np.ndarray, advance: Callable[[int], Any]) -> Iterator[int]:
+    def steps(self, plan: np.ndarray, advance: Callable[[int], Any]) -> Generator[int]:
         """Takes a training step for each next batch of the plan; yields the samples seen so far.
 
         `advance` is told the samples of each step, for a progress bar.

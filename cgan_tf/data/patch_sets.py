@@ -297,7 +297,8 @@ def find_sources(
     Every source is held once, however often it was used. Raises `UserError` when an id is not
     among the patches.
     """
-    missing, numbers, indices = set(source_ids), {}, []
+    missing, indices = set(source_ids), []
+    numbers: dict[str, int] = {}
     for split, name in ((split, name) for split in SPLITS for name in _ORDER):
         if not missing:
             break

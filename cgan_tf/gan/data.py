@@ -20,13 +20,14 @@ from cgan_tf.labels import (
     MALIGNANT_CLASSES,
     MALIGNANT_MASS,
     NORMAL,
+    TASKS,
 )
 from cgan_tf.runs.errors import UserError
 
 # Classes of [real, benign, normal] and of the generator's input, by task. For removal the paper is
 # silent: a cleaned patch should look normal, and the fourth class, which it must not look like, is
 # malignant.
-CLASSES = {
+CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
     "mass": {
         "real": (MALIGNANT_MASS,),
         "benign": (BENIGN_MASS,),
@@ -99,10 +100,11 @@ def training_batches(
 
     Each element maps a role to float32 [batch / replicas, size, size, 1] in [-1, 1]; an iteration
     has one for each of `places`, in their order: replica r takes the r-th part of the global batch.
-    For a conditional model the categories take turns, the same in every role, and an element has
-    "category", one-hot float32 [batch / replicas, categories].
+    "task" is int64 [batch / replicas], places in labels.TASKS; those of a conditional model take
+    turns, the same in every role.
     """
     tasks = config.tasks()
+    places_of_tasks = [TASKS.index(task) for task in tasks]
     indexes = task_streams(config, patches)
     roles = list(indexes[tasks[0]])
     orders = {
@@ -122,16 +124,14 @@ def training_batches(
         first = step * config.batch_size + places[place] * rows
         samples = range(first, first + rows)
         batch = np.stack([np.stack([pixels(role, n) for n in samples]) for role in roles])
-        return batch[..., None], np.array([n % len(tasks) for n in samples])
+        return batch[..., None], np.array([places_of_tasks[n % len(tasks)] for n in samples])
 
     shape = [len(roles), rows, config.size, config.size, 1]
 
     def load(element: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch, turns = tf.numpy_function(fetch, [element], (tf.float32, tf.int64))
+        batch, task = tf.numpy_function(fetch, [element], (tf.float32, tf.int64))
         parts = dict(zip(roles, tf.unstack(tf.ensure_shape(batch, shape)), strict=True))
-        if config.conditional:
-            parts["category"] = tf.one_hot(tf.ensure_shape(turns, [rows]), len(tasks))
-        return parts
+        return parts | {"task": tf.ensure_shape(task, [rows])}
 
     elements = tf.data.Dataset.counter(start=np.int64(start_step * len(places)))
     return elements.map(load).prefetch(2 * len(places))

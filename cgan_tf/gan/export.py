@@ -10,7 +10,7 @@ format's rounding.
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig, OnnxConfig
 from cgan_tf.gan.card import CARD, directory_checksum, read_card, resolution_of, wrong_card
 from cgan_tf.labels import TASKS
-from cgan_tf.models.generator import combine, scalar_count
+from cgan_tf.models.generator import combine, condition_of, scalar_count
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import sha256, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
@@ -39,26 +39,26 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
     """
     generator, size, width = model.averaged, config.size, scalar_count(config.size)
 
-    def generate(image, z, category=None):
-        one_hot = None if category is None else tf.one_hot(category, len(TASKS))
-        lesion = generator(image, z, phase="full", category=one_hot)
+    def with_noise(image, z, category):
+        lesion = generator(image, condition_of(config, z, category), phase="full")
         return {"lesion": lesion, "combined": combine(image, lesion)}
 
-    def draw(image, category=None):
+    def serve(image, category):
         z = tf.random.uniform([tf.shape(image)[0], width], -1.0, 1.0)
-        return generate(image, z, category)
-
-    # A function has exactly the arguments of its signature.
-    serve: Callable = draw if config.conditional else lambda image: draw(image)
-    with_noise: Callable = generate if config.conditional else lambda image, z: generate(image, z)
+        return with_noise(image, z, category)
 
     image = tf.TensorSpec([None, size, size, 1], tf.float32, name="image")
     z = tf.TensorSpec([None, width], tf.float32, name="z")
     archive = keras.export.ExportArchive()
     archive.track(generator)
-    category = [tf.TensorSpec([None], tf.int32, name="category")] if config.conditional else []
-    archive.add_endpoint("serving_default", serve, [image, *category])
-    archive.add_endpoint("with_noise", with_noise, [image, z, *category])
+    category = tf.TensorSpec([None], tf.int32, name="category")
+    if config.conditional:
+        archive.add_endpoint("serving_default", serve, [image, category])
+        archive.add_endpoint("with_noise", with_noise, [image, z, category])
+    else:  # a function has exactly the arguments of its signature
+        only = TASKS.index(config.task)
+        archive.add_endpoint("serving_default", lambda image: serve(image, only), [image])
+        archive.add_endpoint("with_noise", lambda image, z: with_noise(image, z, only), [image, z])
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     try:
         archive.write_out(str(temporary), verbose=False)

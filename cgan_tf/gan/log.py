@@ -15,8 +15,9 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan.data import task_streams
-from cgan_tf.models.discriminator import Discriminator
-from cgan_tf.models.generator import Generator, category_count, combine, scalar_count
+from cgan_tf.labels import TASKS
+from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
+from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
 from cgan_tf.models.layers import double, halve, record_layers
 from cgan_tf.pages.patches import patch_levels
 from cgan_tf.runs.directory import write_bytes
@@ -60,9 +61,8 @@ class GanLog:
         indexes = list(task_streams(config, patches).values())
         self.inputs = _spread([index["source"] for index in indexes])
         self.real = _spread([index["real"] for index in indexes])
-        self.category = None
-        if config.conditional:
-            self.category = tf.one_hot(np.arange(GRID_COLUMNS) % len(indexes), len(indexes))
+        turns = [TASKS.index(task) for task in config.tasks()]
+        self.task = tf.constant(np.resize(turns, GRID_COLUMNS))  # of each column
         z = np.random.Generator(np.random.Philox(key=config.seed))
         shape = (2, GRID_COLUMNS, scalar_count(config.size))
         self.z = z.uniform(-1, 1, shape).astype(np.float32)
@@ -121,8 +121,8 @@ class GanLog:
         image = halve(image) if phase == "half" else image
         rows = [image]
         for z in map(tf.constant, self.z):
-            alpha = model.alpha()
-            lesion = model.averaged(image, z, phase=phase, alpha=alpha, category=self.category)
+            condition = condition_of(self.config, z, self.task)
+            lesion = model.averaged(image, condition, phase=phase, alpha=model.alpha())
             rows += [lesion, combine(image, lesion)]
         if phase == "half":
             rows = [double(row) for row in rows]
@@ -173,19 +173,20 @@ def layer_tables(config: GanConfig) -> dict[str, dict[str, Rows]]:
     """For each phase and network: (layer, output shape without batch, parameters), as called."""
     generator, discriminator = Generator(config), Discriminator(config)
     channels = 3 if config.discriminator_input == "triplet" else 1
-    z = tf.zeros([1, scalar_count(config.size)])
-    z_in_d = z[:, : z.shape[1] // 2] if config.discriminator_noise else None
-    category = tf.zeros([1, category_count(config)]) if config.conditional else None
+    told, told_d = (
+        condition_of(config, tf.zeros([1, count]), tf.zeros([1], tf.int64))
+        for count in (scalar_count(config.size), discriminator_scalars(config))
+    )
     tables: dict[str, dict[str, Rows]] = {}
     for phase in ("half", "fade", "full") if config.grow else ("full",):
         size = config.size // 2 if phase == "half" else config.size
         alpha = tf.constant(0.5)
         with record_layers() as generator_rows:
             image = tf.zeros([1, size, size, 1])
-            generator(image, z, phase=phase, alpha=alpha, category=category)
+            generator(image, told, phase=phase, alpha=alpha)
         with record_layers() as discriminator_rows:
             images = tf.zeros([1, size, size, channels])
-            discriminator(images, phase=phase, alpha=alpha, z=z_in_d, category=category)
+            discriminator(images, told_d, phase=phase, alpha=alpha)
         tables[phase] = {"generator": generator_rows, "discriminator": discriminator_rows}
     return tables
 

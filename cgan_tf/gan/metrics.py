@@ -33,12 +33,12 @@ def class_metrics(logits: Mapping[int, tf.Tensor]) -> Metrics:
     return metrics
 
 
-def lesion_metrics(lesion: tf.Tensor, combined: tf.Tensor, sign: tf.Tensor | float) -> Metrics:
+def lesion_metrics(lesion: tf.Tensor, combined: tf.Tensor, sign: tf.Tensor) -> Metrics:
     """Area, peak, range and contrast of lesion channels.
 
     Args:
       lesion, combined: float32 [batch, s, s, 1] in [-1, 1].
-      sign: -1 where lesions are removed, else 1; a number or [batch, 1, 1, 1].
+      sign: float32 [batch, 1, 1, 1], -1 where lesions are removed, else 1.
 
     Returns:
       lesion_area: share of the patch beyond the threshold, 0 to 1. lesion_peak: its strongest

@@ -15,9 +15,9 @@ from cgan_tf.gan import losses
 from cgan_tf.gan import metrics as gan_metrics
 from cgan_tf.gan.schedules import generator_updates
 from cgan_tf.labels import TASKS
-from cgan_tf.models.discriminator import Discriminator
+from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
 from cgan_tf.models.fused import FusedAdam
-from cgan_tf.models.generator import Generator, category_count, combine, scalar_count
+from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
 from cgan_tf.models.layers import halve, share_weights, spectral_layers
 
 # Purposes of the random draws of a step.
@@ -56,15 +56,14 @@ class ContextualGan(keras.Model):
         """Creates the variables of every phase: "fade" uses all of them."""
         config = self.config
         image = tf.zeros([1, config.size, config.size, 1])
-        z = tf.zeros([1, scalar_count(config.size)])
-        alpha = tf.constant(0.5)
-        category = tf.zeros([1, category_count(config)]) if config.conditional else None
+        alpha, task = tf.constant(0.5), tf.zeros([1], tf.int64)
+        told = condition_of(config, tf.zeros([1, scalar_count(config.size)]), task)
         for generator in (self.generator, self.averaged):
-            generator(image, z, phase="fade", alpha=alpha, category=category)
+            generator(image, told, phase="fade", alpha=alpha)
         channels = 3 if config.discriminator_input == "triplet" else 1
         images = tf.zeros([1, config.size, config.size, channels])
-        z_in_d = z[:, : scalar_count(config.size) // 2] if config.discriminator_noise else None
-        self.discriminator(images, phase="fade", alpha=alpha, z=z_in_d, category=category)
+        told = condition_of(config, tf.zeros([1, discriminator_scalars(config)]), task)
+        self.discriminator(images, told, phase="fade", alpha=alpha)
         self.averaged.set_weights(self.generator.get_weights())
         self.built = True
 
@@ -91,41 +90,40 @@ class ContextualGan(keras.Model):
 
         Args:
           data: float32 [batch, size, size, 1] in [-1, 1] under "real", "source" and, where their
-            weight is not 0, "benign" and "normal" (see data.streams); for a conditional model
-            "category", one-hot [batch, categories].
+            weight is not 0, "benign" and "normal" (see data.streams); under "task" int64 [batch],
+            the place in labels.TASKS of the task that a sample of every role is for.
 
         Returns:
           scalars, this replica's: losses and their parts (without their weights), class
           probabilities, gradient norms, largest singular values, lesion figures (see
           metrics), alpha; of several generator updates those of the last.
         """
-        images = {
-            name: halve(value) if self.phase == "half" else value
+        data = {
+            name: halve(value) if self.phase == "half" and name != "task" else value
             for name, value in data.items()
-            if name != "category"
         }
-        alpha, category = self.alpha(), data.get("category")
-        metrics = self._update_discriminator(images, alpha, category)
+        alpha = self.alpha()
+        metrics = self._update_discriminator(data, alpha)
         with share_weights(self.discriminator):
             for update in range(generator_updates(self.config)):
-                metrics |= self._update_generator(images["source"], alpha, update, category)
+                metrics |= self._update_generator(data, alpha, update)
         self._average(self.step)
         self.step.assign_add(1)
         return metrics | {"alpha": alpha}
 
-    def _update_discriminator(self, images, alpha, category=None) -> dict[str, tf.Tensor]:
-        config, source = self.config, images["source"]
+    def _update_discriminator(self, data, alpha) -> dict[str, tf.Tensor]:
+        config, source, task = self.config, data["source"], data["task"]
         z = self._uniform(_Z_DISCRIMINATOR, 0, source, scalar_count(config.size))
-        lesion = tf.stop_gradient(self._generate(source, z, alpha, category))
-        parts = {losses.REAL: _real_input(config, images["real"])}
+        lesion = tf.stop_gradient(self._generate(source, z, task, alpha))
+        parts = {losses.REAL: _real_input(config, data["real"])}
         parts[losses.FAKE] = _fake_input(config, source, lesion)
         for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
-            if name in images:
-                parts[label] = _real_input(config, images[name])
+            if name in data:
+                parts[label] = _real_input(config, data[name])
         sigma = _iterate(self.discriminator)
         with tf.GradientTape() as tape:
-            every = None if category is None else tf.tile(category, [len(parts), 1])
-            stacked = self._discriminate(tf.concat(list(parts.values()), axis=0), alpha, 0, every)
+            every = tf.concat(list(parts.values()), axis=0)
+            stacked = self._discriminate(every, tf.tile(task, [len(parts)]), alpha, 0)
             logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
             loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
         gradients, penalty = self._gradients(self.discriminator, tape, loss), tf.constant(0.0)
@@ -134,7 +132,7 @@ class ContextualGan(keras.Model):
             # gone: side by side the two passes would be the peak of memory.
             done = tf.control_dependencies(list(gradients.values()))
             with done, tf.GradientTape() as tape:
-                penalty = self._penalty(parts[losses.REAL], alpha, category)
+                penalty = self._penalty(parts[losses.REAL], task, alpha)
                 weighted = config.penalty_weight * penalty
             for weight, gradient in self._gradients(self.discriminator, tape, weighted).items():
                 gradients[weight] += gradient
@@ -142,7 +140,7 @@ class ContextualGan(keras.Model):
         metrics = {"loss_d": loss, "penalty": penalty, "gradient_d": norm}
         return metrics | _named("sigma_d", sigma) | gan_metrics.class_metrics(logits)
 
-    def _penalty(self, real, alpha, category=None):
+    def _penalty(self, real, task, alpha):
         config = self.config
         shape = (config.size, config.size, real.shape[-1])
         noise = self._uniform(_NOISE, 0, real, *shape)[:, : real.shape[1], : real.shape[2], :]
@@ -153,7 +151,7 @@ class ContextualGan(keras.Model):
         images = losses.perturb(real, noise, share, config.penalty_noise)
 
         def critic(x):
-            logits = self._discriminate(x, alpha, 1, category)
+            logits = self._discriminate(x, task, alpha, 1)
             score = logits[:, losses.REAL]
             return score - logits[:, losses.FAKE] if config.penalty_logit != "real" else score
 
@@ -161,19 +159,19 @@ class ContextualGan(keras.Model):
             critic, images, config.penalty_target, config.penalty_squared
         )
 
-    def _update_generator(self, source, alpha, update: int, category=None) -> dict[str, tf.Tensor]:
-        config = self.config
+    def _update_generator(self, data, alpha, update: int) -> dict[str, tf.Tensor]:
+        config, source, task = self.config, data["source"], data["task"]
         z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
         sigma, seeking = _iterate(self.generator), None
         with tf.GradientTape() as tape:
-            lesion = self._generate(source, z, alpha, category)
+            lesion = self._generate(source, z, task, alpha)
             fake = _fake_input(config, source, lesion)
-            logits = self._discriminate(fake, alpha, 2 + update, category)
+            logits = self._discriminate(fake, task, alpha, 2 + update)
             loss = losses.generator_loss(logits)
             total = loss
             if config.mode_seeking_weight:
                 second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
-                other = self._generate(source, second, alpha, category)
+                other = self._generate(source, second, task, alpha)
                 seeking = losses.mode_seeking_loss(
                     lesion, other, z, second, config.mode_seeking_margin
                 )
@@ -182,17 +180,17 @@ class ContextualGan(keras.Model):
         metrics = {"loss_g": loss, "gradient_g": norm}
         metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
         return metrics | gan_metrics.lesion_metrics(
-            lesion, combine(source, lesion), _lesion_sign(config, category)
+            lesion, combine(source, lesion), _lesion_sign(task)
         )
 
-    def _generate(self, source, z, alpha, category):
-        return self.generator(source, z, phase=self.phase, alpha=alpha, category=category)
+    def _generate(self, source, z, task, alpha):
+        condition = condition_of(self.config, z, task)
+        return self.generator(source, condition, phase=self.phase, alpha=alpha)
 
-    def _discriminate(self, images, alpha, call: int, category=None):
-        z = None
-        if self.config.discriminator_noise:
-            z = self._uniform(_Z_IN_D, call, images, scalar_count(self.config.size) // 2)
-        return self.discriminator(images, phase=self.phase, alpha=alpha, z=z, category=category)
+    def _discriminate(self, images, task, alpha, call: int):
+        scalars = self._uniform(_Z_IN_D, call, images, discriminator_scalars(self.config))
+        condition = condition_of(self.config, scalars, task)
+        return self.discriminator(images, condition, phase=self.phase, alpha=alpha)
 
     def _gradients(self, network, tape, loss) -> dict[int, tf.Tensor]:
         """d (loss / replicas) / d weight by id(weight); without weights of other phases."""
@@ -288,11 +286,10 @@ def _named(name: str, value: tf.Tensor | None) -> dict[str, tf.Tensor]:
     return {} if value is None else {name: value}
 
 
-def _lesion_sign(config: GanConfig, category: tf.Tensor | None):
-    """-1 where lesions are removed, else 1: a number, or [batch, 1, 1, 1] for categories."""
-    if category is None:
-        return -1.0 if config.task == "removal" else 1.0
-    return 1.0 - 2.0 * category[:, TASKS.index("removal"), None, None, None]
+def _lesion_sign(task: tf.Tensor) -> tf.Tensor:
+    """-1 for samples whose lesions are removed, else 1: float32 [batch, 1, 1, 1]."""
+    removal = tf.cast(task == TASKS.index("removal"), tf.float32)
+    return 1.0 - 2.0 * removal[:, None, None, None]
 
 
 def _real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:

@@ -7,16 +7,17 @@ generator/ (SavedModel with model.json) and manifest.json.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cgan_tf.config import GanConfig
+from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan.health import Health
 from cgan_tf.gan.schedules import phase_at, phase_end, total_steps, work_units
 from cgan_tf.labels import PAPER_SIZE
 from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
-from cgan_tf.runs.directory import MANIFEST_FILE, finish_run, open_run
+from cgan_tf.runs.directory import MANIFEST_FILE, Run, finish_run, open_run, run_to_the_end
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads, set_threads
 
@@ -33,26 +34,37 @@ def train_gan(config: GanConfig) -> None:
     for name in ("patches_dir", "workdir"):
         if not getattr(config, name):
             raise UserError(f"--{name} is required; see --help")
-    from cgan_tf.data.patch_sets import PatchSet
+    run_to_the_end(
+        config.workdir,
+        "train_gan",
+        config,
+        lambda: open_patches(config),
+        lambda patches, run: Training(config, patches, run.directory).run(),
+        opened=_open_as_worker,
+    )
+
+
+def open_patches(config: GanConfig) -> PatchSet:
+    """The training patches; `UserError` when a role of a step has none, or they are not --size."""
+    from cgan_tf.gan.data import task_streams
 
     patches = PatchSet(config.patches_dir)
-    with _opened(config) as directory:
-        if (directory / MANIFEST_FILE).exists():
-            print(f"{directory}: training is finished; nothing to do")
-            return
-        Training(config, patches, directory).run()
+    task_streams(config, patches)
+    return patches
 
 
 @contextlib.contextmanager
-def _opened(config: GanConfig) -> Iterator[Path]:
-    """The run's directory: opened and locked by the process that writes, looked at by the rest."""
+def _open_as_worker(
+    directory: str, program: str, config: GanConfig, beside: Collection[str]
+) -> Iterator[Run]:
+    """`open_run` for the process that writes; the others look at the directory and hold no lock."""
     from cgan_tf.gan.distribution import is_chief
 
     if is_chief(config):
-        with open_run(config.workdir, "train_gan", config) as run:
-            yield run.directory
+        with open_run(directory, program, config, beside) as run:
+            yield run
     else:
-        yield Path(config.workdir)
+        yield Run(Path(directory), (Path(directory) / MANIFEST_FILE).exists())
 
 
 def check_config(config: GanConfig) -> None:
@@ -85,17 +97,15 @@ def check_config(config: GanConfig) -> None:
 class Training:
     """One run: built, restored, stepped to its end, exported."""
 
-    def __init__(self, config: GanConfig, patches, directory: Path):
+    def __init__(self, config: GanConfig, patches: PatchSet, directory: Path):
         import keras
         import tensorflow as tf
 
-        from cgan_tf.gan.data import task_streams
         from cgan_tf.gan.distribution import choose_strategy, is_chief
         from cgan_tf.gan.model import ContextualGan
         from cgan_tf.runs.training import Checkpoints
 
         self.config, self.patches, self.directory = config, patches, directory
-        task_streams(config, patches)  # a missing class is named before minutes are spent
         self.threads = resolve_threads(config, directory)
         set_threads(self.threads)
         if config.deterministic:
@@ -217,7 +227,7 @@ class Training:
         state = {
             "sound": self.health.sound,
             "streaks": self.health.streaks,
-            "pending": self.log.pending_values(),
+            "pending": self.log.pending_values() if self.log else [],
         }
         self.checkpoints.save(step, state)
 

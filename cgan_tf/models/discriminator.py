@@ -2,6 +2,8 @@
 filters per layer and strides of 2 replaced with max pooling operations".
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -12,15 +14,23 @@ from cgan_tf.models.layers import Conv, Dense, FadeIn, SelfAttention, halve, max
 CLASSES = 4  # [real, fake, benign, normal]
 
 
+def discriminator_scalars(config: GanConfig) -> int:
+    """Random scalars that the discriminator takes: one a block with --discriminator_noise."""
+    return block_count(config.size) if config.discriminator_noise else 0
+
+
 class Discriminator(keras.Model):
     """Image to four logits, one a class."""
 
     def __init__(self, config: GanConfig, name: str = "discriminator"):
         super().__init__(name=name, dtype="float32", autocast=False)
         self.config = config
-        self.blocks = block_count(config.size)
+        self.blocks, self.scalars = block_count(config.size), discriminator_scalars(config)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        settings = {"normalise": config.spectral_norm != "none", "compute_dtype": dtype}
+        settings: dict[str, Any] = {
+            "normalise": config.spectral_norm != "none",
+            "compute_dtype": dtype,
+        }
         first = config.generator_filters * config.discriminator_multiplier
         filters = [first * 2**i for i in range(self.blocks)]
         self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
@@ -33,38 +43,37 @@ class Discriminator(keras.Model):
         self.logits = Dense(CLASSES, "logits", normalise=settings["normalise"])
         self.fade_entry = FadeIn("fade_entry")
 
-    def build(self, images_shape):
+    def build(self, images_shape, condition_shape):
         """Layers build themselves when called (see Generator.build)."""
 
-    def call(self, images, phase: str = "full", alpha=None, z=None, category=None):
+    def call(self, images, condition, phase: str = "full", alpha=None):
         """Logits [batch, 4], float32.
 
         Args:
           images: float32 [batch, s, s, c] in [-1, 1]; c is 1, or 3 for triplets.
+          condition: float32 [batch, k], the random scalars of --discriminator_noise, a block each,
+            and the task of a conditional model, constant maps beside the images (see
+            `condition_of`); k is 0 without either.
           phase, alpha: as for the generator.
-          z: [batch, blocks] random scalars with --discriminator_noise, otherwise None.
-          category: one-hot [batch, categories] of a conditional model, constant maps beside the
-            images; otherwise None.
         """
-        if category is not None:
-            images = with_maps(images, category)
+        scalars, task = condition[:, : self.scalars], condition[:, self.scalars :]
+        images = with_maps(images, task)
         if phase == "half":
             features = self._leaky(self.half_entry(images))
         else:
-            features = self._block(0, images, z)
+            features = self._block(0, images, scalars)
             if phase == "fade":
                 old = self._leaky(self.half_entry(halve(images)))
                 features = self.fade_entry(old, features, alpha)
         features = self._attend(0, features)
         for i in range(1, self.blocks):
-            features = self._attend(i, self._block(i, features, z))
+            features = self._attend(i, self._block(i, features, scalars))
         flat = tf.reshape(features, [tf.shape(features)[0], 16 * features.shape[-1]])
         return self.logits(flat)
 
-    def _block(self, i: int, features, z):
+    def _block(self, i: int, features, scalars):
         """conv 3x3 -> max pool 2x2 -> LeakyReLU."""
-        if z is not None:
-            features = with_maps(features, z[:, i : i + 1])
+        features = with_maps(features, scalars[:, i : i + 1])
         return self._leaky(max_pool(self.convs[i](features)))
 
     def _attend(self, i: int, features):

@@ -8,6 +8,7 @@ sides, so every weight is kept when it grows.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,9 +28,19 @@ def scalar_count(size: int) -> int:
     return 2 * block_count(size)
 
 
-def category_count(config: GanConfig) -> int:
-    """Width of the one-hot category: 0 but for a conditional model."""
-    return len(TASKS) if config.conditional else 0
+def condition_of(config: GanConfig, scalars: tf.Tensor, task: tf.Tensor) -> tf.Tensor:
+    """What a network is told beside its image, as one tensor.
+
+    Args:
+      scalars: float32 [batch, k] in [-1, 1], the random scalars; k may be 0.
+      task: int [batch], places in `labels.TASKS`; only a conditional model is told them.
+
+    Returns:
+      float32 [batch, k], or [batch, k + tasks] with the one-hot task of a conditional model last.
+    """
+    if not config.conditional:
+        return scalars
+    return tf.concat([scalars, tf.one_hot(task, len(TASKS))], axis=-1)
 
 
 def attention_block(config: GanConfig) -> int:
@@ -56,67 +67,57 @@ class Generator(keras.Model):
         self.config = config
         self.blocks = block_count(config.size)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        self.settings = {"normalise": config.spectral_norm == "both", "compute_dtype": dtype}
+        settings: dict[str, Any] = {
+            "normalise": config.spectral_norm == "both",
+            "compute_dtype": dtype,
+        }
         filters = [config.generator_filters * 2**i for i in range(self.blocks)]
-        self.half_entry = Conv(filters[0], 1, "half_entry", **self.settings)
+        self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
         self.encoder = [
-            Conv(f, 3, f"encoder_{i}", strides=2, **self.settings) for i, f in enumerate(filters)
+            Conv(f, 3, f"encoder_{i}", strides=2, **settings) for i, f in enumerate(filters)
         ]
-        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **self.settings)
+        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **settings)
         self.embedding = Conv(
-            config.embedding_channels, 4, "embedding", padding="VALID", **self.settings
+            config.embedding_channels, 4, "embedding", padding="VALID", **settings
         )
         mirrored = [filters[0], *filters[:-1]]  # 16, 16, 32, ... 256, outermost first
         self.decoder = [
             (
-                Conv(f, 3, f"decoder_{i}_first", **self.settings),
-                Conv(f, 3, f"decoder_{i}_second", **self.settings),
+                Conv(f, 3, f"decoder_{i}_first", **settings),
+                Conv(f, 3, f"decoder_{i}_second", **settings),
             )
             for i, f in enumerate(mirrored)
         ]
-        self._add_attention(filters, mirrored, dtype)
-        self.half_head = self._head("half_head")
-        self.full_head = self._head("full_head")
-        self.fade_entry = FadeIn("fade_entry")
-        self.fade_lesion = FadeIn("fade_lesion")
-
-    def _head(self, name: str) -> Conv:
-        # Without spectral normalisation: a normalised head could never make its lesion small.
-        start = keras.initializers.RandomNormal(stddev=0.02)
-        return Conv(1, 1, name, normalise=False, initializer=start)
-
-    def _add_attention(self, filters: list[int], mirrored: list[int], dtype: str) -> None:
-        """Attention where features have the attention resolution: "at the 32x32 resolution"."""
-        settings = {"normalise": self.settings["normalise"], "compute_dtype": dtype}
         # Encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
-        place = self.attention_block = attention_block(self.config)
-        if place >= 0:
+        place = self.attention_block = attention_block(config)
+        if place >= 0:  # "at the 32x32 resolution"
             self.encoder_attention = SelfAttention(
                 filters[place - 1], "encoder_attention", **settings
             )
             self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
+        self.half_head, self.full_head = _head("half_head"), _head("full_head")
+        self.fade_entry = FadeIn("fade_entry")
+        self.fade_lesion = FadeIn("fade_lesion")
 
-    def build(self, image_shape, z_shape):
+    def build(self, image_shape, condition_shape):
         """Layers build themselves when called. Keras' own build would trace `call` without state,
         where the power iterations of a new layer (`SpectralLayer.add_kernel`) are lost."""
 
-    def call(self, image, z, phase: str = "full", alpha=None, category=None):
+    def call(self, image, condition, phase: str = "full", alpha=None):
         """The lesion channel.
 
         Args:
           image: float32 [batch, s, s, 1] in [-1, 1]; s is size, or size / 2 in phase "half".
-          z: float32 [batch, 2 * blocks] in [-1, 1]; the outermost two are unused in phase "half".
+          condition: float32 [batch, 2 * blocks], the random scalars, and the task of a conditional
+            model (see `condition_of`); the outermost two scalars are unused in phase "half".
           phase: "half", "fade" or "full".
           alpha: scalar tensor, weight of the full-resolution layers in phase "fade".
-          category: one-hot [batch, categories] of a conditional model, otherwise None.
 
         Returns:
           float32 [batch, s, s, 1] in [-1, 1], zero on the border frame.
         """
-        width = self.blocks
-        encoder_maps, decoder_maps = (
-            [_maps(z[:, first + i], category) for i in range(width)] for first in (0, width)
-        )
+        maps = self._maps(condition)
+        encoder_maps, decoder_maps = maps[: self.blocks], maps[self.blocks :]
         skips = self._encode(image, encoder_maps, phase, alpha)
         features = self._embed(skips[-1])
         outermost = 1 if phase == "half" else 0
@@ -132,6 +133,11 @@ class Generator(keras.Model):
         if not self.config.lesion_channel:
             lesion = tf.clip_by_value(lesion, -1.0, 1.0) - image
         return self._crop_border(lesion, phase)
+
+    def _maps(self, condition) -> list:
+        """What becomes constant maps at each block: its own scalar, [B, 1], and the task."""
+        scalars, task = condition[:, : 2 * self.blocks], condition[:, 2 * self.blocks :]
+        return [tf.concat([scalars[:, i : i + 1], task], axis=-1) for i in range(2 * self.blocks)]
 
     def _encode(self, image, maps, phase: str, alpha) -> list:
         """The output of every encoder block; entry i feeds decoder block i."""
@@ -180,11 +186,10 @@ class Generator(keras.Model):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
 
 
-def _maps(scalar, category):
-    """[B, 1] or, with the category, [B, 1 + categories]: what becomes constant maps at a block."""
-    if category is None:
-        return scalar[:, None]
-    return tf.concat([scalar[:, None], tf.cast(category, scalar.dtype)], axis=-1)
+def _head(name: str) -> Conv:
+    # Without spectral normalisation: a normalised head could never make its lesion small.
+    start = keras.initializers.RandomNormal(stddev=0.02)
+    return Conv(1, 1, name, normalise=False, initializer=start)
 
 
 def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:

@@ -236,12 +236,15 @@ class SelfAttention(RecordedLayer):
 
     def __init__(self, channels: int, name: str, *, normalise: bool, compute_dtype: str):
         super().__init__(name, compute_dtype)
-        settings = {"normalise": normalise, "bias": False, "compute_dtype": compute_dtype}
-        narrow = max(1, channels // 8)
-        self.query = Conv(narrow, 1, "query", **settings)
-        self.key = Conv(narrow, 1, "key", **settings)
-        self.value = Conv(max(1, channels // 2), 1, "value", **settings)
-        self.out = Conv(channels, 1, "out", **settings)
+        self.query, self.key, self.value, self.out = (
+            Conv(filters, 1, name, normalise=normalise, bias=False, compute_dtype=compute_dtype)
+            for name, filters in (
+                ("query", max(1, channels // 8)),
+                ("key", max(1, channels // 8)),
+                ("value", max(1, channels // 2)),
+                ("out", channels),
+            )
+        )
 
     def build(self, input_shape):
         self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
@@ -282,8 +285,11 @@ def with_maps(features: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """Concatenates k values a sample as constant maps: [B, H, W, C] to [B, H, W, C + k].
 
     "a random scalar value (drawn uniformly from [-1,1] and reshaped to a 1x1 pixel and resized to
-    match the input dimensions)", and the label of a conditional model. `values` is [B, k].
+    match the input dimensions)", and the label of a conditional model. `values` is [B, k]; k = 0
+    leaves the features as they are.
     """
+    if not values.shape[1]:
+        return features
     shape = tf.shape(features)
     planes = tf.cast(values, features.dtype)[:, None, None, :]
     planes = tf.broadcast_to(planes, [shape[0], shape[1], shape[2], values.shape[1]])

@@ -24,7 +24,7 @@ from cgan_tf.labels import PATCH_CLASSES, SPLITS
 from cgan_tf.pages.patches import caption, enlarge, mosaic, patch_levels, shown_factor
 from cgan_tf.pages.style import DPI, house_style, png
 from cgan_tf.runs.console import progress_bar
-from cgan_tf.runs.directory import finish_run, open_run, write_bytes
+from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
 
 COLUMNS = 8
@@ -166,11 +166,8 @@ def show_patches(config: ShowPatchesConfig) -> None:
     """
     check_config(config)
     patches = PatchSet(config.patches_dir)
-    groups = groups_of(patches, config)
-    with open_run(config.output_dir or patches.directory / FOLDER, PROGRAM, config) as run:
-        if run.finished:
-            print(f"{run.directory}: the sheets are there; nothing to do")
-            return
+
+    def work(groups: Sequence[tuple[str, str]], run: Run) -> None:
         sheets = []
         with progress_bar(len(groups), "Contact sheets", "sheets") as bar:
             for split, name in groups:
@@ -178,6 +175,14 @@ def show_patches(config: ShowPatchesConfig) -> None:
                 bar.update()
         finish_run(run.directory, PROGRAM, {"sheets": sheets})
         print(f"{run.directory}: {', '.join(sheet['file'] for sheet in sheets)}")
+
+    run_to_the_end(
+        config.output_dir or patches.directory / FOLDER,
+        PROGRAM,
+        config,
+        lambda: groups_of(patches, config),
+        work,
+    )
 
 
 def check_config(config: ShowPatchesConfig) -> None:

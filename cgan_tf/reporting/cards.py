@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.pages.html import Document, Section, section_of
 from cgan_tf.pages.style import Estimate
-from cgan_tf.reporting.inputs import ReportInputs, auc_of, calibration_of, sensitivity_of
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
 
 LIMITS = (
     "It judges single patches, not mammograms and not women: it says nothing about where to look, "
@@ -74,7 +74,7 @@ def _data(evaluation: ScoredTest) -> str:
         (name, f"{count:,}", f"{training['drawn'][name]:,}")
         for name, count in training["patches"].items()
     ]
-    tested = metrics["patches"]
+    tested = metrics.patches
     return "\n\n".join(
         (
             _table(("Training patches", "Available", "Samples drawn"), rows),
@@ -83,8 +83,8 @@ def _data(evaluation: ScoredTest) -> str:
                     f"Synthetic share: {evaluation.fraction:.0%} at the start, "
                     f"{training['flags']['decay']} decay by {training['flags']['decay_rate']:.0%} "
                     f"every {training['flags']['decay_every']:,} samples.",
-                    f"Tested on the {metrics['split']} split: {tested['malignant']:,} malignant "
-                    f"and {tested['normal']:,} normal real patches of {metrics['clients']:,} "
+                    f"Tested on the {metrics.split} split: {tested.malignant:,} malignant "
+                    f"and {tested.normal:,} normal real patches of {metrics.patients:,} "
                     "women.",
                 )
             ),
@@ -94,33 +94,31 @@ def _data(evaluation: ScoredTest) -> str:
 
 def _merit(evaluation: ScoredTest) -> str:
     metrics = evaluation.metrics
-    rows = [(f"AUC, {name}", *_cells(auc_of(auc))) for name, auc in metrics["auc"].items()]
+    rows = [(f"AUC, {name}", *_cells(auc_of(auc))) for name, auc in metrics.auc.items()]
     rows += [
         (
-            f"Sensitivity at {metrics['specificity']:.0%} specificity",
-            *_cells(sensitivity_of(evaluation)),
+            f"Sensitivity at {metrics.specificity:.0%} specificity",
+            *_cells(sensitivity_of(metrics)),
         ),
-        *(
-            (f"Calibration {name}", *_cells(calibration_of(evaluation, name)))
-            for name in ("slope", "intercept")
-        ),
+        ("Calibration slope", *_cells(slope_of(metrics.calibration))),
+        ("Calibration intercept", *_cells(intercept_of(metrics.calibration))),
     ]
     note = "Intervals are by patient."
     return _table(("Measure", "Value", "95% interval"), rows) + f"\n\n{note}"
 
 
 def _subgroups(evaluation: ScoredTest) -> str:
-    attributes = evaluation.metrics["subgroups"]
+    attributes = evaluation.metrics.subgroups
     rows = [
         (
-            attribute.removesuffix("_mm").replace("_", " "), name, f"{group['positives']:,}",
-            f"{group['negatives']:,}",
+            attribute.removesuffix("_mm").replace("_", " "), name, f"{group.positives:,}",
+            f"{group.negatives:,}",
             *_cells(auc_of(group)),
         )
         for attribute, content in attributes.items()
-        for name, group in content["groups"].items()
+        for name, group in content.groups.items()
     ]  # fmt: skip
-    notes = [content["note"] for content in attributes.values() if content["note"]]
+    notes = [content.note for content in attributes.values() if content.note]
     headings = ("Attribute", "Group", "Malignant", "Normal", "AUC", "95% interval")
     parts = [_table(headings, rows)] if rows else []
     return "\n\n".join([*parts, *([_list(notes)] if notes else [])])

@@ -66,11 +66,11 @@ class Results:
 
 def compare(evaluations: Sequence[ScoredTest], failed: Sequence[FailedRun] = ()) -> Results:
     """Every comparison; `UserError` when a seed has a proportion twice."""
-    labels, clients = evaluations[0].labels, evaluations[0].clients
-    comparisons = compare_within_seeds(labels, evaluations, clients)
+    labels, patients = evaluations[0].labels, evaluations[0].patients
+    comparisons = compare_within_seeds(labels, evaluations, patients)
     return Results(
         evaluations,
-        pool_seeds(labels, evaluations, clients),
+        pool_seeds(labels, evaluations, patients),
         {(comparison.fraction, comparison.seed): comparison for comparison in comparisons},
         failed,
     )

@@ -25,7 +25,7 @@ from cgan_tf.pages.style import (
     row_size,
     signed,
 )
-from cgan_tf.reporting.inputs import ReportInputs, effects_of
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.bands import roc_band
@@ -132,7 +132,9 @@ def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -
     if not first.labels[chosen].any():
         return
     scores = np.stack([evaluation.logits[chosen] for evaluation in group])
-    curve = roc_band(first.labels[chosen], scores, first.clients[chosen], rounds=500 if band else 1)
+    curve = roc_band(
+        first.labels[chosen], scores, first.patients[chosen], rounds=500 if band else 1
+    )
     colour = proportion_colour(first.fraction)
     axis.plot(curve.false, curve.true, color=colour, label=_label(group))
     if band:
@@ -140,7 +142,7 @@ def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -
 
 
 def _label(group: Sequence[ScoredTest]) -> str:
-    auc = np.mean([evaluation.metrics["auc"]["overall"]["auc"] for evaluation in group])
+    auc = np.mean([evaluation.metrics.auc["overall"].auc for evaluation in group])
     return f"{group[0].regime} ({auc:.3f})"
 
 
@@ -194,10 +196,10 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 def roc(inputs: ReportInputs) -> Section | None:
     """ROC curves; with more than two regimes, each against the baseline too."""
     evaluations = inputs.evaluations
-    patches, several = evaluations[0].metrics["patches"], len(by_regime(evaluations)) > 2
+    patches, several = evaluations[0].metrics.patches, len(by_regime(evaluations)) > 2
     data = (
-        f"{patches['malignant']:,} malignant and {patches['normal']:,} normal real patches of "
-        f"{evaluations[0].metrics['clients']:,} women"
+        f"{patches.malignant:,} malignant and {patches.normal:,} normal real patches of "
+        f"{evaluations[0].metrics.patients:,} women"
     )
     bands = (
         "Bands are pointwise 95% intervals from 500 bootstrap rounds that draw whole women; curves "
@@ -214,12 +216,12 @@ def roc(inputs: ReportInputs) -> Section | None:
 def effect(inputs: ReportInputs) -> Section | None:
     """Logits of source and synthetic patches under the baseline; None without synthetic ones."""
     baseline = inputs.baseline
-    effects = effects_of(baseline)
+    effects = baseline.metrics.synthetic
     if not effects:
         return None
     scores = read_table(baseline.directory / "synthetic_scores.csv")
     shifts, rows = {}, []
-    for effect in effects:
+    for effect in effects.values():
         members = [r for r in scores if (r["task"], r["split"]) == (effect.task, effect.split)]
         name = f"{effect.task} ({effect.split})"
         shifts[name] = (
@@ -230,9 +232,9 @@ def effect(inputs: ReportInputs) -> Section | None:
             (
                 name,
                 f"{effect.patches:,}",
-                signed(effect.before),
-                signed(effect.after),
-                signed(effect.change),
+                signed(effect.mean_logit_before),
+                signed(effect.mean_logit_after),
+                signed(effect.mean_change),
                 f"{effect.as_intended:.0%}",
             )
         )

@@ -1,12 +1,14 @@
 """Figure 4 of the paper, real and synthetic patches in feature space, and how far they overlap."""
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgan_tf.assessment import overlap
+from cgan_tf.assessment.base import probability
+from cgan_tf.assessment.overlap import Overlap
 from cgan_tf.classifier.results import read_table
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
 from cgan_tf.pages import html
@@ -69,17 +71,6 @@ def section(inputs: ReportInputs) -> Section | None:
 
 
 KINDS = {"mass": "masses", "calcification": "calcifications"}
-# Name, format, what equal distributions give.
-MEASURES = {
-    "mixing": ("Neighbours of the other set", ".3f", "0.5"),
-    "kid": ("Kernel distance (KID)", ".3g", "0"),
-    "fid": ("Fréchet distance (FID)", ",.1f", "the ceiling"),
-    "classifier_auc": ("AUC of a classifier that tells them apart", ".3f", "0.5"),
-    "precision": ("Precision", ".3f", "the ceiling"),
-    "recall": ("Recall", ".3f", "the ceiling"),
-    "density": ("Density", ".3f", "the ceiling"),
-    "coverage": ("Coverage", ".3f", "the ceiling"),
-}
 
 
 def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Part]:
@@ -94,7 +85,7 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
             space.features[real], space.features[synthetic], clients[real], seed, clients[synthetic]
         )
         parts.append(html.Heading(f"Real and synthetic {name}"))
-        parts += [] if result["note"] else [_table(kind, result)]
+        parts += [] if result.note else [_table(kind, result)]
         parts.append(html.Paragraph(sentence(name, result)))
     if parts:
         parts.append(html.Paragraph(NOTE, "note"))
@@ -122,67 +113,49 @@ def patch_clients(space: FeatureSpace, patches: PatchSet) -> np.ndarray:
     rows = read_table(space.evaluation.directory / "synthetic_scores.csv")
     clients: dict[str, list[str]] = {
         "validation": [records[number].client_id for number in numbers],
-        "test": space.evaluation.clients.tolist(),
+        "test": space.evaluation.patients.tolist(),
         "synthetic": [row["client_id"] for row in rows],
     }
     return space.patches.take({name: np.array(ids, object) for name, ids in clients.items()})
 
 
-def sentence(name: str, result: dict[str, Any]) -> str:
-    """The result of `overlap.compare` in a sentence."""
-    if result["note"]:
-        return f"Synthetic and real {name}: {result['note']}."
-    auc, p = result["measures"]["classifier_auc"], result["kid_p"]["synthetic"]
-    mixing, coverage = result["measures"]["mixing"], result["measures"]["coverage"]
+def sentence(name: str, values: Overlap) -> str:
+    """What the overlap of synthetic and real `name` says, in one or two sentences."""
+    if values.note:
+        return f"Synthetic and real {name}: {values.note}."
+    auc, p = values.measures["classifier_auc"], values.kid_p.synthetic
+    mixing, coverage = values.measures["mixing"], values.measures["coverage"]
     parts = [
-        f"Of a patch's nearest neighbours, {mixing['synthetic']:.0%} belong to the other set "
-        f"(real against real: {mixing['ceiling']:.0%})"
+        f"Of a patch's nearest neighbours, {mixing.synthetic:.0%} belong to the other set "
+        f"(real against real: {mixing.ceiling:.0%})"
     ]
-    if auc["synthetic"] is not None:
-        real = "undefined" if auc["ceiling"] is None else f"{auc['ceiling']:.2f}"
+    if auc.synthetic is not None:
+        real = "undefined" if auc.ceiling is None else f"{auc.ceiling:.2f}"
         parts.append(
             f"a simple classifier tells synthetic {name} from real ones with an AUC of "
-            f"{auc['synthetic']:.2f} (real from real: {real})"
+            f"{auc.synthetic:.2f} (real from real: {real})"
         )
-    parts.append(
-        f"synthetic ones cover {coverage['synthetic']:.0%} of the real ones' neighbourhoods"
-    )
+    parts.append(f"synthetic ones cover {coverage.synthetic:.0%} of the real ones' neighbourhoods")
     if p is not None:
         verdict = "differ" if p < 0.05 else "are not shown to differ"
         parts.append(f"by KID the two {verdict} (p = {format_probability(p)})")
     return "; ".join(parts) + "."
 
 
-def _table(kind: str, result: dict[str, Any]) -> Table:
+def _table(kind: str, values: Overlap) -> Table:
     rows, records = [], []
-    for name, (title, form, ideal) in MEASURES.items():
-        values = result["measures"][name]
-        cells = [_with_spread(values, side, form) for side in ("synthetic", "ceiling")]
-        rows.append((title, *cells, ideal))
-        records.append({"measure": name, **{side: values[side] for side in values}})
-    p_values = [result["kid_p"][side] for side in ("synthetic", "ceiling")]
-    rows.append(("p of the KID", *map(_probability, p_values), "–"))
-    records.append(
-        dict.fromkeys(records[0], None)
-        | {"measure": "kid_p", "synthetic": p_values[0], "ceiling": p_values[1]}
-    )
-    size = result["group_size"]
+    for statistic in overlap.STATISTICS:
+        each = values.measures[statistic.name]
+        cells = [each.text(statistic, side) for side in overlap.SIDES]
+        rows.append((statistic.title, *cells, statistic.equal))
+        records.append({"measure": statistic.name, **dataclasses.asdict(each)})
+    p_values = dataclasses.asdict(values.kid_p)
+    rows.append(("p of the KID", *map(probability, p_values.values()), "–"))
+    records.append(dict.fromkeys(records[0], None) | {"measure": "kid_p", **p_values})
     headings = (
-        f"Groups of {size:,}",
+        f"Groups of {values.group_size:,}",
         "Real and synthetic",
         "Ceiling: real and real",
         "Equal gives",
     )
     return Table(f"figure_4_overlap_{kind}", headings, rows, records)
-
-
-def _with_spread(values: dict[str, Any], side: str, form: str) -> str:
-    if values[side] is None:
-        return "undefined"
-    spread = values[f"{side}_spread"]
-    text = f"{values[side]:{form}}".replace("-", "−")
-    return text if spread is None else f"{text} ± {spread:{form}}"
-
-
-def _probability(value: float | None) -> str:
-    return "undefined" if value is None else format_probability(value)

@@ -4,10 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from cgan_tf.classifier.metrics import AucMetric, Calibration, Metrics, SubgroupAuc
 from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluations, read_table
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
@@ -110,60 +110,29 @@ class ReportInputs:
         return example_pairs(synthetic.directory, patches, PAIRS_OF_A_SET, self.config.seed)
 
 
-@dataclasses.dataclass(frozen=True)
-class Effect:
-    """How the logits of a classifier move from source patches to the synthetic ones of a set.
-
-    Attributes:
-      task, split: of the set. patches: their number. before, after: mean logits.
-      change: mean change. as_intended: share of logits that moved as the task intends, 0 to 1.
-    """
-
-    task: str
-    split: str
-    patches: int
-    before: float
-    after: float
-    change: float
-    as_intended: float
+def auc_of(metric: AucMetric | SubgroupAuc) -> Estimate:
+    """An AUC with its interval by patient."""
+    return _estimate(metric.auc, metric.low_by_patient, metric.high_by_patient, metric.note)
 
 
-def effects_of(evaluation: ScoredTest) -> list[Effect]:
-    """The effect of every synthetic set that the classifier was evaluated on."""
-    return [
-        Effect(
-            task=values["task"],
-            split=values["split"],
-            patches=values["patches"],
-            before=values["mean_logit_before"],
-            after=values["mean_logit_after"],
-            change=values["mean_change"],
-            as_intended=values["as_intended"],
-        )
-        for values in evaluation.metrics["synthetic"].values()
-    ]
+def slope_of(values: Calibration) -> Estimate:
+    """The slope of a calibration."""
+    return _estimate(values.slope, values.slope_low, values.slope_high, values.note)
 
 
-def estimate_of(values: Mapping[str, Any], name: str, low: str, high: str) -> Estimate:
-    """A value of metrics.json and its limits by their keys."""
-    limits = None if values[low] is None else (values[low], values[high])
-    return Estimate(values[name], limits, values.get("note") or "")
+def intercept_of(values: Calibration) -> Estimate:
+    """The intercept of a calibration."""
+    return _estimate(values.intercept, values.intercept_low, values.intercept_high, values.note)
 
 
-def auc_of(values: Mapping[str, Any]) -> Estimate:
-    """An AUC of metrics.json with its interval by patient."""
-    return estimate_of(values, "auc", "low_by_patient", "high_by_patient")
+def sensitivity_of(metrics: Metrics) -> Estimate:
+    """The sensitivity at the specificity that evaluate was asked for, by patient."""
+    low, high = metrics.sensitivity_low_by_patient, metrics.sensitivity_high_by_patient
+    return _estimate(metrics.sensitivity, low, high, metrics.sensitivity_note_by_patient)
 
 
-def calibration_of(evaluation: ScoredTest, name: str) -> Estimate:
-    """The slope or the intercept of the calibration."""
-    return estimate_of(evaluation.metrics["calibration"], name, f"{name}_low", f"{name}_high")
-
-
-def sensitivity_of(evaluation: ScoredTest) -> Estimate:
-    """The sensitivity at the specificity that evaluate was asked for."""
-    limits = (f"sensitivity_{side}_by_patient" for side in ("low", "high"))
-    return estimate_of(evaluation.metrics, "sensitivity", *limits)
+def _estimate(value: float | None, low: float | None, high: float | None, note: str) -> Estimate:
+    return Estimate(value, None if low is None or high is None else (low, high), note)
 
 
 def read_inputs(config: ReportConfig) -> ReportInputs:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from cgan_tf.classifier.metrics import SyntheticEffect
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.config import ReportConfig
 from cgan_tf.labels import TASKS
@@ -24,7 +25,7 @@ from cgan_tf.reporting import (
     trust,
 )
 from cgan_tf.reporting.comparisons import Results
-from cgan_tf.reporting.inputs import Effect, ReportInputs, auc_of, effects_of, read_inputs
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, read_inputs
 from cgan_tf.runs.directory import locked, remove_leftovers, write_bytes
 from cgan_tf.runs.errors import UserError
 
@@ -106,7 +107,7 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:
         facts.append(
             (
                 "Mean logit of a lesion, before and after its removal",
-                f"{signed(removal.before)} → {signed(removal.after)}",
+                f"{signed(removal.mean_logit_before)} → {signed(removal.mean_logit_after)}",
                 f"baseline classifier, {removal.patches:,} {where} patches",
             )
         )
@@ -122,7 +123,7 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
             p = regime.pooled.note or f"p = {format_probability(regime.pooled.p_value)}"
             remark = f"{signed(regime.pooled.difference, 3)} against the baseline, {p}"
         return f"{evaluation.regime}: test AUC", f"{regime.mean:.3f}", remark
-    auc = auc_of(evaluation.metrics["auc"]["overall"])
+    auc = auc_of(evaluation.metrics.auc["overall"])
     comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
     if comparison is None:
         remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
@@ -134,7 +135,9 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
     return f"{evaluation.name}: test AUC", f"{auc.value:.3f}", remark
 
 
-def _removal(evaluation: ScoredTest) -> Effect | None:
+def _removal(evaluation: ScoredTest) -> SyntheticEffect | None:
     """The effect of removal, on held-out patches where there are any."""
-    removals = [effect for effect in effects_of(evaluation) if effect.task == "removal"]
+    removals = [
+        effect for effect in evaluation.metrics.synthetic.values() if effect.task == "removal"
+    ]
     return min(removals, key=lambda effect: effect.split == "train", default=None)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.results import ScoredTest, regime_name
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
@@ -151,7 +152,7 @@ def _without_paper(row: tuple[str, ...]) -> tuple[str, ...]:
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(evaluation.fraction)
-    auc = auc_and_interval(auc_of(evaluation.metrics["auc"]["overall"]))
+    auc = auc_and_interval(auc_of(evaluation.metrics.auc["overall"]))
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
         return (*first, "–", "–", paper_p, "–", "–", "–")
@@ -170,14 +171,14 @@ def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tup
 def _run_records(results: Results) -> list[dict[str, object]]:
     records = []
     for evaluation in results.evaluations:
-        auc = evaluation.metrics["auc"]["overall"]
+        auc = evaluation.metrics.auc["overall"]
         record: dict[str, object] = {
             "synthetic_fraction": evaluation.fraction,
             "seed": evaluation.seed,
             "state": "finished",
-            "auc": auc["auc"],
-            "low_by_patient": auc["low_by_patient"],
-            "high_by_patient": auc["high_by_patient"],
+            "auc": auc.auc,
+            "low_by_patient": auc.low_by_patient,
+            "high_by_patient": auc.high_by_patient,
         }
         comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
         record |= dict.fromkeys(_TEST_COLUMNS, "")
@@ -211,20 +212,20 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
         rows.append(
             (
                 evaluation.name,
-                auc_and_interval(auc_of(metrics["auc"]["mass"])),
-                auc_and_interval(auc_of(metrics["auc"]["calcification"])),
-                _sensitivity(evaluation),
+                auc_and_interval(auc_of(metrics.auc["mass"])),
+                auc_and_interval(auc_of(metrics.auc["calcification"])),
+                _sensitivity(metrics),
             )
         )
     headings = (
         "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
-        f"Sensitivity at {evaluations[0].metrics['specificity']:.0%} specificity",
+        f"Sensitivity at {evaluations[0].metrics.specificity:.0%} specificity",
     )  # fmt: skip
     return Table("table_1_by_lesion", headings, rows)
 
 
-def _sensitivity(evaluation: ScoredTest) -> str:
-    sensitivity = sensitivity_of(evaluation)
+def _sensitivity(metrics: Metrics) -> str:
+    sensitivity = sensitivity_of(metrics)
     if sensitivity.value is None:
         return "undefined"
     return f"{sensitivity.value:.1%} ({interval(sensitivity, '{:.1%}–{:.1%}')})"

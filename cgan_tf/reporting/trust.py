@@ -6,6 +6,7 @@ Nothing is computed here: the numbers are those of the evaluations' metrics.json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
@@ -21,7 +22,8 @@ from cgan_tf.pages.style import (
     proportion_colour,
     signed,
 )
-from cgan_tf.reporting.inputs import ReportInputs, auc_of, calibration_of
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, slope_of
+from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.errors import contained, reading
 
 GRAD_CAM = "grad_cam"
@@ -52,7 +54,7 @@ def calibration(inputs: ReportInputs) -> Section | None:
         html.Paragraph(
             "Slope and intercept of a logistic regression of the label on the logit, with "
             "intervals by patient. A slope of 1 and an intercept of 0 are ideal; a slope below 1 "
-            "means overconfidence. " + evaluations[0].metrics["calibration"]["prevalence_note"],
+            "means overconfidence. " + evaluations[0].metrics.calibration.prevalence_note,
             "note",
         ),
     )
@@ -66,13 +68,13 @@ def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     for axis, (fraction, group) in zip(axes, regimes.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
         for evaluation in group:
-            bins = [b for b in evaluation.metrics["calibration"]["bins"] if b["patches"]]
-            given = [b["mean_probability"] for b in bins]
-            observed = [b["positive_share"] for b in bins]
-            largest = max(b["patches"] for b in bins)
+            bins = [b for b in evaluation.metrics.calibration.bins if b.patches]
+            given = np.array([b.mean_probability for b in bins], float)
+            observed = np.array([b.positive_share for b in bins], float)
+            largest = max(b.patches for b in bins)
             colour = proportion_colour(fraction)
             axis.plot(given, observed, color=colour, linewidth=0.9)
-            axis.scatter(given, observed, c=colour, s=[40 * b["patches"] / largest for b in bins])
+            axis.scatter(given, observed, c=colour, s=[40 * b.patches / largest for b in bins])
         axis.set_title(group[0].regime)
         axis.set_aspect("equal")
     axes[0].set_ylabel("malignant share")
@@ -84,17 +86,17 @@ def subgroups(inputs: ReportInputs) -> Section | None:
     chosen = inputs.compared
     parts: list[Part] = []
     rows, records = [], []
-    for attribute, content in chosen[0].metrics["subgroups"].items():
-        for name, first in content["groups"].items():
-            groups = [e.metrics["subgroups"][attribute]["groups"][name] for e in chosen]
-            patches = f"{first['positives']:,} / {first['negatives']:,}"
-            women = f"{first['positive_clients']:,} / {first['negative_clients']:,}"
+    for attribute, content in chosen[0].metrics.subgroups.items():
+        for name, first in content.groups.items():
+            groups = [e.metrics.subgroups[attribute].groups[name] for e in chosen]
+            patches = f"{first.positives:,} / {first.negatives:,}"
+            women = f"{first.positive_patients:,} / {first.negative_patients:,}"
             label = f"{_readable(attribute)}: {name}"
             rows.append(
                 (label, patches, women, *(_subgroup_auc(auc_of(group)) for group in groups))
             )
             records += [
-                {"attribute": attribute, "group": name, "classifier": e.name, **group}
+                {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
                 for e, group in zip(chosen, groups, strict=True)
             ]
     if rows:
@@ -103,7 +105,7 @@ def subgroups(inputs: ReportInputs) -> Section | None:
         caption = "AUC in sub-groups of the test patches, with 95% intervals by patient."
         parts.append(Plot("subgroups", subgroup_figure(chosen), caption))
         parts.append(Table("subgroups", headings, rows, records))
-    notes = [content["note"] for content in chosen[0].metrics["subgroups"].values()]
+    notes = [content.note for content in chosen[0].metrics.subgroups.values()]
     text = (
         "Lesions of one type, size or conspicuity are compared with all normal patches; patches of "
         "one manufacturer or breast density with the normal patches of the same group. Groups of "
@@ -118,24 +120,24 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     """One row per sub-group, with a point and an interval for each classifier."""
     labels = [
         (attribute, name)
-        for attribute, content in chosen[0].metrics["subgroups"].items()
-        for name in content["groups"]
+        for attribute, content in chosen[0].metrics.subgroups.items()
+        for name in content.groups
     ]
     figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.9 + 0.3 * len(labels)), layout="constrained")
     axis = figure.subplots()
     for number, evaluation in enumerate(chosen):
         colour = proportion_colour(evaluation.fraction)
-        overall = evaluation.metrics["auc"]["overall"]["auc"]
-        axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
+        overall = evaluation.metrics.auc["overall"].auc
+        if overall is not None:
+            axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
         for row, (attribute, name) in enumerate(labels):
-            group = evaluation.metrics["subgroups"][attribute]["groups"][name]
-            if group["auc"] is None:
+            auc = auc_of(evaluation.metrics.subgroups[attribute].groups[name])
+            if auc.value is None:
                 continue
             y = row + 0.22 * (number - (len(chosen) - 1) / 2)
-            axis.plot(group["auc"], y, marker="o", markersize=4, color=colour)
-            if group["low_by_patient"] is not None:
-                limits = group["low_by_patient"], group["high_by_patient"]
-                axis.plot(limits, [y, y], color=colour, linewidth=1)
+            axis.plot(auc.value, y, marker="o", markersize=4, color=colour)
+            if auc.limits:
+                axis.plot(auc.limits, [y, y], color=colour, linewidth=1)
         axis.plot([], [], marker="o", markersize=4, color=colour, label=evaluation.name)
     axis.set_yticks(range(len(labels)), [f"{_readable(a)}: {name}" for a, name in labels])
     axis.invert_yaxis()
@@ -180,14 +182,14 @@ def _overlay(directory: Path, row: dict[str, str]) -> tuple[bytes, str]:
 
 
 def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:
-    values = evaluation.metrics["calibration"]
+    values = evaluation.metrics.calibration
     return (
         evaluation.name,
-        _with_limits(calibration_of(evaluation, "slope"), "{:.2f}".format),
-        _with_limits(calibration_of(evaluation, "intercept"), signed),
-        _number(values["intercept_at_even_odds"], signed),
-        _number(values["expected_calibration_error"], "{:.3f}".format),
-        _number(values["brier_score"], "{:.3f}".format),
+        _with_limits(slope_of(values), "{:.2f}".format),
+        _with_limits(intercept_of(values), signed),
+        _number(values.intercept_at_even_odds, signed),
+        _number(values.expected_calibration_error, "{:.3f}".format),
+        _number(values.brier_score, "{:.3f}".format),
     )
 
 

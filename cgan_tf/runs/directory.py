@@ -12,13 +12,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cgan_tf import __version__
 from cgan_tf.runs.errors import UserError, writing
 from cgan_tf.runs.flags import config_to_dict
+
+Inputs = TypeVar("Inputs")
 
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
@@ -34,6 +37,45 @@ class Run:
 
     directory: Path
     finished: bool
+
+
+def run_to_the_end(
+    directory: str | Path,
+    program: str,
+    config: Any,
+    open_inputs: Callable[[], Inputs],
+    work: Callable[[Inputs, Any], None],
+    *,
+    beside: Collection[str] = (),
+    opened: Callable[..., AbstractContextManager[Any]] | None = None,
+) -> bool:
+    """The frame of a program: one run in `directory`, begun or resumed, until it is finished.
+
+    The inputs are opened before `run.json` is written: a mistyped flag must not stay in a run
+    directory, where the corrected one would be refused. A finished run opens nothing.
+
+    Args:
+      open_inputs: gives what the work needs; its `UserError` leaves the directory as it was.
+      work: does the work with the inputs and the opened run, and ends with `finish_run`.
+      beside: files that the program may have written without a run.
+      opened: opens the run in the place of `open_run`, in an object store say.
+
+    Returns:
+      Whether there was work; without any, a line on standard output says so.
+
+    Raises:
+      UserError: as `open_run` does.
+    """
+    run_file, manifest = Path(directory) / RUN_FILE, Path(directory) / MANIFEST_FILE
+    if opened is None and run_file.exists():  # named before the inputs take their time
+        check_run(directory, read_json(run_file), program, config)
+    inputs = None if manifest.exists() else open_inputs()
+    with (opened or open_run)(directory, program, config, beside) as run:
+        if inputs is None or run.finished:
+            print(f"{program}: {run.directory} is finished; nothing to do")
+            return False
+        work(inputs, run)
+    return True
 
 
 @contextlib.contextmanager

@@ -59,11 +59,11 @@ def config_from_flags(
 
     Raises `UserError` for what cannot be written into run.json, or named as a file.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for name, kind, *_ in _fields(config_class):
-        value = flag_values[name].value
+        value: Any = flag_values[name].value
         values[name] = tuple(value) if kind is tuple else value
-        for text in values[name] if kind is tuple else (values[name],):
+        for text in values[name] if kind is tuple else (value,):
             if isinstance(text, str) and not _is_text(text):
                 raise UserError(f"--{name}: expected text in UTF-8, found {text!r:.80}")
     return config_class(**values)
@@ -139,9 +139,10 @@ def run_program(
 
     def main(argv: list[str]) -> None:
         try:
-            config, unnamed = config_from_flags(config_class), argv[1:]
+            config: Any = config_from_flags(config_class)
         except UserError as error:
             _exit(2, f"{program}: {error}")
+        unnamed = argv[1:]
         if positional and unnamed and not getattr(config, positional):
             config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
         if unnamed:

@@ -1,7 +1,7 @@
 """Areas under ROC curves, and tests of their differences that allow for patients.
 
 DeLong et al. (1988) as sums over placements (see `Placements`). Patches of one patient are
-not independent; with `clusters` the variances are those of Obuchowski (1997), which equal DeLong's
+not independent; with `patients` the variances are those of Obuchowski (1997), which equal DeLong's
 when every patient gives one patch.
 
 A quantity that the data do not define is NaN, with the reason in words in `note`.
@@ -48,12 +48,12 @@ def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
     return labels.astype(bool), scores
 
 
-def patient_numbers(clusters: np.ndarray, count: int) -> np.ndarray:
+def patient_numbers(patients: np.ndarray, count: int) -> np.ndarray:
     """Names of patients, text or numbers [count], as numbers from 0, int64 [count]."""
-    clusters = np.asarray(clusters)
-    if clusters.shape != (count,):
-        raise ValueError(f"clusters: expected {(count,)}, found {clusters.shape}")
-    return np.unique(clusters, return_inverse=True)[1]
+    patients = np.asarray(patients)
+    if patients.shape != (count,):
+        raise ValueError(f"patients: expected {(count,)}, found {patients.shape}")
+    return np.unique(patients, return_inverse=True)[1]
 
 
 def outscored(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -252,14 +252,14 @@ def delong_test(
     labels: np.ndarray,
     scores_a: np.ndarray,
     scores_b: np.ndarray,
-    clusters: np.ndarray | None = None,
+    patients: np.ndarray | None = None,
     level: float = 0.95,
 ) -> AucComparison:
     """Tests whether two scores of the same patches have the same AUC.
 
     Args:
       labels: [n], 1 for positive. scores_a, scores_b: [n], higher is more positive.
-      clusters: [n] patient of each patch, for Obuchowski's variance; None for DeLong's.
+      patients: [n] patient of each patch, for Obuchowski's variance; None for DeLong's.
       level: of the interval on the difference.
 
     Identical placements give z = 0 and p = 1, as in R's pROC. A difference without variance is
@@ -270,7 +270,7 @@ def delong_test(
     counts_a, counts_b = outscored(positive, scores_a), outscored(positive, scores_b)
     aucs = mean_placement(positive, counts_a), mean_placement(positive, counts_b)
     difference = mean_placement(positive, counts_a - counts_b)
-    patient = None if clusters is None else patient_numbers(clusters, len(positive))
+    patient = None if patients is None else patient_numbers(patients, len(positive))
     variance, note = mean_variance(positive, counts_a - counts_b, patient)
     if not note and variance == 0:
         if difference == 0:
@@ -291,7 +291,7 @@ def delong_test(
 def auc_interval(
     labels: np.ndarray,
     scores: np.ndarray,
-    clusters: np.ndarray | None = None,
+    patients: np.ndarray | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> AucEstimate:
@@ -303,7 +303,7 @@ def auc_interval(
     m, n = int(positive.sum()), int((~positive).sum())
     counts = outscored(positive, scores)
     auc = mean_placement(positive, counts)
-    patient = None if clusters is None else patient_numbers(clusters, len(positive))
+    patient = None if patients is None else patient_numbers(patients, len(positive))
     variance, note = mean_variance(positive, counts, patient)
     if auc in (0.0, 1.0):
         each_its_own = np.arange(len(scores))

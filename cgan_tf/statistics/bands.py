@@ -64,7 +64,7 @@ class RocBand:
 def roc_band(
     labels: np.ndarray,
     scores: np.ndarray,
-    clusters: np.ndarray,
+    patients: np.ndarray,
     rounds: int = 500,
     level: float = 0.95,
     seed: int = 0,
@@ -73,10 +73,10 @@ def roc_band(
 
     Args:
       labels: [n], 1 for positive. scores: [k, n], a row per classifier, higher is more positive.
-      clusters: [n], the patient of each patch. rounds: of the bootstrap. level: of the band.
+      patients: [n], the patient of each patch. rounds: of the bootstrap. level: of the band.
     """
     positive = np.asarray(labels).astype(bool)
-    patient = np.unique(clusters, return_inverse=True)[1]
+    patient = np.unique(patients, return_inverse=True)[1]
     curves = [_Curve(positive, row) for row in np.atleast_2d(scores)]
 
     def mean_curve(weights: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ class SensitivityEstimate:
 def sensitivity_interval(
     labels: np.ndarray,
     scores: np.ndarray,
-    clusters: np.ndarray,
+    patients: np.ndarray,
     specificity: float = 0.9,
     level: float = 0.95,
     rounds: int = 1000,
@@ -147,11 +147,11 @@ def sensitivity_interval(
 
     Args:
       labels: [n], 1 for positive. scores: [n], higher is more positive.
-      clusters: [n], the patient of each patch. rounds: of the bootstrap. level: of the interval.
+      patients: [n], the patient of each patch. rounds: of the bootstrap. level: of the interval.
     """
     sensitivity, threshold = sensitivity_at(labels, scores, specificity)
     positive = np.asarray(labels).astype(bool)
-    patient = np.unique(clusters, return_inverse=True)[1]
+    patient = np.unique(patients, return_inverse=True)[1]
     counts = [len(np.unique(patient[chosen])) for chosen in (positive, ~positive)]
     if min(counts) < 2:
         note = "undefined: {} patients with positive and {} with negative patches".format(*counts)

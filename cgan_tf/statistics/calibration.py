@@ -26,14 +26,14 @@ class ReliabilityBin:
     """Patches whose probability is above `low` (from 0 on in the first bin) and at most `high`.
 
     Attributes:
-      mean_probability, positive_share: 0 to 1; NaN in an empty bin.
+      mean_probability, positive_share: 0 to 1; None in an empty bin.
     """
 
     low: float
     high: float
     patches: int
-    mean_probability: float
-    positive_share: float
+    mean_probability: float | None
+    positive_share: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +71,8 @@ def reliability_bins(
     for number in range(bins):
         chosen = members == number
         count = int(chosen.sum())
-        mean, share = (
-            (float(probabilities[chosen].mean()), float(labels[chosen].mean()))
-            if count
-            else (math.nan, math.nan)
-        )
+        mean = float(probabilities[chosen].mean()) if count else None
+        share = float(labels[chosen].mean()) if count else None
         rows.append(
             ReliabilityBin(float(edges[number]), float(edges[number + 1]), count, mean, share)
         )
@@ -84,11 +81,12 @@ def reliability_bins(
 
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
     """Mean distance of probability and share over the patches, 0 to 1; NaN without patches."""
-    filled = [row for row in bins if row.patches]
-    total = sum(row.patches for row in filled)
-    if not total:
-        return math.nan
-    return sum(r.patches * abs(r.positive_share - r.mean_probability) for r in filled) / total
+    distances = [
+        row.patches * abs(row.positive_share - row.mean_probability)
+        for row in bins
+        if row.positive_share is not None and row.mean_probability is not None
+    ]
+    return sum(distances) / sum(row.patches for row in bins) if distances else math.nan
 
 
 def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -100,14 +98,14 @@ def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def recalibration(
     labels: np.ndarray,
     logits: np.ndarray,
-    clusters: np.ndarray | None = None,
+    patients: np.ndarray | None = None,
     level: float = 0.95,
 ) -> Recalibration:
     """Fits Cox's line.
 
     Args:
       labels: [n], 1 for positive. logits: [n].
-      clusters: [n], the patient of each patch; None: every patch is its own.
+      patients: [n], the patient of each patch; None: every patch is its own.
     """
     positive, logits = np.asarray(labels).astype(bool), np.asarray(logits, np.float64)
     note = _no_line(positive, logits)
@@ -115,9 +113,9 @@ def recalibration(
         return Recalibration(*(math.nan,) * 7, note)
     intercept, slope = _fit(positive, logits)
     even = intercept - math.log(positive.sum() / (~positive).sum())
-    patients = np.arange(len(logits)) if clusters is None else np.asarray(clusters)
-    note = _too_few(positive, patients)
-    errors = (math.nan, math.nan) if note else _errors(positive, logits, patients, intercept, slope)
+    units = np.arange(len(logits)) if patients is None else np.asarray(patients)
+    note = _too_few(positive, units)
+    errors = (math.nan, math.nan) if note else _errors(positive, logits, units, intercept, slope)
     reach = float(norm.ppf((1 + level) / 2))
     return Recalibration(
         slope=slope,

@@ -110,18 +110,18 @@ class Regime:
 
 
 def compare_within_seeds(
-    labels: np.ndarray, runs: Sequence[Run], clusters: np.ndarray
+    labels: np.ndarray, runs: Sequence[Run], patients: np.ndarray
 ) -> list[SeedComparison]:
     """Every run but the baselines, in the order given, tested against its seed's baseline.
 
     Args:
-      labels: [n], 1 for positive. clusters: [n], patient of each patch.
+      labels: [n], 1 for positive. patients: [n], patient of each patch.
 
     Holm's method covers the proportions of one seed: each seed repeats the paper's table. Raises
     `UserError` when a seed has a proportion twice.
     """
     by_key = _by_key(runs)
-    patient = patient_numbers(clusters, len(labels))
+    patient = patient_numbers(patients, len(labels))
     comparisons = []
     for run in runs:
         if run.fraction != BASELINE:
@@ -134,12 +134,12 @@ def compare_within_seeds(
 
 
 def pool_seeds(
-    labels: np.ndarray, runs: Sequence[Run], clusters: np.ndarray, level: float = 0.95
+    labels: np.ndarray, runs: Sequence[Run], patients: np.ndarray, level: float = 0.95
 ) -> list[Regime]:
     """The proportions in ascending order, each over all its seeds; arguments as above."""
     by_key = _by_key(runs)
     positive = checked(labels, labels)[0]
-    patient = patient_numbers(clusters, len(labels))
+    patient = patient_numbers(patients, len(labels))
     counts = {key: outscored(*checked(labels, run.logits)) for key, run in by_key.items()}
     regimes = []
     for fraction in sorted({fraction for fraction, _ in by_key}):

@@ -6,7 +6,6 @@ post-process and encode the one before.
 """
 
 import dataclasses
-import hashlib
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from cgan_tf.config import GeneratedLesionsConfig, SynthesisConfig
 from cgan_tf.data import tfrecords
+from cgan_tf.data.keyed import SampleOrder, keyed_generator
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.gan.card import task_of
@@ -52,8 +52,7 @@ class Candidate:
 
 def candidate_scalars(seed: int, task: str, candidate: int, width: int) -> np.ndarray:
     """z of a candidate: float32 [width], "drawn uniformly from [-1,1]"."""
-    digest = hashlib.blake2b(f"{seed}|{task}|z|{candidate}".encode(), digest_size=16).digest()
-    generator = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+    generator = keyed_generator(seed, task, "z", candidate)
     return generator.uniform(-1, 1, width).astype(np.float32)
 
 
@@ -84,7 +83,6 @@ class Candidates:
     """The candidates of one run: its generator and its source patches."""
 
     def __init__(self, config: SynthesisConfig, patches: PatchSet):
-        from cgan_tf.data.keyed import SampleOrder
         from cgan_tf.gan.export import load_generator
 
         self.config = config

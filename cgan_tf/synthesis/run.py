@@ -21,7 +21,13 @@ from cgan_tf.pages.contact_sheets import draw_sheet
 from cgan_tf.pages.patches import Pair
 from cgan_tf.pages.viewer import gallery_page
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import finish_run, open_run, read_json, write_bytes, write_json
+from cgan_tf.runs.directory import (
+    finish_run,
+    read_json,
+    run_to_the_end,
+    write_bytes,
+    write_json,
+)
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import core_count
 from cgan_tf.synthesis.candidates import RESULT_CLASS, Candidate, Candidates
@@ -40,12 +46,13 @@ def synthesize(config: SynthesisConfig) -> None:
     """Runs or resumes a synthesis."""
     check_config(config)
     console.quiet_tensorflow()
-    patches = PatchSet(config.patches_dir)
-    with open_run(config.output_dir, "synthesize", config) as run:
-        if run.finished:
-            print(f"{run.directory}: synthesis is finished; nothing to do")
-            return
-        Synthesis(config, patches, run.directory).run()
+    run_to_the_end(
+        config.output_dir,
+        "synthesize",
+        config,
+        lambda: Candidates(config, PatchSet(config.patches_dir)),
+        lambda candidates, run: Synthesis(config, candidates, run.directory).run(),
+    )
 
 
 def check_config(config: SynthesisConfig) -> None:
@@ -63,9 +70,8 @@ def check_config(config: SynthesisConfig) -> None:
 class Synthesis:
     """One run: its candidates and what it has accepted so far."""
 
-    def __init__(self, config: SynthesisConfig, patches: PatchSet, directory: Path):
-        self.config, self.directory = config, directory
-        self.candidates = Candidates(config, patches)
+    def __init__(self, config: SynthesisConfig, candidates: Candidates, directory: Path):
+        self.config, self.candidates, self.directory = config, candidates, directory
         self._resume()
 
     def _resume(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgan_tf.classifier.inputs import open_sets
+from cgan_tf.classifier.results import read_metrics
 from cgan_tf.classifier.training import check_config
 from cgan_tf.config import (
     ClassifierConfig,
@@ -31,10 +32,11 @@ from cgan_tf.runs import machine
 from cgan_tf.runs.directory import (
     MANIFEST_FILE,
     RUN_FILE,
+    Run,
     finish_run,
-    open_run,
     read_json,
     read_manifest,
+    run_to_the_end,
     write_json,
 )
 from cgan_tf.runs.errors import UserError
@@ -237,19 +239,18 @@ def run_experiment(config: ExperimentConfig) -> None:
     Raises `UserError` at the end when a run has failed; everything else is finished by then.
     """
     cells = cells_of(config)
-    # Inputs are opened before the run is: a mistyped flag must not stay in a run directory.
-    finished = (Path(config.output_dir) / MANIFEST_FILE).exists()
-    counts = None if finished else check_inputs(config, cells)
-    with open_run(config.output_dir, "experiment", config) as run:
-        report = run.directory / REPORT_FILE
-        if counts is None:
-            print(f"All {len(cells)} runs are finished; nothing to do. Report: {report.resolve()}")
-            return
+
+    def work(counts: PatchCounts, run: Run) -> None:
         failed, problems = _run_cells(config, cells, counts)
         problems += _report(config, cells, failed)
         if problems:
             raise UserError(f"{'; '.join(problems)}; the same command tries again what failed")
         finish_run(run.directory, "experiment", {"runs": _results(config, cells)})
+
+    if not run_to_the_end(
+        config.output_dir, "experiment", config, lambda: check_inputs(config, cells), work
+    ):
+        print(f"Report: {(Path(config.output_dir) / REPORT_FILE).resolve()}")
 
 
 def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts:
@@ -371,14 +372,14 @@ def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[dict[str, 
     root, results = Path(config.output_dir), []
     for cell in cells:
         training = read_manifest(cell.classifier(root), "train_classifier")
-        metrics = read_json(cell.evaluation(root) / "metrics.json")
+        metrics = read_metrics(cell.evaluation(root))
         results.append(
             {
                 "seed": cell.seed,
                 "synthetic_fraction": cell.fraction,
                 "evaluation": str(cell.evaluation(root).relative_to(root)),
                 "best_validation_auc": training["best_validation_auc"],
-                "auc": metrics["auc"]["overall"]["auc"],
+                "auc": metrics.auc["overall"].auc,
             }
         )
     return results

@@ -1,5 +1,6 @@
-"""Planted copies are found, fresh lesions are not."""
+"""Planted copies and repeated lesions are found; fresh lesions are neither."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,18 +8,21 @@ import pytest
 
 from cgan_tf.assessment import copies as assessment_copies
 from cgan_tf.assessment.copies import (
-    Lesions,
-    compare,
-    describe_records,
     from_training,
+    measure_memorisation,
+    measure_repetition,
     nearest,
-    read_lesions,
+    similarity_within,
 )
-from cgan_tf.assessment.lesions import SIDE, describe_lesion
-from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.assessment.lesions import (
+    SIDE,
+    Lesions,
+    describe_lesion,
+    describe_lesions,
+    estimate_lesion,
+)
+from cgan_tf.assessment.two_samples import FeatureSet
 from cgan_tf.data.records import PatchRecord
-from cgan_tf.labels import SPLITS
-from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
 
 def _blob(rng):
@@ -48,6 +52,13 @@ def _record(rng, lesion, name=""):
     )
 
 
+def _described(records):
+    return describe_lesions(
+        (r.patch_id, r.client_id, estimate_lesion(r.patch, r.box) if r.box else None)
+        for r in records
+    )
+
+
 @pytest.fixture(scope="module")
 def lesions():
     """Lesions of the training split, of the held-out one, fresh ones, and which ones are copied."""
@@ -57,7 +68,7 @@ def lesions():
     sets = {"training": training, "held_out": held_out, "fresh": fresh}
     sets["copies"] = [training[i] for i in copied]
     described = {
-        name: describe_records(
+        name: _described(
             _record(rng, lesion, f"{name} {number}") for number, lesion in enumerate(own)
         )
         for name, own in sets.items()
@@ -65,29 +76,33 @@ def lesions():
     return described, copied
 
 
+def _is_json(actual):
+    return bool(json.dumps(dataclasses.asdict(actual), allow_nan=False))
+
+
 def _compare(described, synthetic):
-    return compare(described[synthetic], described["held_out"], described["training"])
+    return measure_memorisation(described[synthetic], described["held_out"], described["training"])
 
 
 def test_copies_are_found_whatever_their_place_and_background(lesions):
     described, copied = lesions
-    found = _compare(described, "copies")
-    assert found["low"] > 0.8
-    assert found["copies"] > 0.7
-    for synthetic, training, _ in found["nearest"]:
+    actual = _compare(described, "copies")
+    assert actual.low > 0.8
+    assert actual.copies > 0.7
+    for synthetic, training, _ in actual.nearest:
         assert training == f"training {copied[int(synthetic.removeprefix('copies '))]}"
-    similarities = [similarity for *_, similarity in found["nearest"]]
+    similarities = [similarity for *_, similarity in actual.nearest]
     assert similarities == sorted(similarities, reverse=True)
 
 
 def test_fresh_lesions_are_no_nearer_than_held_out_ones(lesions):
-    found = _compare(lesions[0], "fresh")
-    assert found["low"] < 0.5 < found["high"]
-    assert found["copies"] < 0.2
-    assert found["counts"] == {"synthetic": 60, "held_out": 60, "training": 60}
-    for own in found["quartiles"].values():
+    actual = _compare(lesions[0], "fresh")
+    assert actual.low < 0.5 < actual.high
+    assert actual.copies < 0.2
+    assert actual.counts == {"synthetic": 60, "held_out": 60, "training": 60}
+    for own in actual.quartiles.values():
         assert own == sorted(own)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert _is_json(actual)
 
 
 def test_what_all_lesions_share_is_no_likeness():
@@ -99,9 +114,9 @@ def test_what_all_lesions_share_is_no_likeness():
         return _named(own / np.linalg.norm(own, axis=1, keepdims=True))
 
     training, held_out = described(100), described(40)
-    found = compare(_named(training.vectors[:40]), held_out, training)
-    assert found["copies"] == 1
-    assert max(found["quartiles"]["held_out"]) < 0.9
+    actual = measure_memorisation(_named(training.vectors[:40]), held_out, training)
+    assert actual.copies == 1
+    assert max(actual.quartiles["held_out"]) < 0.9
     assert nearest(held_out.vectors, training.vectors)[0].min() > 0.98
 
 
@@ -116,29 +131,29 @@ class TestFromTraining:
     TRAINING, HELD_OUT = (np.repeat([f"{kind}{n}" for n in range(6)], 10) for kind in "th")
 
     def test_copies_of_all_training_women(self):
-        found = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 1
-        assert found["from_training_expected"] == 0.5
-        assert found["from_training_p"] < 0.01  # 1 of 924 choices of six women, and the shuffles
+        actual = from_training(self.TRAINING, self.TRAINING, self.HELD_OUT)
+        assert actual.share == 1
+        assert actual.expected == 0.5
+        assert actual.p_value < 0.01  # 1 of 924 choices of six women, and the shuffles
 
     def test_lesions_that_take_after_everyone(self):
         both = np.concatenate([self.TRAINING, self.HELD_OUT])
-        found = from_training(both, self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 0.5
-        assert found["from_training_p"] == 1  # all shuffles are alike
+        actual = from_training(both, self.TRAINING, self.HELD_OUT)
+        assert actual.share == 0.5
+        assert actual.p_value == 1  # all shuffles are alike
 
     def test_one_popular_woman_proves_nothing(self):
-        found = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
-        assert found["from_training"] == 1
-        assert found["from_training_p"] == pytest.approx(0.5, abs=0.1)
+        actual = from_training(np.full(100, "t0"), self.TRAINING, self.HELD_OUT)
+        assert actual.share == 1
+        assert actual.p_value == pytest.approx(0.5, abs=0.1)
 
     def test_more_lesions_of_a_training_woman_are_taken_after_more_often(self):
         """Ten times as many lesions each, and as many synthetic ones like each lesion."""
         training = np.repeat(self.TRAINING, 10)
         both = np.concatenate([training, self.HELD_OUT])
-        found = from_training(both, training, self.HELD_OUT)
-        assert found["from_training"] == pytest.approx(found["from_training_expected"])
-        assert found["from_training_p"] == 1
+        actual = from_training(both, training, self.HELD_OUT)
+        assert actual.share == pytest.approx(actual.expected)
+        assert actual.p_value == 1
 
 
 def test_plain_lesions_are_near_to_training_and_to_others(lesions):
@@ -151,14 +166,14 @@ def test_plain_lesions_are_near_to_training_and_to_others(lesions):
         return _named(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
     training, held_out, plain = described(0.3), described(0.3), described(0.0)
-    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.clients))
-    found = compare(plain, held_out, training)
-    assert found["copies"] > 0.15
-    assert found["low"] > 0.5
-    assert found["from_training_p"] > 0.05
+    held_out = Lesions(held_out.vectors, held_out.patch_ids, np.char.add("h", held_out.patients))
+    actual = measure_memorisation(plain, held_out, training)
+    assert actual.copies > 0.15
+    assert actual.low > 0.5
+    assert actual.from_training_p > 0.05
     copies = _compare(lesions[0], "copies")
-    assert copies["from_training_p"] < 0.01
-    assert copies["from_training"] > 0.9 > copies["from_training_expected"]
+    assert copies.from_training_p < 0.01
+    assert copies.from_training > 0.9 > copies.from_training_expected
 
 
 def test_nearest_is_the_greatest_dot_product_in_any_block(monkeypatch):
@@ -183,33 +198,19 @@ def test_records_without_a_lesion_to_see_are_left_out():
         PatchRecord("flat", flat, "malignant_mass", box=good.box),
         other,
     ]
-    described = describe_records(records)
+    described = _described(records)
     assert described.patch_ids.tolist() == ["one", "two"]
-    assert described.clients.tolist() == ["client of one", "client of two"]
+    assert described.patients.tolist() == ["client of one", "client of two"]
     assert described.vectors.shape == (2, len(describe_lesion(flat)))
-    assert len(describe_records([])) == 0
-
-
-def test_lesions_are_read_from_every_split_that_has_the_class(tmp_path):
-    patches = PatchSet(write_toy_patches(tmp_path / "patches", per_class=10))
-    training = read_lesions(patches, ("train",), "malignant_mass")
-    held_out = read_lesions(patches, ("validation", "test"), "malignant_mass")
-    assert (len(training), len(held_out)) == (10, 20)
-    few = read_lesions(patches, ("validation", "test"), "malignant_mass", limit=8)
-    assert few.patch_ids.tolist() == held_out.patch_ids[[0, 2, 5, 7, 10, 12, 15, 17]].tolist()
-    found = compare(few, held_out, training)["nearest"]
-    assert {name for name, *_ in found} <= set(few.patch_ids)
-    assert {name for _, name, _ in found} <= set(training.patch_ids)
-    synthetic = PatchSet(write_toy_synthetic(tmp_path / "mass", patches.directory, "mass", 5))
-    assert len(read_lesions(synthetic, SPLITS, "malignant_calcification")) == 0
+    assert len(_described([])) == 0
 
 
 def test_missing_sets_are_named(lesions):
-    fresh, none = lesions[0]["fresh"], describe_records([])
-    found = compare(fresh, none, none)
-    assert found["note"] == "undefined: no held-out and no training lesions with a box"
-    assert found["auc"] is None
-    json.dumps(found, allow_nan=False)
+    fresh, none = lesions[0]["fresh"], _described([])
+    actual = measure_memorisation(fresh, none, none)
+    assert actual.note == "undefined: no held-out and no training lesions with a box"
+    assert actual.auc is None
+    assert _is_json(actual)
 
 
 def test_one_patient_has_no_interval(lesions):
@@ -218,8 +219,76 @@ def test_one_patient_has_no_interval(lesions):
         _named(described[name].vectors, client)
         for name, client in (("fresh", "p"), ("held_out", "q"))
     )
-    found = compare(one, other, described["training"])
-    assert 0 < found["auc"] < 1
-    assert (found["low"], found["high"]) == (None, None)
-    assert found["note"].startswith("undefined: 1 patients")
-    json.dumps(found, allow_nan=False)
+    actual = measure_memorisation(one, other, described["training"])
+    assert 0 < actual.auc < 1
+    assert (actual.low, actual.high) == (None, None)
+    assert actual.note.startswith("undefined: 1 patients")
+    assert _is_json(actual)
+
+
+def _of_vectors(vectors, clients=None, name="s"):
+    clients = range(len(vectors)) if clients is None else clients
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = np.array([f"{name}{n}" for n in range(len(vectors))])
+    return Lesions(unit, ids, np.array([f"{name}{client}" for client in clients]))
+
+
+def _directions(seed, count=120):
+    """A direction that all lesions share, and ten of their own."""
+    own = np.random.default_rng(seed).standard_normal((count, 10))
+    return np.concatenate([np.full((count, 1), 5.0), own], axis=1)
+
+
+@pytest.fixture
+def real():
+    return _of_vectors(_directions(0), name="r")
+
+
+def test_similarity_by_hand():
+    unit = np.array([[1, 0], [1, 0], [0.6, 0.8], [0, 1.0]])
+    mean, twins = similarity_within(FeatureSet(3 * unit, np.array([0, 0, 1, 2])))
+    # Pairs of two patients: 0-2 0.6, 1-2 0.6, 0-3 0, 1-3 0, 2-3 0.8.
+    assert mean == pytest.approx(2 / 5)
+    assert twins == pytest.approx([0.6, 0.6, 0.8, 0.8])
+
+
+def test_lesions_that_differ_as_real_ones_do(real):
+    actual = measure_repetition(_of_vectors(_directions(1)), real, seed=0)
+    assert actual.alike == pytest.approx(0, abs=0.05)
+    assert actual.real_alike == pytest.approx(0, abs=0.05)
+    assert actual.repeats < 0.2
+    assert actual.twin == pytest.approx(actual.real_twin, abs=0.05)
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)
+
+
+def test_one_lesion(real):
+    noise = 0.5 * _directions(2)
+    noise[:, 0] = 0
+    actual = measure_repetition(_of_vectors(_directions(1)[:1] + noise), real, seed=0)
+    assert actual.alike > 0.5
+
+
+def test_ten_lesions_in_turn(real):
+    """The mean likeness is a tenth, but everyone has her twin."""
+    ten = np.tile(_directions(1, 10), (12, 1)) + 0.1 * _directions(2) * (np.arange(11) > 0)
+    actual = measure_repetition(_of_vectors(ten), real, seed=0)
+    assert actual.alike < 0.2
+    assert actual.repeats > 0.95
+    assert actual.twin > 0.95
+
+
+def test_lesions_of_one_patient_are_no_twins(real):
+    pairs = np.repeat(_directions(1, 60), 2, axis=0)
+    apart, together = (
+        measure_repetition(_of_vectors(pairs, clients), real, seed=0)
+        for clients in (None, np.arange(120) // 2)
+    )
+    assert apart.repeats == 1
+    assert together.repeats < 0.2
+
+
+def test_too_few_and_one_patient_are_undefined(real):
+    few = measure_repetition(_of_vectors(_directions(1, 9)), real, seed=0)
+    assert (few.repeats, few.note) == (None, "undefined: 9 lesions with a box")
+    one = measure_repetition(_of_vectors(_directions(1), np.zeros(120, int)), real, seed=0)
+    assert (one.alike, one.note) == (None, "undefined: lesions of one patient alone")

@@ -15,7 +15,7 @@ from cgan_tf.assessment.diversity import (
     sheet,
     synthetic_set,
 )
-from cgan_tf.assessment.lesions import LesionFigures
+from cgan_tf.assessment.lesions import LesionShape, Spread
 from cgan_tf.config import DiversityConfig
 from cgan_tf.gan import export
 from cgan_tf.runs.errors import UserError
@@ -49,11 +49,11 @@ def patches(tmp_path_factory):
 @pytest.fixture
 def generator(monkeypatch):
     """The generator that is found; its function may be changed."""
-    found = {"function": mover}
+    actual = {"function": mover}
     card = {"task": "mass", "size": SIZE, "z_width": 6, "checksum": "c" * 64}
-    monkeypatch.setattr(export, "load_generator", lambda _: (found["function"], card))
-    found["card"] = card
-    return found
+    monkeypatch.setattr(export, "load_generator", lambda _: (actual["function"], card))
+    actual["card"] = card
+    return actual
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def run(config):
 
 class TestRun:
     def test_a_generator_that_uses_its_scalars(self, config, capsys):
-        found = run(config)
-        assert tuple(found["sets"]) == SETS
-        draws, patches, both, real = (found["sets"][name] for name in SETS)
+        actual = run(config)
+        assert tuple(actual["sets"]) == SETS
+        draws, patches, both, real = (actual["sets"][name] for name in SETS)
         assert [s["measured"] + s["without"] for s in (draws, patches, both, real)] == [
             *(20, 10, 10, 12)
         ]
@@ -93,16 +93,16 @@ class TestRun:
 
     def test_a_generator_that_ignores_them(self, config, generator):
         generator["function"] = stubborn
-        found = run(config)["sets"]
-        assert found["one_patch_many_draws"]["position"] == pytest.approx(0, abs=1e-9)
-        assert found["one_patch_many_draws"]["area_spread"] == pytest.approx(0, abs=1e-9)
-        assert found["many_patches_a_draw_each"]["position"] < 0.02
+        actual = run(config)["sets"]
+        assert actual["one_patch_many_draws"]["position"] == pytest.approx(0, abs=1e-9)
+        assert actual["one_patch_many_draws"]["area_spread"] == pytest.approx(0, abs=1e-9)
+        assert actual["many_patches_a_draw_each"]["position"] < 0.02
 
     def test_a_generator_of_nothing(self, config, generator):
         generator["function"] = lambda image, z: {"lesion": tf.zeros_like(image)}
-        found = run(config)["sets"]
-        assert found["one_patch_many_draws"]["without"] == 20
-        assert found["one_patch_many_draws"]["position"] is None
+        actual = run(config)["sets"]
+        assert actual["one_patch_many_draws"]["without"] == 20
+        assert actual["one_patch_many_draws"]["position"] is None
 
     def test_what_it_leaves(self, config, tmp_path):
         run(config)
@@ -117,7 +117,10 @@ class TestRun:
         first = capsys.readouterr().out
         generator["function"] = None
         run(config)
-        assert capsys.readouterr().out == first
+        again = capsys.readouterr().out
+        assert (
+            again == f"measure_diversity: {config.output_dir} is finished; nothing to do\n{first}"
+        )
 
     def test_other_seeds_other_draws(self, config, tmp_path):
         other = dataclasses.replace(config, seed=1, output_dir=str(tmp_path / "other"))
@@ -140,41 +143,33 @@ class TestRemoval:
         config = DiversityConfig(smoothing=0.0)
         image = np.full((SIZE, SIZE), 0.2) + disk(10, 20)
         lesion = -disk(10, 20, level=0.4)
-        found = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
-        figures = found.figures[0]
-        assert figures.x == pytest.approx(10.5 / SIZE)
-        assert figures.y == pytest.approx(20.5 / SIZE)
-        assert figures.area == pytest.approx((disk(10, 20) > 0).mean())
-        assert figures.contrast == pytest.approx(0.4)
-        np.testing.assert_allclose(found.patches[0], image + lesion)
+        actual = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
+        shape = actual.shapes[0]
+        assert shape.x == pytest.approx(10.5 / SIZE)
+        assert shape.y == pytest.approx(20.5 / SIZE)
+        assert shape.area == pytest.approx((disk(10, 20) > 0).mean())
+        assert shape.contrast == pytest.approx(0.4)
+        np.testing.assert_allclose(actual.patches[0], image + lesion)
 
     def test_what_is_added_is_none_of_it(self):
         config = DiversityConfig()
         image = np.zeros((SIZE, SIZE))
-        found = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
-        assert found.figures == [None]
-        np.testing.assert_array_equal(found.patches[0], image)
+        actual = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
+        assert actual.shapes == [None]
+        np.testing.assert_array_equal(actual.patches[0], image)
 
 
 class TestShown:
     def test_the_table(self):
-        spread = {
-            "measured": 63,
-            "without": 1,
-            "position": 0.1234,
-            "area": 0.05,
-            "area_spread": 0.0125,
-            "contrast": 0.3,
-            "contrast_spread": 0.06,
-        }
-        undefined = dict.fromkeys(spread) | {"measured": 0, "without": 64}
+        spread = Spread(63, 1, 0.1234, 0.05, 0.0125, 0.3, 0.06)
+        undefined = Spread(0, 64)
         lines = diversity_table("mass", {"a": spread, "b": undefined}).splitlines()
         assert lines[0] == "Diversity of the mass generator's lesions"
         assert "| a | 63 of 64 | 12.3% | 5.0% ± 1.2% | 0.30 ± 0.06 |" in lines
         assert "| b | 0 of 64 | – | – | – |" in lines
 
     def test_the_plot_has_every_lesion(self):
-        lesions = [LesionFigures(0.1 * n, 0.5, 0.01 * n, 0.3) for n in range(5)]
+        lesions = [LesionShape(0.1 * n, 0.5, 0.01 * n, 0.3) for n in range(5)]
         figure = scatter_figure({"a": [*lesions, None], "b": [None]})
         points = [axis.collections[0].get_offsets() for axis in figure.axes]
         np.testing.assert_allclose(points[0], [(0.1 * n, 0.5) for n in range(5)])

@@ -67,13 +67,13 @@ def test_brightness_and_slope_are_no_noise():
 
 
 def test_the_same_noise_gives_no_excess():
-    found = [excess_noise(noise(seed), BOX) for seed in range(40)]
-    assert np.mean(found, axis=0) == pytest.approx(np.zeros(len(BANDS)), abs=0.15)
+    actual = [excess_noise(noise(seed), BOX) for seed in range(40)]
+    assert np.mean(actual, axis=0) == pytest.approx(np.zeros(len(BANDS)), abs=0.15)
 
 
 def test_twice_the_power_inside_is_one_in_every_band():
-    found = [excess_noise(noise(s) * np.where(inside(), 2**0.5, 1), BOX) for s in range(40)]
-    assert np.mean(found, axis=0) == pytest.approx(np.ones(len(BANDS)), abs=0.15)
+    actual = [excess_noise(noise(s) * np.where(inside(), 2**0.5, 1), BOX) for s in range(40)]
+    assert np.mean(actual, axis=0) == pytest.approx(np.ones(len(BANDS)), abs=0.15)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_twice_the_power_inside_is_one_in_every_band():
     ],
 )
 def test_a_pattern_shows_in_its_band(pattern, band):
-    found = excess_noise(noise() + 0.05 * pattern * inside(), BOX)
-    assert found.argmax() == band
-    assert found[band] > 2
+    actual = excess_noise(noise() + 0.05 * pattern * inside(), BOX)
+    assert actual.argmax() == band
+    assert actual[band] > 2
 
 
 def test_a_patch_full_of_lesion_has_nothing_beside():

@@ -1,12 +1,15 @@
 """Synthetic features beside the ceiling of real ones split by patient."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from cgan_tf.assessment.overlap import MEASURES, FeatureSet, compare, equal_groups
+from cgan_tf.assessment.overlap import STATISTICS, compare
+from cgan_tf.assessment.two_samples import FeatureSet, equal_groups
 
+NAMES = tuple(statistic.name for statistic in STATISTICS)
 FEW = {"splits": 3, "permutations": 99}
 
 
@@ -34,43 +37,43 @@ def shifted():
 
 
 def test_one_distribution_reaches_the_ceiling(equal):
-    tolerance = {"kid": 0.15, "density": 0.35, "fid": 0.5} | dict.fromkeys(MEASURES[4:6], 0.12)
-    for name in MEASURES:
-        found = equal["measures"][name]
-        assert found["synthetic"] == pytest.approx(found["ceiling"], abs=tolerance.get(name, 0.1))
-    assert equal["measures"]["mixing"]["ceiling"] == pytest.approx(0.5, abs=0.06)
-    assert min(equal["kid_p"].values()) > 0.1
+    tolerance = {"kid": 0.15, "density": 0.35, "fid": 0.5} | dict.fromkeys(NAMES[4:6], 0.12)
+    for name in NAMES:
+        actual = equal.measures[name]
+        assert actual.synthetic == pytest.approx(actual.ceiling, abs=tolerance.get(name, 0.1))
+    assert equal.measures["mixing"].ceiling == pytest.approx(0.5, abs=0.06)
+    assert min(dataclasses.astuple(equal.kid_p)) > 0.1
 
 
 def test_shifted_features_fall_short_of_the_ceiling(shifted):
-    found = shifted["measures"]
-    assert found["mixing"]["synthetic"] < 0.25 < 0.4 < found["mixing"]["ceiling"]
-    assert found["kid"]["synthetic"] > 0.5 > abs(found["kid"]["ceiling"])
-    assert found["fid"]["synthetic"] > 3 * found["fid"]["ceiling"]
-    assert found["classifier_auc"]["synthetic"] > 0.9 > 0.65 > found["classifier_auc"]["ceiling"]
-    for name in MEASURES[4:]:
-        assert found[name]["synthetic"] < 0.75 * found[name]["ceiling"]
-    assert shifted["kid_p"]["synthetic"] == pytest.approx(0.02)  # twice the least of 100
-    assert shifted["kid_p"]["ceiling"] > 0.1
+    actual = shifted.measures
+    assert actual["mixing"].synthetic < 0.25 < 0.4 < actual["mixing"].ceiling
+    assert actual["kid"].synthetic > 0.5 > abs(actual["kid"].ceiling)
+    assert actual["fid"].synthetic > 3 * actual["fid"].ceiling
+    assert actual["classifier_auc"].synthetic > 0.9 > 0.65 > actual["classifier_auc"].ceiling
+    for name in NAMES[4:]:
+        assert actual[name].synthetic < 0.75 * actual[name].ceiling
+    assert shifted.kid_p.synthetic == pytest.approx(0.02)  # twice the least of 100
+    assert shifted.kid_p.ceiling > 0.1
 
 
 def test_one_bright_patch_does_not_decide_the_kernel_distance():
     """A lesion whose features are a hundred times as strong, in either set: one patch of 240."""
     rng = np.random.default_rng(0)
     (real, clusters), (synthetic, sources) = _patches(rng, 60), _patches(rng, 60)
-    before = compare(real, synthetic, clusters, 1, sources + 1000, **FEW)["measures"]["kid"]
+    before = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures["kid"]
     for strong in (real, synthetic):
         strong[7] *= 100
-    after = compare(real, synthetic, clusters, 1, sources + 1000, **FEW)["measures"]["kid"]
+    after = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures["kid"]
     for side in ("synthetic", "ceiling"):
-        assert after[side] == pytest.approx(before[side], abs=1e-9)
+        assert getattr(after, side) == pytest.approx(getattr(before, side), abs=1e-9)
 
 
 def test_result_is_ready_for_json_and_repeatable(equal):
-    assert json.loads(json.dumps(equal, allow_nan=False)) == equal
-    assert (equal["real"], equal["synthetic"], equal["patients"]) == (240, 240, 60)
-    assert equal["group_size"] == 120
-    assert tuple(equal["measures"]) == MEASURES
+    json.dumps(dataclasses.asdict(equal), allow_nan=False)
+    assert (equal.real, equal.synthetic, equal.patients) == (240, 240, 60)
+    assert equal.group_size == 120
+    assert tuple(equal.measures) == NAMES
     rng = np.random.default_rng(0)
     real, clusters = _patches(rng, 60)
     synthetic, sources = _patches(rng, 60)
@@ -84,9 +87,10 @@ def test_scale_of_the_features_and_names_of_patients_do_not_matter(equal):
     synthetic, sources = _patches(rng, 60)
     names = np.array([f"client {number:03}" for number in range(60)])
     other_names = np.array([f"source {number:03}" for number in range(60)])
-    found = compare(8 * real, 8 * synthetic, names[clusters], 1, other_names[sources], **FEW)
-    for name in MEASURES:
-        assert found["measures"][name] == pytest.approx(equal["measures"][name], rel=1e-6)
+    actual = compare(8 * real, 8 * synthetic, names[clusters], 1, other_names[sources], **FEW)
+    for name in NAMES:
+        values, expected = (dataclasses.astuple(each.measures[name]) for each in (actual, equal))
+        assert values == pytest.approx(expected, rel=1e-6)
 
 
 def test_halves_share_no_patient_and_groups_are_of_one_size():
@@ -111,12 +115,12 @@ def test_patch_and_its_source_patient_are_no_neighbours():
     real = rng.standard_normal((80, 20))
     clusters = np.arange(80)
     copies = real + 0.01 * rng.standard_normal(real.shape)
-    unknown = compare(real, copies, clusters, 0, None, k=1, **FEW)["measures"]
-    known = compare(real, copies, clusters, 0, clusters, k=1, **FEW)["measures"]
-    assert unknown["precision"]["synthetic"] > unknown["precision"]["ceiling"] + 0.1
-    assert known["precision"]["synthetic"] < known["precision"]["ceiling"]
-    assert unknown["kid"]["synthetic"] < -0.1
-    assert known["kid"]["synthetic"] == pytest.approx(0, abs=0.1)
+    unknown = compare(real, copies, clusters, 0, None, k=1, **FEW).measures
+    known = compare(real, copies, clusters, 0, clusters, k=1, **FEW).measures
+    assert unknown["precision"].synthetic > unknown["precision"].ceiling + 0.1
+    assert known["precision"].synthetic < known["precision"].ceiling
+    assert unknown["kid"].synthetic < -0.1
+    assert known["kid"].synthetic == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -126,20 +130,20 @@ def test_patch_and_its_source_patient_are_no_neighbours():
 def test_too_few_patches_or_patients_are_undefined_in_words(patients, synthetic, words):
     rng = np.random.default_rng(4)
     real = rng.standard_normal((40, 3))
-    found = compare(real, rng.standard_normal((synthetic, 3)), np.arange(40) % patients, 0, **FEW)
-    assert found["note"].startswith("undefined")
-    assert words in found["note"]
-    values = [value for measure in found["measures"].values() for value in measure.values()]
-    assert set(values) | set(found["kid_p"].values()) == {None}
-    json.dumps(found, allow_nan=False)
+    actual = compare(real, rng.standard_normal((synthetic, 3)), np.arange(40) % patients, 0, **FEW)
+    assert actual.note.startswith("undefined")
+    assert words in actual.note
+    values = [value for each in actual.measures.values() for value in dataclasses.astuple(each)]
+    assert {*values, *dataclasses.astuple(actual.kid_p)} == {None}
+    json.dumps(dataclasses.asdict(actual), allow_nan=False)
 
 
 def test_one_split_has_no_spread():
     rng = np.random.default_rng(5)
     real, clusters = _patches(rng, 20)
-    found = compare(real, real + 9, clusters, 0, splits=1, permutations=19)["measures"]
-    assert found["mixing"]["synthetic"] == 0
-    assert found["mixing"]["synthetic_spread"] is None
+    actual = compare(real, real + 9, clusters, 0, splits=1, permutations=19).measures
+    assert actual["mixing"].synthetic == 0
+    assert actual["mixing"].synthetic_spread is None
 
 
 def test_wrong_input_is_refused():
@@ -148,7 +152,7 @@ def test_wrong_input_is_refused():
         compare(good, np.zeros((4, 3)), clusters, 0)
     with pytest.raises(ValueError, match="synthetic: expected finite"):
         compare(good, good + np.nan, clusters, 0)
-    with pytest.raises(ValueError, match="real_clusters"):
+    with pytest.raises(ValueError, match="real_patients"):
         compare(good, good, clusters[:3], 0)
-    with pytest.raises(ValueError, match="synthetic_clusters: expected 4, found 3"):
+    with pytest.raises(ValueError, match="synthetic_patients: expected 4, found 3"):
         compare(good, good, clusters, 0, clusters[:3])

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf.assessment import reading
+from cgan_tf.assessment import measures as assessment_measures
 from cgan_tf.assessment import run as assessment_run
-from cgan_tf.assessment.pictures import Beside, examples, likely_copies, nearest_real
-from cgan_tf.assessment.reading import Points, mask_box
-from cgan_tf.assessment.run import SetQuality, measure_quality, set_name
+from cgan_tf.assessment.base import Pair
+from cgan_tf.assessment.features import Points, feature_spaces
+from cgan_tf.assessment.pictures import examples, likely_copies, nearest_real
+from cgan_tf.assessment.reading import mask_box
+from cgan_tf.assessment.run import SetAssessment, measure_quality, set_name
 from cgan_tf.config import QualityConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan import export
@@ -63,26 +65,26 @@ def run(config):
 
 def test_what_it_leaves(config, sets, tmp_path, capsys):
     both = (str(sets / "mass"), str(sets / "removal"))
-    found = run(dataclasses.replace(config, synthetic=both))
+    actual = run(dataclasses.replace(config, synthetic=both))
     files = {path.name for path in (tmp_path / "quality").iterdir()} - {".lock"}
     numbers = {"quality.json", "quality.csv", "quality.md"}
     assert files == numbers | {"pictures", "run.json", "manifest.json"}
-    assert list(found) == ["mass", "removal"]
-    pictured = [pair["file"] for name in found for pair in found[name]["pictures"]]
+    assert list(actual) == ["mass", "removal"]
+    pictured = [pair["file"] for name in actual for pair in actual[name]["pictures"]]
     assert sorted(pictured) == sorted(p.name for p in (tmp_path / "quality/pictures").iterdir())
     for name in pictured:
         picture = cv2.imread(str(tmp_path / "quality/pictures" / name), cv2.IMREAD_UNCHANGED)
         assert picture.shape == (192, 2 * 192 + 4)
     text = (tmp_path / "quality/quality.md").read_text(encoding="utf-8")
     out = capsys.readouterr().out
-    for checks in (found["mass"]["checks"], found["removal"]["checks"]):
+    for checks in (actual["mass"]["checks"], actual["removal"]["checks"]):
         for check in checks:
             line = f"{check['name']}: {check['text']}"
             assert line in text
             assert line in out
     rows = (tmp_path / "quality/quality.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == "set,kind,measure,synthetic,real"
-    kid = found["mass"]["overlap"]["lesion shape"]["measures"]["kid"]
+    kid = actual["mass"]["overlap"]["lesion shape"]["measures"]["kid"]
     assert f'mass,"overlap, lesion shape",kid,{kid["synthetic"]},{kid["ceiling"]}' in rows
 
 
@@ -90,11 +92,13 @@ def test_the_same_again_measures_nothing(config, sets, capsys):
     first = run(config)
     out = capsys.readouterr().out
     assert run(config) == first
-    assert capsys.readouterr().out == out
+    again = capsys.readouterr().out
+    assert again == f"quality: {config.output_dir} is finished; nothing to do\n{out}"
     with pytest.raises(UserError, match="--seed was 0, is 1"):
         measure_quality(dataclasses.replace(config, seed=1))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
     again = dataclasses.replace(config, output_dir=str(tmp_path / "again"))
     other = dataclasses.replace(config, output_dir=str(tmp_path / "other"), seed=1)
@@ -106,10 +110,11 @@ def test_the_same_seed_gives_the_same_numbers(config, tmp_path):
 @pytest.mark.parametrize(
     ("owner", "name", "calls", "kept"),
     [
-        (assessment_run, "spread_of", 1, 0),  # in the middle of the first set
-        (assessment_run, "write_pictures", 1, 1),  # in the middle of the second
-        (assessment_run, "quality_csv", 0, 2),
-        (assessment_run, "finish_run", 0, 2),
+        # In the middle of the first set, of the second, and after both.
+        pytest.param(assessment_measures, "lesion_spread", 1, 0, marks=pytest.mark.slow),
+        (assessment_run, "write_pictures", 1, 1),
+        pytest.param(assessment_run, "quality_csv", 0, 2, marks=pytest.mark.slow),
+        pytest.param(assessment_run, "finish_run", 0, 2, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_and_run_again_the_same_bytes(
@@ -122,9 +127,11 @@ def test_interrupted_and_run_again_the_same_bytes(
     assert not (directory / "manifest.json").exists()
     with monkeypatch.context() as patch:
         measured = []
-        measure = SetQuality.measure
+        measure = SetAssessment.measure
         patch.setattr(
-            SetQuality, "measure", lambda self, to: measured.append(self.name) or measure(self, to)
+            SetAssessment,
+            "measure",
+            lambda self, to: measured.append(self.subject.name) or measure(self, to),
         )
         measure_quality(config)
     assert measured == ["mass", "removal"][kept:]
@@ -178,14 +185,14 @@ def test_a_missing_class_is_named(config, tmp_path, sets):
 
 
 def test_names_of_sets():
-    def manifest(task, split):
-        return {"task": task, "splits": {split: {}}}
-
-    taken = {}
+    taken = []
     for task, split in [("mass", "train"), ("removal", "test"), ("mass", "train")] * 2:
-        taken[set_name(manifest(task, split), taken)] = None
+        taken.append(set_name(task, (split,), taken))
     names = ["mass", "removal_test", "mass-2", "mass-3", "removal_test-2", "mass-4"]
-    assert list(taken) == names
+    assert taken == names
+    for task, split in [("../mass", "train"), ("mass", "../train")]:
+        with pytest.raises(UserError, match=r"manifest: expected .*, found '\.\./"):
+            set_name(task, (split,), [])
 
 
 class TestGenerators:
@@ -204,12 +211,12 @@ class TestGenerators:
         return str(tmp_path / "generator"), card
 
     def test_spread_over_the_scalars(self, config, generator):
-        (found,) = run(dataclasses.replace(config, generators=(generator[0],))).values()
-        spread = found["spread"]["over_z"]
+        (actual,) = run(dataclasses.replace(config, generators=(generator[0],))).values()
+        spread = actual["spread"]["over_z"]
         assert spread["measured"] == 64
         # Of U(-1, 1) times 10 px in both directions: sqrt(2) * 10 / sqrt(3) px of 64.
         assert spread["position"] == pytest.approx(np.sqrt(2 / 3) * 10 / 64, rel=0.25)
-        checks = {check["name"]: check["seen"] for check in found["checks"]}
+        checks = {check["name"]: check["seen"] for check in actual["checks"]}
         assert checks["too little variety over the scalars"]  # one size, one contrast
 
     def test_a_generator_of_another_set_is_refused(self, config, generator, tmp_path):
@@ -258,8 +265,8 @@ class TestClassifiers:
         from cgan_tf.models.resnet import keras_resnet
 
         keras_resnet().save_weights(tmp_path / "backbone.weights.h5")
-        found = of_experiment("it", imagenet_weights=str(tmp_path / "backbone.weights.h5"))
-        assert found["overlap"]["ImageNet"]["measures"]["mixing"]["synthetic"] is not None
+        actual = of_experiment("it", imagenet_weights=str(tmp_path / "backbone.weights.h5"))
+        assert actual["overlap"]["ImageNet"]["measures"]["mixing"]["synthetic"] is not None
 
     @pytest.mark.parametrize("name", ["mixed", "evaluation_mixed"])
     def test_a_classifier_of_synthetic_patches_is_refused(
@@ -275,7 +282,7 @@ class TestClassifiers:
 
     def test_ids_find_their_features(self, toy_experiment):
         evaluation = toy_experiment / "evaluation_baseline"
-        features = reading.feature_spaces(
+        features = feature_spaces(
             QualityConfig(classifier=str(evaluation))
         )["classifier"]  # fmt: skip
         arrays = np.load(evaluation / "features.npz")
@@ -287,27 +294,26 @@ class TestPictures:
     def test_nearest_real_is_of_another_woman(self):
         ours = Points(np.array([[0.0], [10.0], [5.0]]), np.array(["a", "b", "c"]), _names("s", 3))
         real = Points(np.array([[0.1], [1.0], [9.0]]), np.array(["a", "d", "c"]), _names("r", 3))
-        found = [(pair.synthetic, pair.real, pair.value) for pair in nearest_real(ours, real)]
-        assert found == [("s0", "r1", 1.0), ("s1", "r2", 1.0), ("s2", "r1", 4.0)]
+        actual = [(pair.synthetic, pair.real, pair.value) for pair in nearest_real(ours, real)]
+        assert actual == [("s0", "r1", 1.0), ("s1", "r2", 1.0), ("s2", "r1", 4.0)]
 
     def test_without_another_woman_there_is_no_neighbour(self):
         points = Points(np.zeros((2, 3)), np.array(["a", "a"]), _names("s", 2))
         assert nearest_real(points, points) == []
 
     def test_examples_are_of_the_ends_and_the_middle(self):
-        ordered = [Beside("", f"s{n}", "r", float(n)) for n in range(9)]
-        found = [(pair.kind, pair.value) for pair in examples(ordered, 2)]
-        assert found == [
+        ordered = [Pair("", f"s{n}", "r", float(n)) for n in range(9)]
+        actual = [(pair.kind, pair.value) for pair in examples(ordered, 2)]
+        assert actual == [
             *(("best", 0), ("best", 1), ("median", 3), ("median", 4)),
             *(("worst", 7), ("worst", 8)),
         ]
         assert len(examples(ordered[:1], 2)) == 3
 
     def test_likely_copies_are_of_different_training_lesions(self):
-        nearest = [["a", "x", 0.9], ["b", "x", 0.8], ["c", "y", 0.7]]
-        found = likely_copies({"nearest": nearest})
-        assert [(pair.synthetic, pair.real) for pair in found] == [("a", "x"), ("c", "y")]
-        assert likely_copies(None) == []
+        actual = likely_copies([("a", "x", 0.9), ("b", "x", 0.8), ("c", "y", 0.7)])
+        assert [(pair.synthetic, pair.real) for pair in actual] == [("a", "x"), ("c", "y")]
+        assert likely_copies([]) == []
 
 
 def test_box_of_a_mask():

@@ -25,8 +25,8 @@ def measured(patches, tmp_path):
         )
         measure_quality(config)
         content = json.loads((tmp_path / "quality" / "quality.json").read_text(encoding="utf-8"))
-        (found,) = content["sets"].values()
-        return found, {check["name"]: check["seen"] for check in found["checks"]}
+        (actual,) = content["sets"].values()
+        return actual, {check["name"]: check["seen"] for check in actual["checks"]}
 
     return run
 
@@ -44,23 +44,23 @@ OUTSIDE = "a change outside the mask"
 
 def test_an_honest_set_passes_every_check(measured, patches, tmp_path):
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest)
-    found, checks = measured(directory)
+    actual, checks = measured(directory)
     assert seen(checks) == set()
     assert {OUTSIDE, COPIES, REPEATS, VARIETY, DISTRIBUTION, RECALL} <= set(checks)
     assert None not in checks.values()
-    assert found["change"]["patches"] == quality_sets.LESIONS
-    assert found["change"]["inside"] <= 1
+    assert actual["change"]["patches"] == quality_sets.LESIONS
+    assert actual["change"]["inside"] <= 1
 
 
 def test_copies_of_training_lesions(measured, patches, tmp_path):
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.copied)
-    found, checks = measured(directory)
+    actual, checks = measured(directory)
     assert checks[COPIES]
     assert not checks[REPEATS]
-    for synthetic, training, _ in found["memorisation"]["nearest"]:
+    for synthetic, training, _ in actual["memorisation"]["nearest"]:
         assert training == f"train-malignant_mass-{synthetic.partition('~mass')[2]}"
-    pictured = [pair for pair in found["pictures"] if pair["kind"] == "copy"]
-    assert pictured[0]["real"] == found["memorisation"]["nearest"][0][1]
+    pictured = [pair for pair in actual["pictures"] if pair["kind"] == "copy"]
+    assert pictured[0]["real"] == actual["memorisation"]["nearest"][0][1]
 
 
 def test_one_lesion_pasted_everywhere(measured, patches, tmp_path):
@@ -71,18 +71,18 @@ def test_one_lesion_pasted_everywhere(measured, patches, tmp_path):
 def test_one_lesion_at_many_places(measured, patches, tmp_path):
     """The spread of places alone would not tell."""
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.wandering)
-    found, checks = measured(directory)
+    actual, checks = measured(directory)
     assert {REPEATS, RECALL} <= seen(checks)
-    spread = found["spread"]
+    spread = actual["spread"]
     assert spread["synthetic"]["position"] > 0.6 * spread["real"]["position"]
 
 
 def test_pure_noise(measured, patches, tmp_path):
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.noisy)
-    found, checks = measured(directory)
+    actual, checks = measured(directory)
     assert checks[DISTRIBUTION]
-    assert found["overlap"]["lesion shape"]["kid_p"]["synthetic"] <= 0.01
-    assert found["overlap"]["lesion shape"]["kid_p"]["ceiling"] > 0.05
+    assert actual["overlap"]["lesion shape"]["kid_p"]["synthetic"] <= 0.01
+    assert actual["overlap"]["lesion shape"]["kid_p"]["ceiling"] > 0.05
     assert checks["other noise inside than beside, beyond real"]
 
 
@@ -95,10 +95,10 @@ def test_a_change_outside_the_mask(measured, patches, tmp_path):
         return changed
 
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest, change)
-    found, checks = measured(directory)
+    actual, checks = measured(directory)
     assert seen(checks) == {OUTSIDE}
-    assert found["change"]["changed"] == quality_sets.LESIONS
-    assert found["change"]["outside"] == 1
+    assert actual["change"]["changed"] == quality_sets.LESIONS
+    assert actual["change"]["outside"] == 1
 
 
 def test_a_lesion_that_is_not_the_one_said(measured, patches, tmp_path):
@@ -117,9 +117,9 @@ def test_a_lesion_that_is_not_the_one_said(measured, patches, tmp_path):
 class TestRemoval:
     def test_a_removal_that_leaves_nothing(self, measured, patches, tmp_path):
         directory = quality_sets.write_removals(tmp_path / "removal", patches, left=0.0)
-        found, checks = measured(directory)
+        actual, checks = measured(directory)
         assert seen(checks) == set()
-        assert found["memorisation"] is None
+        assert actual["memorisation"] is None
         assert COPIES not in checks
 
     def test_a_removal_that_leaves_half(self, measured, patches, tmp_path):

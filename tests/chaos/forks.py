@@ -71,6 +71,10 @@ class Forks:
         """The exit code of a fork that has ended, negative for a signal; None while it runs."""
         return self._ask({"poll": process_id})
 
+    def wait(self, process_id: int) -> int:
+        """The exit code of a fork, when it has ended; no other answer comes before."""
+        return self._ask({"wait": process_id})
+
     def close(self) -> None:
         """Ends the process."""
         assert self._process.stdin
@@ -146,9 +150,9 @@ def _leave(end: SystemExit) -> None:
     os._exit(code)
 
 
-def _poll(process_id: int, ended: dict[int, int]) -> int | None:
+def _poll(process_id: int, ended: dict[int, int], options: int = os.WNOHANG) -> int | None:
     if process_id not in ended:
-        found, status = os.waitpid(process_id, os.WNOHANG)
+        found, status = os.waitpid(process_id, options)
         if not found:
             return None
         ended[process_id] = os.waitstatus_to_exitcode(status)
@@ -164,8 +168,15 @@ def main() -> None:
     ended: dict[int, int] = {}
     for line in sys.stdin:
         request = json.loads(line)
-        answer = _poll(request["poll"], ended) if "poll" in request else _fork(request)
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(_answer(request, ended)), flush=True)
+
+
+def _answer(request: dict[str, Any], ended: dict[int, int]) -> int | None:
+    if "poll" in request:
+        return _poll(request["poll"], ended)
+    if "wait" in request:
+        return _poll(request["wait"], ended, options=0)
+    return _fork(request)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,16 @@ import pytest
 from scipy.special import expit
 
 from cgan_tf.classifier.evaluation import evaluate
-from cgan_tf.classifier.metrics import metrics_of_scores, metrics_of_synthetic
-from cgan_tf.classifier.results import TEST_COLUMNS
+from cgan_tf.classifier.metrics import (
+    Metrics,
+    ScoreRow,
+    SyntheticRow,
+    metrics_of,
+    synthetic_effects,
+)
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources, whole_sets
 from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL
+from cgan_tf.runs.dataclass_json import from_json, to_json
 from cgan_tf.runs.directory import read_manifest
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.auc import auc_interval, exact_auc
@@ -191,7 +197,7 @@ def test_synthetic_scores_stand_beside_their_sources(toy_experiment):
         assert row["source_class"].startswith("malignant")
     effect = json.loads((directory / "metrics.json").read_text())["synthetic"]["removal_test"]
     before = np.mean([float(row["source_logit"]) for row in held_out])
-    assert effect["mean_logit_before"] == pytest.approx(before)
+    assert effect.mean_logit_before == pytest.approx(before)
 
 
 def test_features_are_in_the_order_of_the_tables(toy_experiment):
@@ -230,34 +236,29 @@ def _head(workdir):
 
 
 def test_metrics_by_hand():
-    rows = [_score(0, str(i), f"n{i}") for i in range(4)]
-    rows += [_score(1, str(2.5 + i), f"p{i}", lesion_type="mass") for i in range(3)]
-    metrics = metrics_of_scores(rows)
-    assert metrics["auc"]["overall"]["auc"] == pytest.approx(11 / 12)
-    assert metrics["auc"]["calcification"]["auc"] is None
-    assert metrics["auc"]["calcification"]["note"].startswith("undefined: 0 positive")
-    assert metrics["sensitivity"] == pytest.approx(2 / 3)  # above 3, the highest normal
-    assert metrics["calibration"]["prevalence"] == pytest.approx(3 / 7)
-    assert metrics["subgroups"]["manufacturer"]["note"].startswith("undefined: manufacturer is")
-    json.dumps(metrics, allow_nan=False)
-
-
-def _score(label, logit, client, **values):
-    return dict.fromkeys(TEST_COLUMNS, "") | {
-        "label": str(label), "logit": logit, "client_id": client, **values,
-    }  # fmt: skip
+    rows = [ScoreRow("", f"n{i}", 0, "", "", float(i)) for i in range(4)]
+    rows += [ScoreRow("", f"p{i}", 1, "", "mass", 2.5 + i) for i in range(3)]
+    metrics = metrics_of("test", rows, [])
+    assert metrics.auc["overall"].auc == pytest.approx(11 / 12)
+    assert metrics.auc["calcification"].auc is None
+    assert metrics.auc["calcification"].note.startswith("undefined: 0 positive")
+    assert metrics.sensitivity == pytest.approx(2 / 3)  # above 3, the highest normal
+    assert metrics.calibration.prevalence == pytest.approx(3 / 7)
+    assert metrics.subgroups["manufacturer"].note.startswith("undefined: manufacturer is")
+    text = json.dumps(to_json(metrics), allow_nan=False)
+    assert from_json(Metrics, json.loads(text), "here") == metrics
 
 
 def test_effect_of_a_task_by_hand():
     rows = [
-        {"task": "removal", "split": "test", "logit": after, "source_logit": before}
+        SyntheticRow("", "", "removal", "test", "", after, "", "", before)
         for before, after in ((2.0, 0.5), (1.0, 1.5), (3.0, -1.0))
     ]
-    effect = metrics_of_synthetic(rows)["removal_test"]
-    assert effect["mean_logit_before"] == 2
-    assert effect["mean_logit_after"] == pytest.approx(1 / 3)
-    assert effect["mean_change"] == pytest.approx(-5 / 3)
-    assert effect["as_intended"] == pytest.approx(2 / 3)
+    effect = synthetic_effects(rows)["removal_test"]
+    assert effect.mean_logit_before == 2
+    assert effect.mean_logit_after == pytest.approx(1 / 3)
+    assert effect.mean_change == pytest.approx(-5 / 3)
+    assert effect.as_intended == pytest.approx(2 / 3)
 
 
 def test_sources_are_found_in_any_split_and_read_once(toy_experiment):

@@ -1,23 +1,25 @@
 """Sub-groups: who is compared with whom, the bands, and what too few patients give."""
 
-import math
-
 import numpy as np
 import pytest
 
-from cgan_tf.classifier.metrics import ALL_NORMALS, NORMALS_OF_GROUP, size_band, subgroup_aucs
+from cgan_tf.classifier.metrics import (
+    ALL_NORMALS,
+    NORMALS_OF_GROUP,
+    ScoreRow,
+    size_band,
+    subgroup_aucs,
+)
 from cgan_tf.statistics.auc import auc_interval, exact_auc
 
 
 def row(label, logit, client, **values):
-    empty = dict.fromkeys(
-        ("manufacturer", "lesion_type", "lesion_size_mm", "conspicuity", "breast_density"), ""
-    )
-    return {"label": label, "logit": logit, "client_id": client, **empty, **values}
+    given = {"patch_id": "", "patch_class": "", "lesion_type": "", **values}
+    return ScoreRow(label=label, logit=logit, client_id=client, **given)
 
 
 def _rows():
-    """Twelve women, four patches each; women 0 to 5 have masses. Logits overlap."""
+    """Twelve patients, four patches each; patients 0 to 5 have masses. Logits overlap."""
     rng = np.random.default_rng(0)
     rows = []
     for client in range(12):
@@ -30,7 +32,7 @@ def _rows():
                     f"c{client}",
                     manufacturer="ACME" if client % 3 else "TOY",
                     lesion_type="mass" if case else "",
-                    lesion_size_mm="12.5" if client in (0, 1) else 60.0 if case else "",
+                    lesion_size_mm=12.5 if client in (0, 1) else 60.0 if case else None,
                     conspicuity=("Subtle" if client < 5 else "") if case else "",
                 )
             )
@@ -55,64 +57,64 @@ def test_size_bands(size_mm, band):
 def test_lesions_are_compared_with_all_normals():
     rows = _rows()
     found = subgroup_aucs(rows)["lesion_size_mm"]
-    assert found["negatives"] == ALL_NORMALS
-    assert list(found["groups"]) == ["10 to 20 mm", "over 50 mm"]  # by size, not by name
-    chosen = [r for r in rows if r["label"] == 0 or r["lesion_size_mm"] == "12.5"]
-    group = found["groups"]["10 to 20 mm"]
-    assert (group["positives"], group["negatives"]) == (8, 24)
-    assert (group["positive_clients"], group["negative_clients"]) == (2, 6)
-    assert group["auc"] == pytest.approx(
-        exact_auc([r["label"] for r in chosen], [r["logit"] for r in chosen])
+    assert found.negatives == ALL_NORMALS
+    assert list(found.groups) == ["10 to 20 mm", "over 50 mm"]  # by size, not by name
+    chosen = [r for r in rows if r.label == 0 or r.lesion_size_mm == 12.5]
+    group = found.groups["10 to 20 mm"]
+    assert (group.positives, group.negatives) == (8, 24)
+    assert (group.positive_patients, group.negative_patients) == (2, 6)
+    assert group.auc == pytest.approx(
+        exact_auc([r.label for r in chosen], [r.logit for r in chosen])
     )
 
 
-def test_women_are_compared_with_normals_of_their_group():
+def test_patients_are_compared_with_normals_of_their_group():
     rows = _rows()
     found = subgroup_aucs(rows)["manufacturer"]
-    assert found["negatives"] == NORMALS_OF_GROUP
-    assert list(found["groups"]) == ["ACME", "TOY"]
-    group = found["groups"]["ACME"]
-    chosen = [r for r in rows if r["manufacturer"] == "ACME"]
-    assert (group["positives"], group["negatives"]) == (16, 16)
-    assert group["auc"] == pytest.approx(
-        exact_auc([r["label"] for r in chosen], [r["logit"] for r in chosen])
+    assert found.negatives == NORMALS_OF_GROUP
+    assert list(found.groups) == ["ACME", "TOY"]
+    group = found.groups["ACME"]
+    chosen = [r for r in rows if r.manufacturer == "ACME"]
+    assert (group.positives, group.negatives) == (16, 16)
+    assert group.auc == pytest.approx(
+        exact_auc([r.label for r in chosen], [r.logit for r in chosen])
     )
 
 
 def test_interval_is_clustered():
     rows = _rows()
-    group = subgroup_aucs(rows)["lesion_type"]["groups"]["mass"]
-    columns = [np.array([r[name] for r in rows]) for name in ("label", "logit", "client_id")]
+    group = subgroup_aucs(rows)["lesion_type"].groups["mass"]
+    columns = [
+        np.array([getattr(r, name) for r in rows]) for name in ("label", "logit", "client_id")
+    ]
     expected = auc_interval(*columns)
-    assert (group["low_by_patient"], group["high_by_patient"]) == (expected.low, expected.high)
-    assert group["note"] == ""
+    assert (group.low_by_patient, group.high_by_patient) == (expected.low, expected.high)
+    assert group.note == ""
 
 
-def test_too_few_women_have_no_interval():
-    group = subgroup_aucs(_rows())["manufacturer"]["groups"]["ACME"]
-    assert 0 < group["auc"] < 1
-    assert math.isnan(group["low_by_patient"])
-    assert group["note"].startswith(
-        "undefined: 4 patients with positive and 4 with negative patches"
-    )
+def test_too_few_patients_have_no_interval():
+    group = subgroup_aucs(_rows())["manufacturer"].groups["ACME"]
+    assert 0 < group.auc < 1
+    assert group.low_by_patient is None
+    assert group.note.startswith("undefined: 4 patients with positive and 4 with negative patches")
 
 
 def test_a_group_without_normals_is_undefined():
     rows = [*_rows(), row(1, 2.0, "new", manufacturer="NEW", lesion_type="mass")]
-    group = subgroup_aucs(rows)["manufacturer"]["groups"]["NEW"]
-    assert math.isnan(group["auc"])
-    assert group["note"].startswith("undefined: 1 patients with positive and 0 with negative")
+    group = subgroup_aucs(rows)["manufacturer"].groups["NEW"]
+    assert group.auc is None
+    assert group.note.startswith("undefined: 1 patients with positive and 0 with negative")
 
 
 def test_unknown_values_are_a_group_of_their_own_and_come_last():
     found = subgroup_aucs(_rows())["conspicuity"]
-    assert list(found["groups"]) == ["Subtle", "unknown"]
-    assert found["groups"]["Subtle"]["positives"] == 20
-    assert found["groups"]["unknown"]["positives"] == 4
-    assert found["note"] == ""
+    assert list(found.groups) == ["Subtle", "unknown"]
+    assert found.groups["Subtle"].positives == 20
+    assert found.groups["unknown"].positives == 4
+    assert found.note == ""
 
 
 def test_an_attribute_that_nobody_knows_has_no_groups():
     found = subgroup_aucs(_rows())["breast_density"]
-    assert found["groups"] == {}
-    assert found["note"] == "undefined: breast_density is unknown for every malignant patch"
+    assert found.groups == {}
+    assert found.note == "undefined: breast_density is unknown for every malignant patch"

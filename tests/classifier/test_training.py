@@ -147,6 +147,7 @@ def killed_runs(toy_sets, tmp_path_factory):
     return root / "whole", root / "killed"
 
 
+@pytest.mark.slow
 class TestKilled:
     """SIGKILL at six moments, and the same command again."""
 
@@ -423,6 +424,7 @@ def test_a_disk_that_is_full_of_weights_is_a_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_written_do_not_kill_the_process(tmp_path):
     """HDF5 would, with a segmentation fault when the process ends."""
     code = f"""

@@ -23,6 +23,7 @@ from beam_pipelines.sources.index import read_index
 from beam_pipelines.sources.omidb_files import find_tree
 from beam_pipelines.sources.optimam import Optimam
 from beam_pipelines.storage import files
+from beam_pipelines.storage.local import LocalFiles
 from cgan_tf.classifier.pipeline import keep_plan
 from cgan_tf.classifier.results import ScoredTest, read_features
 from cgan_tf.config import PatchesConfig
@@ -209,8 +210,13 @@ def test_a_manifest_cannot_name_shards_elsewhere(tmp_path):
 def opened(monkeypatch):
     """Every path that the pipeline opens."""
     paths = []
-    plain = files.open_binary
-    monkeypatch.setattr(files, "open_binary", lambda path: (paths.append(path), plain(path))[1])
+    plain = LocalFiles.open_binary
+
+    def noted(self, path, largest):
+        paths.append(path)
+        return plain(self, path, largest)
+
+    monkeypatch.setattr(LocalFiles, "open_binary", noted)
     return paths
 
 

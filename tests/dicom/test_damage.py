@@ -151,6 +151,7 @@ def test_literal_sampling_does_not_mind_damage_either(damaged, tmp_path):
     assert _patches(tmp_path / "damaged") == _patches(tmp_path / "removed")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_damaged_files_take_no_worker_down(damaged, patches_of_damaged, tmp_path):
     root, _ = damaged

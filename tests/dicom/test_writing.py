@@ -14,7 +14,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.writing import Derivation, derived_dataset, derived_names, file_bytes
 from beam_pipelines.phantom.dicom import MANUFACTURERS, GreyMapping, Header, dicom_dataset
-from tests.toys.dicom_validator import UNKNOWN_TO_IT, errors_of
+from tests.toys.dicom_validator import errors_of
 from tests.toys.omidb_tree import breast, dataset
 
 DERIVATION = Derivation("What was done", "Synthetic mass:", "client-1", keep_patient=False)
@@ -258,10 +258,6 @@ def test_the_validator_finds_no_new_error(manufacturer, keep_patient, tmp_path):
         derivation = Derivation(**{**vars(DERIVATION), "keep_patient": keep_patient})
         made = tmp_path / "made.dcm"
         made.write_bytes(derived_bytes(reading.read_stored(path.read_bytes()), derivation))
-        assert errors_of(made) - before == {UNKNOWN_TO_IT}
-        known = pydicom.dcmread(made)
-        del known.SyntheticData
-        known.save_as(made)
         assert errors_of(made) <= before
 
 

@@ -2,8 +2,11 @@
 
 The phantom is small, the networks are narrow and train for a handful of steps: what is tested is
 that each program reads what the one before it wrote, says so in its manifest, and keeps quiet.
+Programs that learn are forks of a process that has imported TensorFlow, which takes longer than
+what they do; the slow tests start each with an interpreter of its own.
 """
 
+import contextlib
 import json
 import re
 import subprocess
@@ -12,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.forks import Forks
 from tests.contracts.test_configs import config_class_of
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for the whole chain
 PROGRAMS = {
     "make_phantom": "beam_pipelines.make_phantom",
     "make_patches": "beam_pipelines.make_patches",
@@ -138,16 +143,50 @@ def assert_clean(outcome: tuple) -> None:
     assert [line for line in strangers if not BAR.fullmatch(line.strip())] == []
 
 
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
+BEAM = ("make_phantom", "make_patches")  # they start without TensorFlow
+SMALLER = {"train_gan": ("--attention_size=-1",)}  # in forks: a smaller graph
+
+
+def fork_steps(forks: Forks, directory: Path, steps: dict[str, tuple[str, ...]]) -> dict:
+    """As `run_steps`, in forks."""
+    logs = {name: directory / f".{name.replace('/', '-')}" for name in steps}
+    started = {}
+    for name, (program, *flags) in steps.items():
+        started[name] = forks.start(
+            {
+                "module": PROGRAMS[program],
+                "arguments": [*flags, *SMALLER.get(program, ())],
+                "directory": str(directory),
+                "environment": {},
+                "out": f"{logs[name]}.out",
+                "err": f"{logs[name]}.err",
+            }
+        )
+    codes = {name: forks.wait(process_id) for name, process_id in started.items()}
+    outcomes = {}
+    for name, log in logs.items():
+        files = [Path(f"{log}.{kind}") for kind in ("out", "err")]
+        outcomes[name] = (*(file.read_text() for file in files), codes[name])
+        for file in files:
+            file.unlink()
+    return outcomes
+
+
+@pytest.fixture(scope="module", params=["forks", pytest.param("own", marks=pytest.mark.slow)])
+def experiment(request, tmp_path_factory):
     """(directory, outcome of every step) of the finished chain."""
     directory = tmp_path_factory.mktemp("chain")
     outcomes: dict[str, tuple] = {}
-    for steps in CHAIN:
-        results = run_steps(directory, steps)
-        outcomes |= results
-        for name, (output, errors, code) in results.items():
-            assert code == 0, f"{name}: {output}{errors}"
+    with contextlib.ExitStack() as stack:
+        forks = stack.enter_context(contextlib.closing(Forks())) if request.param != "own" else None
+        for steps in CHAIN:
+            if forks is None or any(program in BEAM for program, *_ in steps.values()):
+                results = run_steps(directory, steps)
+            else:
+                results = fork_steps(forks, directory, steps)
+            outcomes |= results
+            for name, (output, errors, code) in results.items():
+                assert code == 0, f"{name}: {output}{errors}"
     return directory, outcomes
 
 
@@ -279,6 +318,7 @@ def content_of(directory: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_run_again_there_is_nothing_to_do(again, name):
     outcome = again[1][name]
@@ -287,17 +327,27 @@ def test_run_again_there_is_nothing_to_do(again, name):
     assert ("report written" if name == "report.html" else "nothing to do") in outcome[0]
 
 
+@pytest.mark.slow
 def test_run_again_no_byte_changes(experiment, again):
     assert content_of(experiment[0]) == again[0]
 
 
-def test_nothing_is_left_under_a_temporary_name(experiment, again):
-    left = [
+def test_nothing_is_left_under_a_temporary_name(experiment):
+    assert leftovers(experiment[0]) == []
+
+
+@pytest.mark.slow
+def test_run_again_nothing_is_left_either(experiment, again):
+    assert leftovers(experiment[0]) == []
+
+
+def leftovers(directory: Path) -> list[str]:
+    """Names of files that a finished program takes away."""
+    return [
         path.name
-        for path in experiment[0].rglob("*")
+        for path in directory.rglob("*")
         if path.name.endswith(".tmp") or path.name in ("accepted.tfrecord", "progress.json")
     ]
-    assert left == []
 
 
 def test_every_program_has_help(tmp_path):

@@ -4,6 +4,8 @@ The programs here are stubs of a few lines; `make chaos` disturbs the real ones.
 """
 
 import json
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.chaos.__main__ import deal, needed
 from tests.chaos.chain import CHAIN, DISTURBED, Program
 from tests.chaos.compare import differences, torn
 from tests.chaos.disturbances import Laboratory, Result, Undisturbed
+from tests.chaos.forks import ROOT
 
 # Writes part-0 to part-7; a run goes on where the one before it was.
 STUB = """
@@ -89,6 +92,7 @@ def lab(tmp_path, monkeypatch):
     return Laboratory(tmp_path / "lab", seed=1)
 
 
+@pytest.mark.slow
 def test_an_honest_program_is_found_honest(tmp_path, lab):
     program = stub(tmp_path)
     run = lab.run_undisturbed(program)
@@ -99,6 +103,7 @@ def test_an_honest_program_is_found_honest(tmp_path, lab):
     assert disturbances.second_copy(lab, program, run, 1).problems == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_a_program_that_breaks_a_promise_is_found_out(tmp_path, lab, fault):
     program = stub(tmp_path, **FAULTS[fault])
@@ -109,6 +114,7 @@ def test_a_program_that_breaks_a_promise_is_found_out(tmp_path, lab, fault):
     assert any(expected.get(fault, ".tmp: too many") in problem for problem in problems)
 
 
+@pytest.mark.slow
 def test_a_program_without_a_lock_is_found_out(tmp_path, lab):
     program = stub(tmp_path)
     source = (tmp_path / "stub.py").read_text()
@@ -146,13 +152,12 @@ def test_a_missing_input_must_be_named_in_a_line(tmp_path, lab):
 
 
 @pytest.mark.skipif(not small_disk.has_namespaces(), reason="needs user namespaces")
-def test_a_small_disk_is_full_and_a_read_only_one_refuses(tmp_path, lab, monkeypatch):
+def test_a_small_disk_is_full_and_a_read_only_one_refuses(tmp_path, lab):
     program = stub(tmp_path)
     lab.run_undisturbed(program)
-    monkeypatch.setitem(small_disk.BY_NAME, "stub", program)
     for pages, words in ((5, small_disk.FULL), (0, small_disk.READ_ONLY)):
         directory = lab.trial(program)
-        first, second = _in_a_fork(program, directory, pages)
+        first, second = _on_a_small_disk(directory, pages)
         assert first.code == 1
         assert words in first.err
         assert second.code == 0
@@ -160,15 +165,19 @@ def test_a_small_disk_is_full_and_a_read_only_one_refuses(tmp_path, lab, monkeyp
         assert differences(lab.expected(program), directory / "final") == []
 
 
-def _in_a_fork(program, directory, pages):
-    import multiprocessing
+# A process with one thread, as namespaces want it: libraries that this one has loaded may start
+# threads in its forks.
+INSIDE = """
+import sys
+from tests.chaos import small_disk
+from tests.chaos.chain import Program
+small_disk.BY_NAME["stub"] = Program("stub", "stub", (), "out", forks=False)
+small_disk.inside("stub", sys.argv[1], int(sys.argv[2]), True)
+"""
 
-    job = multiprocessing.get_context("fork").Process(
-        target=small_disk.inside, args=(program.name, str(directory), pages, True)
-    )
-    job.start()
-    job.join()
-    assert job.exitcode == 0
+
+def _on_a_small_disk(directory, pages):
+    subprocess.run([sys.executable, "-c", INSIDE, directory, str(pages)], check=True, cwd=ROOT)
     outcome = json.loads((directory / "outcome.json").read_text())
     return [disturbances.Ended(**ended) for ended in outcome]
 

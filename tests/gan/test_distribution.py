@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from cgan_tf.gan.distribution import check_agreement, choose_strategy, is_chief,
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import flags_text
 from tests.toys.gan_kills import last_row
-from tests.toys.gan_runs import LONGEST, finish
+from tests.toys.gan_runs import finish
 from tests.toys.patches import write_toy_patches
 from tests.toys.small_gan import small_config
+from tests.toys.waiting import wait_until
 
 MULTI_WORKER = small_config(strategy="multi_worker")
 
@@ -175,11 +175,7 @@ def two_workers(config):
 
 
 def wait_for_row(config, row, process):
-    deadline = time.monotonic() + LONGEST
-    while last_row(Path(config.workdir)) < row:
-        assert process.poll() is None, finish(process)
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: last_row(Path(config.workdir)) >= row, process)
 
 
 @pytest.mark.slow

@@ -33,10 +33,10 @@ IMAGES, Z = random_images(5, 32, 32, 1), random_scalars(5, 6)
 
 
 @pytest.fixture(scope="module")
-def trained(gan_runs):
+def trained(gan_run):
     """The model of the finished run, from its last checkpoint."""
-    model = ContextualGan(gan_runs.config)
-    checkpoints = Checkpoints(gan_runs.finished / "checkpoints", variables_of(model), 10)
+    model = ContextualGan(gan_run.config)
+    checkpoints = Checkpoints(gan_run.finished / "checkpoints", variables_of(model), 10)
     checkpoints.restore()
     return model
 
@@ -48,9 +48,9 @@ def expected(trained):
 
 
 @pytest.fixture(scope="module")
-def conditional_export(gan_runs, tmp_path_factory):
+def conditional_export(gan_run, tmp_path_factory):
     """A conditional model, untrained, and the directory of its generator."""
-    config = dataclasses.replace(gan_runs.config, conditional=True)
+    config = dataclasses.replace(gan_run.config, conditional=True)
     model = ContextualGan(config)
     randomise(model.averaged)
     directory = tmp_path_factory.mktemp("conditional") / "generator"
@@ -59,26 +59,26 @@ def conditional_export(gan_runs, tmp_path_factory):
 
 
 @pytest.fixture
-def copy(gan_runs, tmp_path):
-    return shutil.copytree(gan_runs.finished / "generator", tmp_path / "generator")
+def copy(gan_run, tmp_path):
+    return shutil.copytree(gan_run.finished / "generator", tmp_path / "generator")
 
 
-def test_the_card(gan_runs):
-    directory = gan_runs.finished / "generator"
+def test_the_card(gan_run):
+    directory = gan_run.finished / "generator"
     card = read_json(directory / "model.json")
     assert card["task"] == "calcification"
     assert (card["size"], card["z_width"], card["step"]) == (32, 6, 10)
     assert card["checksum"] == directory_checksum(directory)
-    patches_manifest = f"{gan_runs.config.patches_dir}/manifest.json"
+    patches_manifest = f"{gan_run.config.patches_dir}/manifest.json"
     assert card["patches_manifest_sha256"] == sha256(patches_manifest)
     assert card["flags"]["generator_filters"] == 4
     assert card["licence"] == "CC-BY-4.0"
-    manifest = read_manifest(gan_runs.finished, "train_gan")
+    manifest = read_manifest(gan_run.finished, "train_gan")
     assert manifest["generator"] == {k: v for k, v in card.items() if k != "flags"}
 
 
-def test_it_is_the_averaged_generator_at_full_resolution(gan_runs, trained, expected):
-    function, card = load_generator(gan_runs.finished / "generator")
+def test_it_is_the_averaged_generator_at_full_resolution(gan_run, trained, expected):
+    function, card = load_generator(gan_run.finished / "generator")
     assert card["size"] == 32
     outputs = function(image=IMAGES, z=Z)
     np.testing.assert_allclose(outputs["lesion"], expected, rtol=0, atol=1e-5)
@@ -96,7 +96,9 @@ def test_a_conditional_generator_takes_a_category(conditional_export, task):
     assert (card["task"], card["categories"]) == ("conditional", list(TASKS))
     categories = tf.constant([task, task, 0, 1, 2])
     outputs = function(image=IMAGES, z=Z, category=categories)
-    expected = model.averaged(IMAGES, Z, phase="full", category=tf.one_hot(categories, 3))
+    expected = model.averaged(
+        IMAGES, tf.concat([Z, tf.one_hot(categories, 3)], axis=1), phase="full"
+    )
     np.testing.assert_allclose(outputs["lesion"], expected, rtol=0, atol=1e-5)
     others = function(image=IMAGES, z=Z, category=(categories + 1) % 3)
     assert np.abs(outputs["lesion"] - others["lesion"]).max() > 1e-3
@@ -139,32 +141,48 @@ ALONE = textwrap.dedent("""
     except ModuleNotFoundError:
         pass
     import numpy as np, tensorflow as tf
-    loaded = tf.saved_model.load(sys.argv[1])
-    inputs = np.load(sys.argv[2])
+    inputs = np.load("in.npz")
     image, z = tf.constant(inputs["image"]), tf.constant(inputs["z"])
-    with_noise, serve = (loaded.signatures[n] for n in ("with_noise", "serving_default"))
-    parts = [with_noise(image=image[a:b], z=z[a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
-    drawn = [serve(image=image[:3]) for _ in range(2)]
-    np.savez(
-        sys.argv[3],
-        lesion=np.concatenate([part["lesion"] for part in parts]),
-        combined=np.concatenate([part["combined"] for part in parts]),
-        first=drawn[0]["lesion"], second=drawn[1]["lesion"],
-    )
+    for number, generator in enumerate(sys.argv[1:]):
+        loaded = tf.saved_model.load(generator)
+        with_noise, serve = (loaded.signatures[n] for n in ("with_noise", "serving_default"))
+        parts = [with_noise(image=image[a:b], z=z[a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
+        drawn = [serve(image=image[:3]) for _ in range(2)]
+        np.savez(
+            f"{number}.npz",
+            lesion=np.concatenate([part["lesion"] for part in parts]),
+            combined=np.concatenate([part["combined"] for part in parts]),
+            first=drawn[0]["lesion"], second=drawn[1]["lesion"],
+        )
 """)
 
 
-def run_alone(generator, directory):
-    """What a process without this package makes of IMAGES and Z."""
+@pytest.fixture(scope="module")
+def bfloat16(gan_run, tmp_path_factory):
+    """An untrained model that computes in bfloat16, and the directory of its generator."""
+    config = dataclasses.replace(gan_run.config, precision="mixed_bfloat16", licence="")
+    keras.utils.set_random_seed(11)  # kernels of a strong lesion; most give a faint one
+    model = ContextualGan(config)
+    randomise(model.averaged)
+    directory = tmp_path_factory.mktemp("bfloat16") / "generator"
+    assert export_generator(model, config, directory)["licence"] == ""
+    return model, directory
+
+
+@pytest.fixture(scope="module")
+def alone(gan_run, bfloat16, tmp_path_factory):
+    """What a process without this package makes of IMAGES and Z, by either generator."""
+    directory = tmp_path_factory.mktemp("alone")
     np.savez(directory / "in.npz", image=IMAGES, z=Z)
-    command = [sys.executable, "-I", "-c", ALONE, str(generator), "in.npz", "o.npz"]
+    generators = (gan_run.finished / "generator", bfloat16[1])
+    command = [sys.executable, "-I", "-c", ALONE, *map(str, generators)]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return np.load(directory / "o.npz")
+    return [np.load(directory / f"{number}.npz") for number in range(2)]
 
 
-def test_tensorflow_alone_runs_it_with_any_batch(gan_runs, expected, tmp_path):
-    found = run_alone(gan_runs.finished / "generator", tmp_path)
+def test_tensorflow_alone_runs_it_with_any_batch(alone, expected):
+    found = alone[0]
     np.testing.assert_allclose(found["lesion"], expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(
         found["combined"], np.clip(IMAGES + expected, -1, 1), rtol=0, atol=1e-5
@@ -174,15 +192,10 @@ def test_tensorflow_alone_runs_it_with_any_batch(gan_runs, expected, tmp_path):
     assert (found["first"][:, :2] == 0).all()
 
 
-def test_tensorflow_alone_runs_one_in_bfloat16(gan_runs, tmp_path):
-    config = dataclasses.replace(gan_runs.config, precision="mixed_bfloat16", licence="")
-    keras.utils.set_random_seed(11)  # kernels of a strong lesion; most give a faint one
-    model = ContextualGan(config)
-    randomise(model.averaged)
-    card = export_generator(model, config, tmp_path / "generator")
-    assert card["licence"] == ""
-    found = run_alone(tmp_path / "generator", tmp_path)["lesion"]
-    function, _ = load_generator(tmp_path / "generator")
+def test_tensorflow_alone_runs_one_in_bfloat16(alone, bfloat16):
+    model, directory = bfloat16
+    found = alone[1]["lesion"]
+    function, _ = load_generator(directory)
     here = function(image=IMAGES, z=Z)["lesion"]
     np.testing.assert_allclose(found, here, rtol=0, atol=1e-5)
     eager = model.averaged(IMAGES, Z, phase="full").numpy()
@@ -191,9 +204,10 @@ def test_tensorflow_alone_runs_one_in_bfloat16(gan_runs, tmp_path):
     np.testing.assert_allclose(found, eager, rtol=0, atol=0.01)
 
 
-def test_saved_model_cli_shows_the_signatures(gan_runs):
+@pytest.mark.slow
+def test_saved_model_cli_shows_the_signatures(gan_run):
     program = Path(sys.executable).with_name("saved_model_cli")
-    command = [program, "show", "--dir", str(gan_runs.finished / "generator"), "--all"]
+    command = [program, "show", "--dir", str(gan_run.finished / "generator"), "--all"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     parts = re.split(r"signature_def\['(\w+)'\]:|Concrete Functions", shown)
     text = {name: parts[place + 1] for place, name in enumerate(parts) if place % 2}
@@ -263,12 +277,12 @@ def test_a_copy_with_another_card_of_the_same_files_is_fine(copy):
     assert directory_checksum(copy) == card["checksum"]
 
 
-def test_an_old_export_is_replaced_whole(gan_runs, trained, tmp_path, expected):
+def test_an_old_export_is_replaced_whole(gan_run, trained, tmp_path, expected):
     directory = tmp_path / "generator"
     directory.mkdir()
     (directory / "left-over").write_text("of an older export")
     trained.averaged.full_head.bias.assign_add([0.25])
-    card = export_generator(trained, gan_runs.config, directory)
+    card = export_generator(trained, gan_run.config, directory)
     trained.averaged.full_head.bias.assign_add([-0.25])
     assert not (directory / "left-over").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["generator"]
@@ -276,18 +290,18 @@ def test_an_old_export_is_replaced_whole(gan_runs, trained, tmp_path, expected):
     assert (
         found["checksum"]
         == card["checksum"]
-        != read_json(gan_runs.finished / "generator" / "model.json")["checksum"]
+        != read_json(gan_run.finished / "generator" / "model.json")["checksum"]
     )
     lesion = function(image=IMAGES, z=Z)["lesion"].numpy()
     inner = (slice(None), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(lesion[inner], expected[inner] + 0.25, rtol=0, atol=1e-5)
 
 
-def test_a_disk_that_tensorflow_finds_full_is_a_line(gan_runs, trained, tmp_path, monkeypatch):
+def test_a_disk_that_tensorflow_finds_full_is_a_line(gan_run, trained, tmp_path, monkeypatch):
     archive = mock.Mock()
     words = "model.pb; No space left on device"
     archive.write_out.side_effect = tf.errors.ResourceExhaustedError(None, None, words)
     monkeypatch.setattr(keras.export, "ExportArchive", lambda: archive)
     with pytest.raises(UserError, match=f"generator: cannot be written: {words}"):
-        export_generator(trained, gan_runs.config, tmp_path / "generator")
+        export_generator(trained, gan_run.config, tmp_path / "generator")
     assert not (tmp_path / "generator").exists()

@@ -19,8 +19,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not i
 
 
 @pytest.fixture(scope="module")
-def generator(gan_runs):
-    return gan_runs.finished / "generator"
+def generator(gan_run):
+    return gan_run.finished / "generator"
 
 
 @pytest.fixture(scope="module")

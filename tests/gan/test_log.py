@@ -175,8 +175,8 @@ def test_the_columns_of_a_conditional_grid_take_turns(config, patches, tmp_path)
     asked = []
 
     class Conditional(StandIn):
-        def averaged(self, image, z, phase, alpha, category=None):
-            asked.append(np.asarray(category))
+        def averaged(self, image, condition, phase, alpha):
+            asked.append(np.asarray(condition)[:, 6:])
             return tf.zeros_like(image)
 
     log.add(3, "full", {}, Conditional())
@@ -207,10 +207,10 @@ def test_the_same_examples_in_every_grid(config, patches, tmp_path):
     assert np.abs(first.z - other.z).max() > 0.1
 
 
-def test_tensorboard_shows_what_the_table_says(gan_runs):
-    events = EventAccumulator(str(gan_runs.finished / "tensorboard"), size_guidance={"images": 0})
+def test_tensorboard_shows_what_the_table_says(gan_run):
+    events = EventAccumulator(str(gan_run.finished / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
-    header, *table = rows(gan_runs.finished)
+    header, *table = rows(gan_run.finished)
     column = header.index("loss_d")
     written = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors("losses/loss_d")}
     assert sorted(written) == [int(row[0]) for row in table]
@@ -233,11 +233,11 @@ def test_sections(tag):
     assert tag_of(tag.partition("/")[2]) == tag
 
 
-def test_tensorboard_shows_the_grids(gan_runs):
-    events = EventAccumulator(str(gan_runs.finished / "tensorboard"), size_guidance={"tensors": 0})
+def test_tensorboard_shows_the_grids(gan_run):
+    events = EventAccumulator(str(gan_run.finished / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     shown = {e.step: tf.make_ndarray(e.tensor_proto) for e in events.Tensors(GRID_TAG)}
-    paths = {int(path.stem): path for path in (gan_runs.finished / "grids").iterdir()}
+    paths = {int(path.stem): path for path in (gan_run.finished / "grids").iterdir()}
     assert sorted(shown) == sorted(paths)
     assert len(paths) > 2
     for step, path in paths.items():

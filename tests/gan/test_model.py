@@ -1,5 +1,6 @@
 """One training step: what it changes, what it must not, and every switch."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig
 from cgan_tf.gan import losses
 from cgan_tf.gan.model import ContextualGan, _fake_input, _real_input, ema_decay, fade_in_alpha
+from cgan_tf.labels import TASKS
 from cgan_tf.models.layers import halve, spectral_layers
 from tests.toys.small_gan import random_images, randomise, singular_value_errors, small_config
 
@@ -20,11 +22,45 @@ ROLES = ("real", "source", "benign", "normal")
 NAMES = ("real", "fake", "benign", "normal")  # the discriminator's classes
 NEW_LAYERS = ("encoder_0", "decoder_0_first", "decoder_0_second", "full_head", "block_0")
 OLD_LAYERS = ("half_entry", "half_head")
+ATTENTION = small_config().attention_size
+
+
+# Fields that a step reads; every other shapes the networks or their optimizers.
+READ_BY_STEPS = {
+    *("task", "generator_steps", "benign_weight", "normal_weight", "penalty_weight"),
+    *("mode_seeking_weight", "ema"),
+}
 
 
 def make_gan(step=0, phase=None, **changes):
+    """A GAN of its own."""
+    keras.utils.set_random_seed(3)
+    return prepare(ContextualGan(small_config(**changes)), step, phase)
+
+
+def next_gan(step=0, phase=None, **changes):
+    """A GAN for one test: one of the same architecture as before is made as good as new."""
+    shape = {name: value for name, value in changes.items() if name not in READ_BY_STEPS}
+    gan, weights, states = _of_shape(**shape)
+    gan.set_weights(weights)
+    for optimizer, values in states:
+        for variable, value in zip(optimizer.variables, values, strict=True):
+            variable.assign(value)
+    gan.config = small_config(**changes)
+    gan.phase = "half" if gan.config.grow else "full"
+    return prepare(gan, step, phase)
+
+
+@functools.cache
+def _of_shape(**changes):
     keras.utils.set_random_seed(3)
     gan = ContextualGan(small_config(**changes))
+    optimizers = gan.optimizers.values()
+    states = [(one, [variable.numpy() for variable in one.variables]) for one in optimizers]
+    return gan, gan.get_weights(), states
+
+
+def prepare(gan, step, phase):
     randomise(gan.generator, 1)
     randomise(gan.discriminator, 2)
     gan.averaged.set_weights(gan.generator.get_weights())
@@ -33,8 +69,24 @@ def make_gan(step=0, phase=None, **changes):
     return gan
 
 
-def batch(roles=ROLES, size=32, count=2):
-    return {role: random_images(count, size, size, 1, seed=i) for i, role in enumerate(roles)}
+def test_the_next_gan_is_as_good_as_new():
+    used = next_gan(step=3, phase="fade", task="calcification")
+    for variable in variables_of(used):
+        variable.assign(variable + tf.ones_like(variable))
+    again, new = next_gan(step=2), make_gan(step=2)
+    assert again is used
+    assert (again.phase, again.config, int(again.step)) == (new.phase, new.config, int(new.step))
+    for one, two in zip(variables_of(again), variables_of(new), strict=True):
+        np.testing.assert_array_equal(one, two, err_msg=one.path)
+
+
+def variables_of(gan):
+    return [*gan.weights, *(v for one in gan.optimizers.values() for v in one.variables)]
+
+
+def batch(roles=ROLES, size=32, count=2, task=0):
+    images = {role: random_images(count, size, size, 1, seed=i) for i, role in enumerate(roles)}
+    return images | {"task": tf.fill([count], tf.constant(task, tf.int64))}
 
 
 def snapshot(*owners):
@@ -119,7 +171,7 @@ class TestStep:
             np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
 
     def test_no_averaging_is_a_copy(self):
-        gan = make_gan(step=4, phase="fade", ema=0.0)
+        gan = next_gan(step=4, phase="fade", ema=0.0)
         for weight in gan.generator.weights:
             weight.assign(weight + 0.25)
         gan._average(gan.step)
@@ -174,7 +226,7 @@ class TestUpdates:
         frozen = [*gan.discriminator.weights, *optimizers[0].variables, *optimizers[1].variables]
         values = [variable.numpy() for variable in frozen]
         before = snapshot(gan.generator)
-        gan._update_generator(batch()["source"], gan.alpha(), 0)
+        gan._update_generator(batch(), gan.alpha(), 0)
         for variable, value in zip(frozen, values, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
         assert len(kernels_changed(before, gan.generator)) > 10
@@ -217,7 +269,7 @@ class TestGrowth:
         assert sum(map(len, groups.values())) == len(weights)
 
     def test_the_half_phase_leaves_new_layers_alone(self):
-        gan = make_gan()
+        gan = next_gan()
         assert gan.phase == "half"
         before = snapshot(gan.generator, gan.discriminator)
         metrics = gan.train_step(batch())
@@ -230,7 +282,7 @@ class TestGrowth:
         assert float(metrics["alpha"]) == 0.0
 
     def test_the_full_phase_leaves_old_layers_alone(self):
-        gan = make_gan(step=6, phase="full")
+        gan = next_gan(step=6, phase="full")
         before = snapshot(gan.generator, gan.discriminator)
         gan.train_step(batch())
         learned = kernels_changed(before, gan.generator, gan.discriminator)
@@ -265,7 +317,7 @@ class TestGrowth:
 class TestLosses:
     def constant_gan(self, **changes):
         """A discriminator that says [1, 0, -1, 2] whatever it sees."""
-        gan = make_gan(phase="full", step=6, spectral_norm="none", **changes)
+        gan = next_gan(phase="full", step=6, spectral_norm="none", attention_size=-1, **changes)
         gan.discriminator.logits.kernel.assign(tf.zeros_like(gan.discriminator.logits.kernel))
         gan.discriminator.logits.bias.assign([1.0, 0.0, -1.0, 2.0])
         return gan
@@ -289,7 +341,7 @@ class TestLosses:
 
     def test_the_generators_by_hand(self):
         gan = self.constant_gan()
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0)
+        metrics = gan._update_generator(batch(), gan.alpha(), 0)
         assert float(metrics["loss_g"]) == pytest.approx(self.LOG_SUM - 1, rel=1e-5)
 
     def test_classes_without_weight_are_left_out(self):
@@ -320,7 +372,7 @@ class TestLosses:
             gan, "_discriminate", lambda images, *_: tf.reshape(images, [-1, 1024]) @ plane
         )
         monkeypatch.setattr(gan, "config", small_config(**changes))
-        found = gan._penalty(batch()["real"], gan.alpha())
+        found = gan._penalty(batch()["real"], batch()["task"], gan.alpha())
         assert float(found) == pytest.approx(expected(a, b), rel=1e-5)
 
     @pytest.mark.parametrize("kind", ["uniform_std", "uniform", "gaussian"])
@@ -335,7 +387,7 @@ class TestLosses:
         monkeypatch.setattr(gan, "_discriminate", discriminate)
         monkeypatch.setattr(gan, "config", small_config(penalty_noise=kind))
         real = random_images(8, 32, 32, 1)
-        gan._penalty(real, gan.alpha())
+        gan._penalty(real, tf.zeros([8], tf.int64), gan.alpha())
         delta = (seen[0] - real).numpy()
         spread = 0.5 * real.numpy().std(axis=(1, 2, 3), keepdims=True)
         if kind == "uniform":
@@ -354,10 +406,10 @@ class TestLosses:
         ("task", "area", "peak"), [("mass", 0.0, 0.0), ("removal", (28 / 32) ** 2, 0.5)]
     )
     def test_lesion_figures_have_the_tasks_sign(self, task, area, peak):
-        gan = make_gan(phase="full", step=6, task=task, attention_size=-1)
+        gan = next_gan(phase="full", step=6, task=task, attention_size=-1)
         gan.generator.full_head.kernel.assign(tf.zeros_like(gan.generator.full_head.kernel))
         gan.generator.full_head.bias.assign([-0.5])
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0)
+        metrics = gan._update_generator(batch(task=TASKS.index(task)), gan.alpha(), 0)
         assert float(metrics["lesion_area"]) == pytest.approx(area)
         assert float(metrics["lesion_peak"]) == pytest.approx(peak)
 
@@ -378,10 +430,11 @@ def test_triplets():
 
 
 class TestSwitches:
-    """Each runs one real step and does what it says."""
+    """Each runs one real step, of a small graph without attention, and does what it says."""
 
     def step(self, roles=ROLES, extra=(), **changes):
-        gan = make_gan(step=3, phase="full" if changes.get("grow") is False else "fade", **changes)
+        phase = "full" if changes.get("grow") is False else "fade"
+        gan = next_gan(step=3, phase=phase, **{"attention_size": -1} | changes)
         before = snapshot(gan.generator, gan.discriminator)
         data = batch(roles) | dict(extra)
         metrics = {name: float(value) for name, value in gan.train_step(data).items()}
@@ -393,7 +446,7 @@ class TestSwitches:
         ("value", "generator", "discriminator"), [("none", 0, 0), ("discriminator", 0, 9)]
     )
     def test_spectral_norm(self, value, generator, discriminator):
-        gan, _ = self.step(spectral_norm=value)
+        gan, _ = self.step(spectral_norm=value, attention_size=ATTENTION)
         assert len(gan.generator.non_trainable_weights) == generator
         assert len(gan.discriminator.non_trainable_weights) == discriminator
 
@@ -430,39 +483,39 @@ class TestSwitches:
             head.kernel.assign(tf.zeros_like(head.kernel))
             head.bias.assign([0.25])
         source = batch()["source"]
-        lesion = gan._generate(source, tf.zeros([2, 6]), tf.constant(0.5), None)
+        lesion = gan._generate(source, tf.zeros([2, 6]), batch()["task"], tf.constant(0.5))
         combined = _fake_input(gan.config, source, lesion).numpy()
         assert np.median(combined[:, 2:-2, 2:-2]) == pytest.approx(0.25)
         np.testing.assert_array_equal(combined[:, :2], source[:, :2])
 
     def test_conditional(self):
-        categories = {"category": tf.constant([[1.0, 0, 0], [0, 0, 1.0]])}
-        gan, metrics = self.step(conditional=True, extra=categories)
+        tasks = {"task": tf.constant([0, 2], tf.int64)}
+        gan, metrics = self.step(conditional=True, extra=tasks)
         assert int(gan.optimizers["generator_kept"].iterations) == 1  # masses are not alone
         for head in (gan.generator.half_head, gan.generator.full_head):
             head.kernel.assign(tf.zeros_like(head.kernel))
             head.bias.assign([-0.5])
-        metrics = gan._update_generator(batch()["source"], gan.alpha(), 0, categories["category"])
-        # A darkened patch is a lesion where the category is removal: one sample of two.
+        metrics = gan._update_generator(batch() | tasks, gan.alpha(), 0)
+        # A darkened patch is a lesion where the task is removal: one sample of two.
         assert float(metrics["lesion_area"]) == pytest.approx((28 / 32) ** 2 / 2)
         assert float(metrics["lesion_peak"]) == pytest.approx(0.25)
 
     def test_the_discriminator_judges_every_class_by_its_samples_category(self, monkeypatch):
-        gan = make_gan(step=6, phase="full", conditional=True)
+        gan = next_gan(step=6, phase="full", conditional=True, attention_size=-1)
         seen = []
 
-        def discriminate(images, alpha, call, category):
-            seen.append((call, category.numpy()))
+        def discriminate(images, task, alpha, call):
+            seen.append((call, task.numpy()))
             return tf.reduce_mean(images, axis=[1, 2]) * [[1.0, 2.0, 3.0, 4.0]]
 
         monkeypatch.setattr(gan, "_discriminate", discriminate)
         monkeypatch.setattr(gan, "_apply", lambda *_: tf.constant(0.0))
-        category = tf.constant([[0, 1.0, 0], [0, 0, 1.0]])
-        gan.train_step(batch() | {"category": category})
+        task = [1, 2]
+        gan.train_step(batch() | {"task": tf.constant(task, tf.int64)})
         assert [call for call, _ in seen] == [0, 1, 2]  # losses, penalty, generator
-        np.testing.assert_array_equal(seen[0][1], np.tile(category, (4, 1)))
-        np.testing.assert_array_equal(seen[1][1], category)
-        np.testing.assert_array_equal(seen[2][1], category)
+        np.testing.assert_array_equal(seen[0][1], np.tile(task, 4))
+        np.testing.assert_array_equal(seen[1][1], task)
+        np.testing.assert_array_equal(seen[2][1], task)
 
     def test_no_growth(self):
         gan, _ = self.step(grow=False, task="calcification")
@@ -489,9 +542,15 @@ class TestSwitches:
             return float(tf.reduce_mean(tf.abs(first - second)))
 
         def after(weight):
-            gan = make_gan(step=3, phase="fade", mode_seeking_weight=weight, spectral_norm="none")
+            gan = next_gan(
+                step=3,
+                phase="fade",
+                mode_seeking_weight=weight,
+                spectral_norm="none",
+                attention_size=-1,
+            )
             for update in range(5):
-                metrics = gan._update_generator(batch()["source"], tf.constant(0.25), update)
+                metrics = gan._update_generator(batch(), tf.constant(0.25), update)
             return spread(gan), {name: float(value) for name, value in metrics.items()}
 
         (plain, without), (seeking, metrics) = after(0.0), after(100.0)
@@ -510,14 +569,14 @@ class TestSwitches:
             assert metrics[f"sigma_{name[0]}"] == pytest.approx(exact, rel=0.02)
 
     def test_mixed_bfloat16(self):
-        gan, _ = self.step(precision="mixed_bfloat16")
+        gan, _ = self.step(precision="mixed_bfloat16", attention_size=ATTENTION)
         assert {w.dtype for w in gan.generator.weights + gan.discriminator.weights} == {"float32"}
 
         @tf.function
         def forward(image, z):
             with tf.GradientTape() as tape:
                 lesion = gan.generator(image, z, phase="full")
-                logits = gan.discriminator(image + lesion, phase="full")
+                logits = gan.discriminator(image + lesion, tf.zeros([2, 0]), phase="full")
                 loss = losses.generator_loss(logits)
             return tape.gradient(loss, [w.value for w in gan.generator.trainable_weights])
 
@@ -553,7 +612,8 @@ class TestDraws:
 
 
 def test_the_graph_is_made_once_for_a_fade_and_agrees_with_eager():
-    gan, twin = (make_gan(step=2, phase="fade", task="calcification") for _ in range(2))
+    smaller = {"task": "calcification", "attention_size": -1}
+    gan, twin = (make_gan(step=2, phase="fade", **smaller) for _ in range(2))
     step = tf.function(gan.train_step)
     alphas = []
     for _ in range(3):
@@ -579,7 +639,7 @@ def test_passes_share_normalised_kernels_or_wait_for_each_other():
     """Memory at the paper's size: of the discriminator's kernels, divided by sigma, one copy is
     held at a time: one for all updates of the generator, one for the losses, and one for the
     penalty, whose forward pass begins after every gradient of the losses."""
-    gan = make_gan(phase="full", step=6)
+    gan = next_gan(phase="full", step=6)
     shape = gan.discriminator.convs[-1].kernel.shape
     divisions = [
         op
@@ -623,7 +683,7 @@ def convolutions(gan):
 
 def test_the_half_phase_costs_only_its_own_size():
     """No convolution of its step, forward or backward, sees a full-resolution image."""
-    gan = make_gan(phase="half", task="calcification", attention_size=-1)  # a smaller graph
+    gan = next_gan(phase="half", task="calcification", attention_size=-1)  # a smaller graph
     sizes = convolutions(gan)
     assert len(sizes) > 30
     assert max(sizes) == 16
@@ -631,7 +691,7 @@ def test_the_half_phase_costs_only_its_own_size():
 
 def test_growth_keeps_the_moments():
     """The first update after the growth goes on from the moments of the half phase."""
-    gan = make_gan(step=1, phase="half")
+    gan = next_gan(step=1, phase="half")
     gan.train_step(batch())
     optimizer = gan.optimizers["discriminator_kept"]
     before = [v.numpy() for v in optimizer._velocities]
@@ -686,6 +746,7 @@ TWO_REPLICAS = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one():
     """Draws are keyed by the place in the global batch and gradients are the whole batch's."""
     done = subprocess.run(

@@ -33,39 +33,41 @@ def metric_rows(directory):
 
 
 class TestProgram:
-    def test_a_run_to_its_end(self, gan_runs):
-        whole = gan_runs.whole
+    def test_a_run_to_its_end(self, gan_run):
+        whole = gan_run.whole
         assert whole.code == 0, whole.err
         assert whole.out.splitlines()[-1].endswith("generator for calcification exported")
-        rows = metric_rows(gan_runs.finished)
+        rows = metric_rows(gan_run.finished)
         assert [row["phase"] for row in rows] == ["half"] * 3 + ["fade"] * 5 + ["full"] * 2
         assert [int(row["step"]) for row in rows] == list(range(1, 11))
         assert [float(row["alpha"]) for row in rows[3:9]] == [0, 0.2, 0.4, 0.6, 0.8, 1]
-        manifest = read_manifest(gan_runs.finished, "train_gan")
+        manifest = read_manifest(gan_run.finished, "train_gan")
         assert manifest["steps"] == 10
         assert manifest["generator"]["task"] == "calcification"
         assert manifest["flags"]["size"] == 32
         assert manifest["threads"] == {"intra_op": 1, "inter_op": 1}
         assert 0 < manifest["checkpoint_share"] < 1
-        assert read_json(gan_runs.finished / "run.json")["threads"] == manifest["threads"]
+        assert read_json(gan_run.finished / "run.json")["threads"] == manifest["threads"]
 
-    def test_it_is_quiet(self, gan_runs):
-        lines = [line for line in gan_runs.whole.err.replace("\r", "\n").splitlines() if line]
+    def test_it_is_quiet(self, gan_run):
+        lines = [line for line in gan_run.whole.err.replace("\r", "\n").splitlines() if line]
         assert lines
         assert all(line.startswith("calcification GAN:") for line in lines), lines
 
-    def test_ended_by_a_signal_it_saves_and_says_how_to_go_on(self, gan_runs):
-        killed = gan_runs.killed
+    @pytest.mark.slow
+    def test_ended_by_a_signal_it_saves_and_says_how_to_go_on(self, resumed_gan_run):
+        killed = resumed_gan_run.killed
         assert killed.code == 130
         assert killed.err.splitlines()[-1] == (
             "train_gan: interrupted; run the same command again to go on"
         )
         assert "Traceback" not in killed.err
-        assert 3 < gan_runs.rows_when_killed < 10
+        assert 3 < resumed_gan_run.rows_when_killed < 10
 
-    def test_run_again_it_ends_as_if_nothing_had_been(self, gan_runs):
-        assert gan_runs.again.code == 0, gan_runs.again.err
-        whole, resumed = gan_runs.finished, gan_runs.resumed
+    @pytest.mark.slow
+    def test_run_again_it_ends_as_if_nothing_had_been(self, gan_run, resumed_gan_run):
+        assert resumed_gan_run.again.code == 0, resumed_gan_run.again.err
+        whole, resumed = gan_run.finished, resumed_gan_run.directory
         assert (whole / "metrics.csv").read_bytes() == (resumed / "metrics.csv").read_bytes()
         expected, found = checkpoint_values(whole), checkpoint_values(resumed)
         assert len(expected) > 200
@@ -73,23 +75,28 @@ class TestProgram:
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
 
-    def test_the_grids_of_both_runs_are_the_same(self, gan_runs):
-        grids = sorted(p.name for p in (gan_runs.finished / "grids").iterdir())
+    def test_the_grids(self, gan_run):
+        grids = sorted(p.name for p in (gan_run.finished / "grids").iterdir())
         assert grids == [f"{step:07d}.png" for step in (3, 4, 8, 10)]
-        for name in grids:
-            one, two = (d / "grids" / name for d in (gan_runs.finished, gan_runs.resumed))
-            assert one.read_bytes() == two.read_bytes()
 
-    def test_finished_there_is_nothing_to_do(self, gan_runs, capsys):
-        before = read_json(gan_runs.finished / "manifest.json")
-        train_gan(gan_runs.config)
-        assert capsys.readouterr().out == (
-            f"{gan_runs.finished}: training is finished; nothing to do\n"
+    @pytest.mark.slow
+    def test_the_grids_of_both_runs_are_the_same(self, gan_run, resumed_gan_run):
+        one, two = (
+            {path.name: path.read_bytes() for path in (directory / "grids").iterdir()}
+            for directory in (gan_run.finished, resumed_gan_run.directory)
         )
-        assert read_json(gan_runs.finished / "manifest.json") == before
+        assert one == two
 
-    def test_other_flags_are_refused(self, gan_runs):
-        other = dataclasses.replace(gan_runs.config, learning_rate=1e-4, checkpoint_minutes=1.0)
+    def test_finished_there_is_nothing_to_do(self, gan_run, capsys):
+        before = read_json(gan_run.finished / "manifest.json")
+        train_gan(gan_run.config)
+        assert capsys.readouterr().out == (
+            f"train_gan: {gan_run.finished} is finished; nothing to do\n"
+        )
+        assert read_json(gan_run.finished / "manifest.json") == before
+
+    def test_other_flags_are_refused(self, gan_run):
+        other = dataclasses.replace(gan_run.config, learning_rate=1e-4, checkpoint_minutes=1.0)
         with pytest.raises(UserError, match=r"--learning_rate was 0\.001, is 0\.0001$"):
             train_gan(other)
 
@@ -113,7 +120,7 @@ def scripted(monkeypatch):
         script["phases"].append(self.model.phase)
 
         def step(batch):
-            assert set(batch) == {"real", "source", "benign", "normal"}
+            assert set(batch) == {"real", "source", "benign", "normal", "task"}
             number = int(self.model.step.assign_add(1))
             metrics = {"loss_d": tf.constant(float(number)), "alpha": self.model.alpha()}
             metrics["lesion_range"] = tf.constant(0.1)
@@ -133,6 +140,11 @@ def saved_steps(config):
 
 
 class TestLoop:
+    @pytest.fixture
+    def config(self, config):
+        """Of networks that are quickly built: none of them is run by the step."""
+        return dataclasses.replace(config, spectral_norm="none", attention_size=-1)
+
     def test_phases_and_the_last_checkpoint(self, config, scripted):
         train_gan(config)
         assert scripted["phases"] == ["half", "fade", "full"]
@@ -371,7 +383,7 @@ def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_pat
     """Counted in the graph that a run executes, penalty and its second derivatives included."""
 
     def outputs(precision):
-        flags = dataclasses.replace(config, precision=precision)
+        flags = dataclasses.replace(config, precision=precision, attention_size=-1)
         training = Training(flags, PatchSet(config.patches_dir), tmp_path / precision)
         training.model.phase = "full"
         batch = next(iter(training_batches(flags, training.patches, 0)))
@@ -382,7 +394,7 @@ def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_pat
 
     single, mixed = outputs("float32"), outputs("mixed_bfloat16")
     assert set(single) == {tf.float32}
-    assert len(single) > 150
+    assert len(single) > 100
     # What stays: the generator's to-grey head, which runs four times (for D's fakes, and for two
     # updates of G, each with two gradients).
     heads = sum(dtype == tf.float32 for dtype in mixed)
@@ -392,6 +404,7 @@ def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_pat
 
 def test_keras_fit_trains_like_the_loop(config, tmp_path):
     """One process: three iterations by `fit` leave the weights of three by the run's own step."""
+    config = dataclasses.replace(config, attention_size=-1, generator_steps=1)  # a smaller graph
     patches = PatchSet(config.patches_dir)
     ours, keras = (Training(config, patches, tmp_path / name) for name in ("a", "b"))
     for training in (ours, keras):

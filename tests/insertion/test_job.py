@@ -441,7 +441,7 @@ def test_an_image_without_room_or_without_a_lesion(generators, tmp_path):
 def test_the_eight_real_films(generators, tmp_path):
     """RLE, 16 bits, no window, no spacing, Secondary Capture."""
     from cgan_tf.workflows.demo import films_directory
-    from tests.toys.dicom_validator import UNKNOWN_TO_IT, errors_of
+    from tests.toys.dicom_validator import errors_of
 
     films = films_directory()
     config = config_of(
@@ -460,7 +460,7 @@ def test_the_eight_real_films(generators, tmp_path):
         np.testing.assert_array_equal(made.values[mask == 0], stored.values[mask == 0])
         assert (made.values != stored.values).any()
         np.testing.assert_array_equal(pydicom.dcmread(path).pixel_array, made.values)
-        assert errors_of(path) - errors_of(source) <= {UNKNOWN_TO_IT}
+        assert errors_of(path) <= errors_of(source)
 
 
 def test_a_full_disk_ends_the_run_in_one_line(generators, tmp_path, monkeypatch):
@@ -480,6 +480,7 @@ def test_a_full_disk_ends_the_run_in_one_line(generators, tmp_path, monkeypatch)
 # Determinism
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes(tree, inserted, generators, tmp_path):
     beam = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
     config = config_of(tree, tmp_path / "two", generators, lesions_per_image=2, beam=beam)
@@ -533,7 +534,7 @@ def test_a_finished_run_says_so(tree, inserted, generators, capsys):
     before = files_of(inserted)
     config = config_of(tree, inserted, generators, lesions_per_image=2)
     insert_lesions(config)
-    assert capsys.readouterr().out.strip().endswith("is finished, nothing to do")
+    assert capsys.readouterr().out.strip().endswith("is finished; nothing to do")
     assert files_of(inserted) == before
     with pytest.raises(UserError, match="--seed was 0, is 5"):
         insert_lesions(config_of(tree, inserted, generators, lesions_per_image=2, seed=5))

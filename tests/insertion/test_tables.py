@@ -1,13 +1,26 @@
 """COCO and CSV, read back by readers written here."""
 
 import csv
+import dataclasses
 import io
 import json
 
 import numpy as np
 import pytest
 
-from beam_pipelines.insertion.tables import COLUMNS, boxes_csv, coco, mask_runs, whole_runs
+from beam_pipelines.insertion.tables import (
+    COLUMNS,
+    KeptMark,
+    MadeImage,
+    PlacedLesion,
+    Preview,
+    Strip,
+    boxes_csv,
+    coco,
+    made_image_from,
+    mask_runs,
+    whole_runs,
+)
 
 
 def decoded(counts: list[int], size: list[int]) -> np.ndarray:
@@ -30,40 +43,45 @@ def test_runs_are_the_mask(corner, seed):
 
 def test_runs_by_hand():
     support = np.array([[1, 0], [1, 1]], bool)
-    assert mask_runs(support, 1, 2, 4) == [6, 2, 3, 1]
+    assert mask_runs(support, 1, 2, 4) == (6, 2, 3, 1)
     assert whole_runs([6, 2, 3, 1], 4, 3) == [6, 2, 3, 1, 0]
-    assert mask_runs(np.ones((4, 2), bool), 0, 0, 4) == [0, 8]  # over the end of a column
-    assert mask_runs(np.zeros((2, 2), bool), 1, 1, 4) == []
+    assert mask_runs(np.ones((4, 2), bool), 0, 0, 4) == (0, 8)  # over the end of a column
+    assert mask_runs(np.zeros((2, 2), bool), 1, 1, 4) == ()
 
 
-def row(name: str, *boxes) -> dict:
-    lesions = [
-        {
-            "label": number,
-            "box": list(box),
-            "area_px": 12,
-            "runs": [5, 12],
-            "place": str(number),
-            "patch": [2, 3],
-            "draw": 4,
-            "object_px": 9,
-            "removed_class": "",
-        }
+def made(name: str, *boxes: tuple[int, int, int, int]) -> MadeImage:
+    lesions = tuple(
+        PlacedLesion(number, box, 12, (5, 12), str(number), (2, 3), 4, 9)
         for number, box in enumerate(boxes, 1)
-    ]
-    return {
-        "name": name, "file": f"images/{name}.dcm", "mask": f"masks/{name}.png", "width": 30,
-        "height": 40, "source_sop_uid": "1.2", "client_id": "demd1", "study_uid": "1",
-        "series_uid": "2", "study_date": "", "laterality": "L", "view": "CC", "spacing_mm": 0.1,
-        "lesions": lesions, "kept_marks": [], "places": 3,
-    }  # fmt: skip
+    )
+    return MadeImage(
+        name, f"images/{name}.dcm", f"masks/{name}.png", 30, 40, "1.2", "demd1", "1", "2", "",
+        "L", "CC", 0.1, lesions,
+    )  # fmt: skip
 
 
-ROWS = [row("2.25.1", (3, 4, 10, 9), (11, 12, 20, 22)), row("2.25.2", (0, 0, 30, 40))]
+IMAGES = [made("2.25.1", (3, 4, 10, 9), (11, 12, 20, 22)), made("2.25.2", (0, 0, 30, 40))]
+
+
+def test_an_image_comes_back_from_json():
+    strip = Strip("figure3/a", "figure3/b", 2, ((1.0, 2.0, 3.0, 4.5),))
+    boxes = ((0.5, 1.0, 2.0, 3.0),)
+    preview = Preview("2.25.1", "a", "b", 3, 4, "mass", "L", "CC", boxes, strip)
+    whole = dataclasses.replace(
+        IMAGES[0],
+        kept_marks=(KeptMark("benign_mass", (0, 1.5, 2, 3)),),
+        preview=preview,
+        dicom_files=("DATA/x.json", "IMAGES/x.dcm"),
+    )
+    for image in (whole, IMAGES[1], dataclasses.replace(whole, preview=IMAGES[1].preview)):
+        assert made_image_from(json.loads(json.dumps(dataclasses.asdict(image)))) == image
+    pictures = ["a", "b", "figure3/a", "figure3/b"]
+    assert whole.files == ["DATA/x.json", "IMAGES/x.dcm", "masks/2.25.1.png", *pictures]
+    assert "figure3" not in dataclasses.replace(preview, figure3=None).as_json()
 
 
 def test_coco_has_what_detectors_read():
-    content = json.loads(json.dumps(coco(ROWS, "calcification", {"seed": 3})))
+    content = json.loads(json.dumps(coco(IMAGES, "calcification", {"seed": 3})))
     assert [image["file_name"] for image in content["images"]] == [
         "images/2.25.1.dcm",
         "images/2.25.2.dcm",
@@ -85,7 +103,7 @@ def test_coco_has_what_detectors_read():
 
 
 def test_csv_has_a_row_a_lesion():
-    text = b"".join(boxes_csv(ROWS, "mass")).decode()
+    text = b"".join(boxes_csv(IMAGES, "mass")).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert tuple(rows[0]) == COLUMNS
     boxes = [tuple(int(row[edge]) for edge in ("x0", "y0", "x1", "y1")) for row in rows]

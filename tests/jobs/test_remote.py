@@ -88,11 +88,12 @@ def test_a_store_gets_the_bytes_of_a_directory(tree, tmp_path, capsys):
     assert _stored() == _local(tree, tmp_path)
     assert "fake://bucket/out (manifest.json" in capsys.readouterr().out
     make_patches(_config())
-    assert "is finished, nothing to do" in capsys.readouterr().out
+    assert "is finished; nothing to do" in capsys.readouterr().out
     run = json.loads(files.read_bytes(f"{STORE}/out/run.json"))
     assert run["flags"]["input_dir"] == f"{STORE}/in"
 
 
+@pytest.mark.slow
 def test_worker_processes_find_the_store(tree, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import tests.toys.fake_store\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")

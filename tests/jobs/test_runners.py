@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,10 @@ from cgan_tf.config import PatchesConfig
 from cgan_tf.runs.errors import UserError
 from tests.contracts.test_configs import parse_strictly
 from tests.toys.omidb_tree import MARK, Tree, malignant, screening
+from tests.toys.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-WAIT = 120  # seconds for a service to answer; it takes two on an idle machine
+WAIT = 120  # seconds for a service to end
 
 
 @contextlib.contextmanager
@@ -40,17 +40,17 @@ def _service(module, port, log):
             command, stdout=file, stderr=file, cwd=ROOT, env={**os.environ, "PATH": path}
         )
     try:
-        deadline = time.monotonic() + WAIT
-        while process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
-                break
-            time.sleep(0.1)
-        else:
-            raise AssertionError(log.read_text())
+        wait_until(lambda: _answers(port), process)
         yield
     finally:
         process.terminate()
         process.wait(WAIT)
+
+
+def _answers(port):
+    with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
+        return True
+    return False
 
 
 def _free_port():
@@ -88,6 +88,7 @@ def _files(directory):
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_job_service_with_worker_processes_gives_the_same_shards(tree, tmp_path):
     jobs, pool = _free_port(), _free_port()
@@ -133,8 +134,8 @@ RESULTS = f"{OUTPUT}/.spill/round0-results"
 PLACES = [(f"{OUTPUT}/.spill/round0-items.jsonl", 0, 65536)]
 
 
-@pytest.fixture
-def submitted(monkeypatch):
+@pytest.fixture(scope="module")
+def submitted():
     """(the job that Dataflow would be given, the files that would be uploaded by name)."""
     from apache_beam.internal.gcp import auth
     from apache_beam.io.gcp import gcsio
@@ -147,18 +148,19 @@ def submitted(monkeypatch):
         uploaded[f"{folder}/{name}"] = data
 
     client = apiclient.DataflowApplicationClient
-    monkeypatch.setattr(client, "stage_file_with_retry", upload)
-    monkeypatch.setattr(client, "submit_job_description", lambda self, job: jobs.append(job))
-    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # none, without a look
-    monkeypatch.setattr(gcsio.GcsIO, "is_soft_delete_enabled", lambda *arguments: False)
-    given = parse_strictly(ROOT / "configs" / "dataflow.cfg").beam
-    options = jobs_options.beam_options((*given, *FILLED_IN))
-    jobs_options.check_paths(options, input_dir="gs://bucket-of-ours/in", output_dir=OUTPUT)
-    pipeline = jobs_work.beam.Pipeline(options=options)
-    function = CutToSpill(PatchesConfig(output_dir=OUTPUT), f"{OUTPUT}/.spill")
-    jobs_work.build_work(pipeline, function, PLACES, RESULTS)
-    with contextlib.suppress(AttributeError):  # nothing was submitted, so there is no job id
-        pipeline.run()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(client, "stage_file_with_retry", upload)
+        monkeypatch.setattr(client, "submit_job_description", lambda self, job: jobs.append(job))
+        monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # none, without a look
+        monkeypatch.setattr(gcsio.GcsIO, "is_soft_delete_enabled", lambda *arguments: False)
+        given = parse_strictly(ROOT / "configs" / "dataflow.cfg").beam
+        options = jobs_options.beam_options((*given, *FILLED_IN))
+        jobs_options.check_paths(options, input_dir="gs://bucket-of-ours/in", output_dir=OUTPUT)
+        pipeline = jobs_work.beam.Pipeline(options=options)
+        function = CutToSpill(PatchesConfig(output_dir=OUTPUT), f"{OUTPUT}/.spill")
+        jobs_work.build_work(pipeline, function, PLACES, RESULTS)
+        with contextlib.suppress(AttributeError):  # nothing was submitted, so there is no job id
+            pipeline.run()
     (job,) = jobs
     return job.proto, uploaded
 

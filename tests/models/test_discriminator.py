@@ -25,8 +25,8 @@ def build(channels=1, **changes):
     keras.utils.set_random_seed(1)
     network = Discriminator(config)
     images = tf.zeros([1, config.size, config.size, channels])
-    z = tf.zeros([1, network.blocks]) if config.discriminator_noise else None
-    network(images, phase="fade", alpha=tf.constant(0.5), z=z)  # builds the layers of all phases
+    condition = tf.zeros([1, network.scalars])
+    network(images, condition, phase="fade", alpha=tf.constant(0.5))  # builds all phases' layers
     randomise(network)
     return network
 
@@ -36,8 +36,10 @@ def discriminators():
     return {size: build(size=size) for size in SIZES}
 
 
-def run(network, images, phase, alpha=0.5, **inputs):
-    return network(images, phase=phase, alpha=tf.constant(alpha), **inputs).numpy()
+def run(network, images, phase, alpha=0.5, condition=None):
+    if condition is None:
+        condition = tf.zeros([len(images), 0])
+    return network(images, condition, phase=phase, alpha=tf.constant(alpha)).numpy()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -138,29 +140,29 @@ def test_its_penalty_against_finite_differences(plain):
 def test_random_scalars_where_asked_for():
     network = build(discriminator_noise=True)
     images, z = random_images(2, 32, 32, 1), random_scalars(2, 3)
-    before = run(network, images, "full", z=z)
+    before = run(network, images, "full", condition=z)
     for block in range(3):
         shifted = z + 0.5 * tf.one_hot([block, block], 3)
-        assert np.abs(run(network, images, "full", z=shifted) - before).max() > 1e-5
-    half = run(network, halve(images), "half", z=z)
+        assert np.abs(run(network, images, "full", condition=shifted) - before).max() > 1e-5
+    half = run(network, halve(images), "half", condition=z)
     outermost = z + 0.5 * tf.one_hot([0, 0], 3)
-    np.testing.assert_array_equal(run(network, halve(images), "half", z=outermost), half)
+    np.testing.assert_array_equal(run(network, halve(images), "half", condition=outermost), half)
 
 
 def test_a_category_is_beside_the_image_at_the_entry():
     network = Discriminator(small_config(conditional=True))
     images, categories = random_images(3, 32, 32, 1), tf.eye(3)
-    network(images, phase="fade", alpha=tf.constant(0.5), category=categories)
+    network(images, categories, phase="fade", alpha=tf.constant(0.5))
     randomise(network)
     assert network.convs[0].kernel.shape[2] == network.half_entry.kernel.shape[2] == 1 + 3
     assert network.convs[1].kernel.shape[2] == 8
     same = tf.repeat(images[:1], 3, axis=0)
     for phase in PHASES:
         seen = halve(same) if phase == "half" else same
-        logits = run(network, seen, phase, category=categories)
+        logits = run(network, seen, phase, condition=categories)
         assert np.ptp(logits, axis=0).max() > 1e-3
-    faded = run(network, images, "fade", alpha=0.0, category=categories)
-    half = run(network, halve(images), "half", category=categories)
+    faded = run(network, images, "fade", alpha=0.0, condition=categories)
+    half = run(network, halve(images), "half", condition=categories)
     np.testing.assert_allclose(faded, half, rtol=0, atol=1e-6)
 
 

@@ -12,6 +12,7 @@ from cgan_tf.models.generator import (
     block_count,
     border_width,
     combine,
+    condition_of,
     scalar_count,
 )
 from cgan_tf.models.layers import double, halve, record_layers, spectral_layers
@@ -217,8 +218,7 @@ def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
 @pytest.fixture(scope="module")
 def conditional():
     network = Generator(small_config(conditional=True))
-    image, z, category = tf.zeros([1, 32, 32, 1]), tf.zeros([1, 6]), tf.zeros([1, 3])
-    network(image, z, phase="fade", alpha=tf.constant(0.5), category=category)
+    network(tf.zeros([1, 32, 32, 1]), tf.zeros([1, 6 + 3]), phase="fade", alpha=tf.constant(0.5))
     randomise(network)
     return network
 
@@ -240,12 +240,23 @@ def test_the_category_is_beside_every_scalar(conditional):
 def test_the_category_is_one_of_its_inputs(conditional, phase):
     side = 16 if phase == "half" else 32
     image, z = random_images(1, side, side, 1), random_scalars(1, 6)
+    config = small_config(conditional=True)
     lesions = [
-        conditional(image, z, phase=phase, alpha=tf.constant(0.5), category=one_hot[None])
-        for one_hot in tf.eye(3)
+        conditional(
+            image, condition_of(config, z, tf.constant([task])), phase=phase, alpha=tf.constant(0.5)
+        )
+        for task in range(3)
     ]
     for a, b in ((0, 1), (1, 2), (0, 2)):
         assert np.abs(lesions[a] - lesions[b]).max() > 1e-3
+
+
+def test_the_condition_is_the_scalars_and_the_task():
+    scalars, task = random_scalars(2, 6), tf.constant([2, 0])
+    found = condition_of(small_config(conditional=True), scalars, task)
+    np.testing.assert_array_equal(found[:, :6], scalars)
+    np.testing.assert_array_equal(found[:, 6:], [[0, 0, 1], [1, 0, 0]])
+    assert condition_of(small_config(), scalars, task) is scalars
 
 
 def test_without_attention_there_is_none():

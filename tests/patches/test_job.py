@@ -152,6 +152,7 @@ def test_tensorflow_datasets_reads_it(tree, tmp_path):
     assert assert_read_alike(tmp_path / "out") == sum(COUNTS.values())
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(tree, tmp_path):
     for name in ("one", "two"):
         make_patches(_config(tree, tmp_path / name, shard_megabytes=1))
@@ -161,6 +162,7 @@ def test_two_runs_give_the_same_bytes(tree, tmp_path):
     assert _files(tmp_path / "one") != _files(tmp_path / "three")
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes(tree, tmp_path):
     make_patches(_config(tree, tmp_path / "one"))
     options = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
@@ -279,7 +281,7 @@ def test_a_finished_run_says_so(tree, tmp_path, capsys):
     before = _files(tmp_path / "out")
     capsys.readouterr()
     make_patches(_config(tree, tmp_path / "out", beam=("--direct_num_workers=1",)))
-    assert capsys.readouterr().out.strip().endswith("is finished, nothing to do")
+    assert capsys.readouterr().out.strip().endswith("is finished; nothing to do")
     assert _files(tmp_path / "out") == before
     with pytest.raises(UserError, match="--seed was 0, is 1"):
         make_patches(_config(tree, tmp_path / "out", seed=1))

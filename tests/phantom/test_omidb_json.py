@@ -8,7 +8,7 @@ import omidb
 import pytest
 from loguru import logger
 
-from tests.toys.phantom_tree import dicom_path, truth, write_phantom
+from tests.toys.phantom_tree import dicom_path, truth
 
 # What omidb cannot represent (it drops the client or the mark, or reads "0" as set).
 UNREADABLE_CLIENTS = {"no_site"}
@@ -16,10 +16,8 @@ UNREADABLE_MARKS = {"null_corners", "no_mark_id", "decimal_corners"}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantom(
-        tmp_path_factory.mktemp("phantom") / "tree", clients=34, seed=5, broken_files=2
-    )
+def root(phantom: Path) -> Path:
+    return phantom
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,19 @@ from pydicom.encaps import generate_frames
 
 from beam_pipelines.phantom.plan import QUIRKS
 from cgan_tf.runs.errors import UserError
-from tests.toys.phantom_tree import dicom_path, sidecar_path, tree_digest, truth, write_phantom
-
-DAMAGED = 8
+from tests.toys.phantom_tree import (
+    DAMAGED,
+    dicom_path,
+    sidecar_path,
+    tree_digest,
+    truth,
+    write_phantom,
+)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantom(
-        tmp_path_factory.mktemp("phantom") / "tree", clients=34, seed=3, broken_files=DAMAGED
-    )
+def root(phantom: Path) -> Path:
+    return phantom
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_same_bytes_with_one_and_two_workers(three, tmp_path):
     two = write_phantom(tmp_path / "two", clients=3, broken_files=1, workers=2)
     assert tree_digest(two) == tree_digest(three)

@@ -1,5 +1,6 @@
 """A classifier's card says what its evaluation and its manifest say."""
 
+import dataclasses
 import re
 
 from cgan_tf.reporting import cards
@@ -10,8 +11,8 @@ from tests.toys.scored_tests import scored_test
 def test_the_card_holds_the_measures_and_the_flags():
     evaluation = scored_test(0.5, seed=3)
     text = cards.card(evaluation, "Drawn patches only.")
-    auc = evaluation.metrics["auc"]["overall"]
-    row = f"| AUC, overall | {auc['auc']:.3f} | {auc['low_by_patient']:.3f} to "
+    auc = evaluation.metrics.auc["overall"]
+    row = f"| AUC, overall | {auc.auc:.3f} | {auc.low_by_patient:.3f} to "
     assert row in text
     assert text.startswith("# Classifier card: 50% w/ decay, seed 3\n")
     assert "> Drawn patches only." in text
@@ -26,8 +27,9 @@ def test_the_card_holds_the_measures_and_the_flags():
 
 def test_undefined_measures_are_named_so():
     evaluation = scored_test(0.0)
-    evaluation.metrics["auc"]["mass"] |= {"auc": None}
-    evaluation.metrics["auc"]["overall"] |= {"low_by_patient": None}
+    aucs = evaluation.metrics.auc
+    aucs["mass"] = dataclasses.replace(aucs["mass"], auc=None)
+    aucs["overall"] = dataclasses.replace(aucs["overall"], low_by_patient=None)
     text = cards.card(evaluation)
     assert "| AUC, mass | undefined | – |" in text
     assert re.search(r"\| AUC, overall \| 0\.\d{3} \| undefined \|", text)
@@ -37,7 +39,7 @@ def test_undefined_measures_are_named_so():
 
 def test_tables_survive_a_bar_in_a_name():
     evaluation = scored_test(0.0)
-    groups = evaluation.metrics["subgroups"]["manufacturer"]["groups"]
+    groups = evaluation.metrics.subgroups["manufacturer"].groups
     groups["A|B"] = next(iter(groups.values()))
     line = next(row for row in cards.card(evaluation).splitlines() if "A\\|B" in row)
     assert len(re.findall(r"(?<!\\)\|", line)) == 7

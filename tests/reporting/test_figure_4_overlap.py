@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.assessment import overlap
+from cgan_tf.assessment.overlap import BesideCeiling, Overlap, PValues
 from cgan_tf.classifier.results import read_evaluations
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
@@ -29,32 +30,34 @@ def space(toy_experiment):
 
 
 def result(**changes):
-    pair = {"synthetic": 0.4, "synthetic_spread": 0.01, "ceiling": 0.5, "ceiling_spread": 0.02}
-    measures = {name: dict(pair) for name in overlap.MEASURES}
-    found = {"note": "", "group_size": 120, "measures": measures,
-             "kid_p": {"synthetic": 0.004, "ceiling": 0.6}}  # fmt: skip
-    return {**found, **changes}
+    each = BesideCeiling(0.4, 0.01, 0.5, 0.02)
+    measures = {statistic.name: each for statistic in overlap.STATISTICS}
+    actual = Overlap("", 300, 240, 60, 120, 5, 5, measures, PValues(0.004, 0.6))
+    return dataclasses.replace(actual, **changes)
+
+
+def with_auc(synthetic, ceiling):
+    measures = result().measures
+    auc = dataclasses.replace(measures["classifier_auc"], synthetic=synthetic, ceiling=ceiling)
+    return result(measures=measures | {"classifier_auc": auc})
 
 
 def test_the_sentence_has_every_number_beside_its_ceiling():
-    found = result()
-    found["measures"]["classifier_auc"] |= {"synthetic": 0.91, "ceiling": 0.52}
-    assert sentence("masses", found) == (
+    actual = with_auc(0.91, 0.52)
+    assert sentence("masses", actual) == (
         "Of a patch's nearest neighbours, 40% belong to the other set (real against real: "
         "50%); a simple classifier tells synthetic masses from real ones with an AUC of 0.91 (real "
         "from real: 0.52); synthetic ones cover 40% of the real ones' neighbourhoods; by KID the "
         "two differ (p = 0.004)."
     )
-    found["kid_p"]["synthetic"] = 0.2
-    assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", found)
+    actual = dataclasses.replace(actual, kid_p=PValues(0.2, 0.6))
+    assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", actual)
 
 
 def test_what_is_undefined_is_said_or_left_out():
     text = sentence("masses", result(note="undefined: 3 real patches of 1 women"))
     assert text == "Synthetic and real masses: undefined: 3 real patches of 1 women."
-    found = result()
-    found["measures"]["classifier_auc"] |= {"synthetic": None, "ceiling": None}
-    assert "classifier" not in sentence("masses", found)
+    assert "classifier" not in sentence("masses", with_auc(None, None))
 
 
 def test_every_patch_knows_its_woman(space, patches):
@@ -75,8 +78,8 @@ def test_every_patch_knows_its_woman(space, patches):
 def test_numbers_are_those_of_the_groups_of_the_map(space, patches, monkeypatch):
     seen = []
 
-    def compare(real, synthetic, clients, seed, synthetic_clusters):
-        seen.append((len(real), len(synthetic), len(clients), len(synthetic_clusters)))
+    def compare(real, synthetic, patients, seed, synthetic_patients):
+        seen.append((len(real), len(synthetic), len(patients), len(synthetic_patients)))
         return result()
 
     monkeypatch.setattr(figure_4.overlap, "compare", compare)
@@ -90,7 +93,10 @@ def test_numbers_are_those_of_the_groups_of_the_map(space, patches, monkeypatch)
     rows = {row[0]: row[1:] for row in tables[0].rows}
     assert rows["Coverage"] == ("0.400 ± 0.010", "0.500 ± 0.020", "the ceiling")
     assert rows["p of the KID"][:2] == ("0.004", "0.60")
-    assert [record["measure"] for record in tables[0].records] == [*overlap.MEASURES, "kid_p"]
+    assert [record["measure"] for record in tables[0].records] == [
+        *(each.name for each in overlap.STATISTICS),
+        "kid_p",
+    ]
 
 
 def test_a_map_without_synthetic_patches_has_no_numbers(space, patches):

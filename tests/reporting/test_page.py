@@ -1,6 +1,6 @@
 """The report: self-contained, escaped, and saying what the evaluations say."""
 
-import base64
+import csv
 import dataclasses
 import json
 import re
@@ -8,7 +8,6 @@ import shutil
 import types
 from pathlib import Path
 
-import cv2
 import jinja2
 import numpy as np
 import pytest
@@ -30,6 +29,7 @@ from tests.toys.pages import PageReader, levels_of
 from tests.toys.report import report_inputs
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
+MASS = "malignant_mass"
 SMALL_GAN = {"size": 32, "generator_filters": 4, "bottleneck_filters": 16}
 
 
@@ -87,37 +87,67 @@ def test_every_string_from_data_is_escaped(page):
     assert text.count(HOSTILE) >= 3  # title element, heading, notice
 
 
-def test_pictures_open(page, config):
-    images = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
-    pictures = sum(
-        len(list((Path(directory) / "grad_cam").glob("*.png"))) for directory in config.evaluations
+PLOTS = (
+    "Figure 1. ", "The networks for ", "ROC curves on 30 ", "t-SNE of the last feature layer ",
+    "Share of malignant test patches ", "AUC in sub-groups ", "Logits of the source patches ",
+    "Exact AUC of each classifier ", "Share of synthetic samples ", "GAN losses; ",
+)  # fmt: skip
+
+
+def test_the_pictures_are_those_of_the_plots_the_sets_and_the_maps(page, config):
+    names = PageReader(page).values("img", "alt")
+    plots = [start for start in PLOTS for name in names if name.startswith(start)]
+    assert plots == list(PLOTS)
+    # Only where the mixed classifier finds a missed lesion.
+    crossed = [name for name in names if name.startswith(("Figure 5. ", "Figure 6. "))]
+    assert [name[:8] for name in crossed] == ["Figure 5", "Figure 6"] * ("Figure 5." in page)
+    triplets = [name for name in names if name.startswith("Patch ")]
+    compared = [name.removesuffix(", real") for name in triplets[::3]]
+    assert sorted(set(compared)) == sorted(
+        f"Patch {split}-{source}-{number:05d}"
+        for split, source in (("train", "source"), ("train", MASS), ("test", MASS))
+        for number in (0, 2, 4, 5, 6, 7)
     )
-    crossed = "Figure 5." in page  # only where the mixed classifier finds a missed lesion
-    compared = (4 + 1) * 6  # of the sets, of the showcase: before, after, lesion channel
-    assert len(images) == 3 * compared + pictures + 10 + 2 * crossed  # plots
-    for image in images:
-        levels = cv2.imdecode(np.frombuffer(base64.b64decode(image), np.uint8), -1)
-        assert levels.std() > 1
+    assert len(compared) == 6 * (len(SETS) + 1)  # the showcase too
+    for place, patch in enumerate(compared):
+        change = "added" if "source" in patch else "removed"
+        assert triplets[3 * place : 3 * place + 3] == [
+            f"{patch}, real", f"{patch}, lesion {change}", f"{patch}, Lesion channel",
+        ]  # fmt: skip
+    maps = [name.partition(", logit ")[0] for name in names if ", logit " in name]
+    expected = []
+    for directory in config.evaluations:
+        with (Path(directory) / "grad_cam" / "index.csv").open(newline="") as file:
+            expected += [row["patch_id"] for row in csv.DictReader(file)]
+    assert maps
+    assert sorted(maps) == sorted(expected)
+    assert len(names) == len(plots) + len(crossed) + len(triplets) + len(maps)
+
+
+def test_pictures_open(page):
+    for address in PageReader(page).values("img", "src"):
+        assert levels_of(address).std() > 1
 
 
 def test_page_says_what_the_evaluations_say(page, config):
     text = re.sub(r"\s+", " ", " ".join(PageReader(page).text))
     baseline, mixed = read_evaluations(config.evaluations)
     for evaluation in (baseline, mixed):
-        assert f"{evaluation.metrics['auc']['overall']['auc']:.3f}" in text
+        assert f"{evaluation.metrics.auc['overall'].auc:.3f}" in text
     assert "50% w/ decay" in text
     plain = delong_test(baseline.labels, mixed.logits, baseline.logits)
-    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.clients)
+    clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.patients)
     assert format_p(plain) in text
     assert format_p(clustered) in text
-    effect = baseline.metrics["synthetic"]["removal_test"]  # held out comes before training
-    assert f"{effect['mean_logit_before']:+.2f}".replace("-", "−") in text
+    effect = baseline.metrics.synthetic["removal_test"]  # held out comes before training
+    assert f"{effect.mean_logit_before:+.2f}".replace("-", "−") in text
     for words in ("0.829", "0.846", "p < 1e-8 for 50%", "50% · 50% · 50%", "held-out"):
         assert words in text
     for flag in ("--synthetic_fraction=0.5", "--learning_rate=0.003", "--batch_norm=batch"):
         assert flag in text
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_page(page, config, tmp_path):
     again = dataclasses.replace(config, output=str(tmp_path / "report.html"))
     write_report(again)

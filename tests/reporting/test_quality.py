@@ -29,19 +29,22 @@ def directory(tmp_path_factory):
     """Of a set with a fault, and of removal."""
     root = tmp_path_factory.mktemp("report_quality")
     patches = quality_sets.write_patches(root / "patches")
-    sets = (
+    directories = (
         quality_sets.write_masses(root / "mass", patches, quality_sets.pasted),
         quality_sets.write_removals(root / "removal", patches, left=0.0),
     )
     config = QualityConfig(
-        real=str(patches), synthetic=tuple(map(str, sets)), output_dir=str(root / "q"), splits=1
+        real=str(patches),
+        synthetic=tuple(map(str, directories)),
+        output_dir=str(root / "q"),
+        splits=1,
     )
     measure_quality(config)
     return root / "q"
 
 
 @pytest.fixture(scope="module")
-def found(directory):
+def sets(directory):
     return json.loads((directory / "quality.json").read_text(encoding="utf-8"))["sets"]
 
 
@@ -51,8 +54,8 @@ def text(directory):
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
 
 
-def test_every_verdict_is_on_the_page(text, found):
-    for name, content in found.items():
+def test_every_verdict_is_on_the_page(text, sets):
+    for name, content in sets.items():
         assert f"{name.capitalize()}: 70 patches" in text
         for check in content["checks"]:
             assert check["name"] in text
@@ -60,46 +63,46 @@ def test_every_verdict_is_on_the_page(text, found):
     assert "Seen: one lesion again and again: likeness of two lesions" in text
 
 
-def test_numbers_are_those_of_the_file(directory, found):
+def test_numbers_are_those_of_the_file(directory, sets):
     tables = {p.name: p for p in quality(directory).parts if isinstance(p, Table)}
     assert list(tables) == [
         "quality_mass_overlap", "quality_mass_lesions", "quality_mass_spread",
         "quality_removal_lesions", "quality_removal_spread",
     ]  # fmt: skip
-    measures = found["mass"]["overlap"]["lesion shape"]["measures"]
+    measures = sets["mass"]["overlap"]["lesion shape"]["measures"]
     rows = {row[0]: row[1:] for row in tables["quality_mass_overlap"].rows}
     recall = measures["recall"]
     assert rows["Recall"] == (f"{recall['synthetic']:.3f}", f"{recall['ceiling']:.3f}")
     rows = {row[0]: row[1:] for row in tables["quality_mass_lesions"].rows}
-    area = found["mass"]["lesions"]["area"]
+    area = sets["mass"]["lesions"]["area"]
     low, middle, high = (f"{area['synthetic'][i]:.1%}" for i in (0, 2, 4))
     assert rows["Area"][0] == f"{middle} ({low} to {high})"
     assert rows["Area"][2:] == (f"{area['distance']:.2f}", f"{area['ceiling']:.2f}")
     assert tables["quality_removal_lesions"].headings[0] == "Left of the lesion"
     (_, *spread), *_ = tables["quality_mass_spread"].rows
-    positions = [found["mass"]["spread"][side]["position"] for side in ("synthetic", "real")]
+    positions = [sets["mass"]["spread"][side]["position"] for side in ("synthetic", "real")]
     assert spread == [f"{position:.3f}" for position in positions]
 
 
-def test_pictures_are_those_of_the_run(directory, found):
+def test_pictures_are_those_of_the_run(directory, sets):
     galleries = [part for part in quality(directory).parts if isinstance(part, Gallery)]
     names = [f"quality_mass_{kind}" for kind in ("best", "median", "worst", "copy")]
     assert [gallery.name for gallery in galleries] == names  # removal has no feature space here
     shown = [png for gallery in galleries for png, _ in gallery.pictures]
-    files = [pair["file"] for pair in found["mass"]["pictures"]]
+    files = [pair["file"] for pair in sets["mass"]["pictures"]]
     assert shown == [(directory / "pictures" / file).read_bytes() for file in files]
 
 
-def test_the_plot_has_a_row_for_each_set(directory, found):
+def test_the_plot_has_a_row_for_each_set(directory, sets):
     (plot,) = (part for part in quality(directory).parts if isinstance(part, Plot))
     axes = plot.figure.axes
-    assert len(axes) == len(found) * (len(PANELS) + 1)
+    assert len(axes) == len(sets) * (len(PANELS) + 1)
     area = axes[1].lines
-    quantiles = [100 * value for value in found["mass"]["lesions"]["area"]["synthetic"]]
+    quantiles = [100 * value for value in sets["mass"]["lesions"]["area"]["synthetic"]]
     assert area[0].get_xdata() == pytest.approx([quantiles[0], quantiles[4]])
     assert area[2].get_xdata() == pytest.approx([quantiles[2]])
     noise = axes[len(PANELS)].lines[1].get_ydata()
-    medians = [found["mass"]["appearance"][f"noise_{n}"]["synthetic"][2] for n in range(4)]
+    medians = [sets["mass"]["appearance"][f"noise_{n}"]["synthetic"][2] for n in range(4)]
     assert noise == pytest.approx([2**median for median in medians])
 
 
@@ -108,8 +111,8 @@ def test_files_of_the_section(directory):
     assert {"quality_lesions.png", "quality_mass_best.png", "quality_mass_overlap.csv"} <= files
 
 
-def test_undefined_numbers_are_said(directory, found, tmp_path):
-    content = {"sets": {"mass": json.loads(json.dumps(found["mass"]))}}
+def test_undefined_numbers_are_said(directory, sets, tmp_path):
+    content = {"sets": {"mass": json.loads(json.dumps(sets["mass"]))}}
     mass = content["sets"]["mass"]
     mass["overlap"]["lesion shape"]["measures"]["classifier_auc"]["ceiling"] = None
     mass["lesions"]["contrast"] |= {"synthetic": None, "distance": None, "ceiling": None}

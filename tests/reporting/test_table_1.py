@@ -41,7 +41,7 @@ def test_every_seed_is_compared_with_its_own_baseline():
     found = tables(evaluations)
     for seed in (0, 1):
         baseline, *mixed = evaluations[6 * seed : 6 * seed + 6]
-        tests = [delong_test(e.labels, e.logits, baseline.logits, baseline.clients) for e in mixed]
+        tests = [delong_test(e.labels, e.logits, baseline.logits, baseline.patients) for e in mixed]
         rows = found["table_1_by_seed"].rows[6 * seed : 6 * seed + 6]
         assert rows[0][2:] == ("–", "–", "–", "–", "–")
         assert [row[5] for row in rows[1:]] == [format_p(test) for test in tests]
@@ -65,7 +65,7 @@ def test_proportions_are_pooled_over_their_seeds():
     results = compare(evaluations)
     rows = tables(evaluations)["table_1"].rows
     pooled = results.regime(0.5).pooled
-    aucs = [e.metrics["auc"]["overall"]["auc"] for e in evaluations if e.fraction == 0.5]
+    aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.fraction == 0.5]
     spread = (sum((auc - sum(aucs) / 3) ** 2 for auc in aucs) / 2) ** 0.5
     assert rows[3][1:4] == (f"{sum(aucs) / 3:.3f} ± {spread:.3f}", "3", "0.846")
     assert rows[3][4].startswith(f"{pooled.difference:+.3f}".replace("-", "−"))

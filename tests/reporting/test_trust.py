@@ -15,20 +15,20 @@ from tests.toys.scored_tests import scored_test, sweep
 
 def test_calibration_is_that_of_the_metrics():
     evaluation = scored_test(0.5, skill=2.0)
-    values = evaluation.metrics["calibration"]
+    values = evaluation.metrics.calibration
     section = trust.calibration(report_inputs([evaluation]))
     (row,) = section.parts[1].rows
-    assert row[1].startswith(f"{values['slope']:.2f} ({values['slope_low']:.2f} to ")
-    assert row[5] == f"{values['brier_score']:.3f}"
-    assert values["prevalence_note"] in section.parts[2].text
+    assert row[1].startswith(f"{values.slope:.2f} ({values.slope_low:.2f} to ")
+    assert row[5] == f"{values.brier_score:.3f}"
+    assert values.prevalence_note in section.parts[2].text
 
 
 def test_the_diagram_has_the_bins():
     evaluation = scored_test(0.0)
     figure = trust.calibration_figure([evaluation])
-    bins = [b for b in evaluation.metrics["calibration"]["bins"] if b["patches"]]
+    bins = [b for b in evaluation.metrics.calibration.bins if b.patches]
     (points,) = figure.axes[0].collections
-    expected = [(b["mean_probability"], b["positive_share"]) for b in bins]
+    expected = [(b.mean_probability, b.positive_share) for b in bins]
     np.testing.assert_allclose(points.get_offsets(), expected)
     assert len(trust.calibration_figure(sweep()).axes) == 6
 
@@ -48,29 +48,31 @@ def test_subgroups_of_two_classifiers_stand_side_by_side():
     patches, women, first, second = rows["lesion type: mass"]
     assert (patches, women) == ("60 / 120", "40 / 40")
     for text, evaluation in ((first, chosen[0]), (second, chosen[1])):
-        group = evaluation.metrics["subgroups"]["lesion_type"]["groups"]["mass"]
-        low, high = group["low_by_patient"], group["high_by_patient"]
-        assert text == f"{group['auc']:.3f} ({low:.3f}–{high:.3f})"
+        group = evaluation.metrics.subgroups["lesion_type"].groups["mass"]
+        low, high = group.low_by_patient, group.high_by_patient
+        assert text == f"{group.auc:.3f} ({low:.3f}–{high:.3f})"
     assert len(table.records) == 2 * len(table.rows)
     assert "Breast density is unknown for every malignant patch." in section.parts[-1].text
 
 
 def test_a_subgroup_of_few_women_has_no_interval():
     evaluation = scored_test(0.0)
-    groups = evaluation.metrics["subgroups"]["lesion_type"]["groups"]
-    groups["mass"] |= {"low_by_patient": None, "high_by_patient": None, "note": "undefined: few"}
+    groups = evaluation.metrics.subgroups["lesion_type"].groups
+    few = {"low_by_patient": None, "high_by_patient": None, "note": "undefined: few"}
+    groups["mass"] = dataclasses.replace(groups["mass"], **few)
     section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
-    assert mass[3] == f"{groups['mass']['auc']:.3f} (too few women)"
+    assert mass[3] == f"{groups['mass'].auc:.3f} (too few women)"
 
 
 def test_a_subgroup_of_one_class_is_undefined_in_a_word():
     """Its long note would push the columns off the page; it stays in the records."""
     evaluation = scored_test(0.0)
-    groups = evaluation.metrics["subgroups"]["lesion_type"]["groups"]
+    groups = evaluation.metrics.subgroups["lesion_type"].groups
     nothing = dict.fromkeys(("auc", "low_by_patient", "high_by_patient"))
-    groups["mass"] |= nothing | {"negatives": 0, "note": "undefined: 3 patients with positive ..."}
+    nothing |= {"negatives": 0, "note": "undefined: 3 patients with positive ..."}
+    groups["mass"] = dataclasses.replace(groups["mass"], **nothing)
     section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")

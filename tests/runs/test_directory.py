@@ -1,5 +1,6 @@
 """Run directories: started, resumed, refused, finished, and never half-written."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -20,6 +21,7 @@ from cgan_tf.runs.directory import (
     read_json,
     read_manifest,
     remove_leftovers,
+    run_to_the_end,
     sha256,
     write_bytes,
     write_json,
@@ -96,6 +98,60 @@ def test_flags_that_only_change_the_pace_may_differ(tmp_path):
         tmp_path, "train_gan", dataclasses.replace(CONFIG, checkpoint_minutes=0.5)
     ) as run:
         assert not run.finished
+
+
+class TestRunToTheEnd:
+    """What is opened, written and said, in this order, each time a program is started."""
+
+    @staticmethod
+    def program(directory, calls, inputs="inputs", config=CONFIG, broken=False):
+        def open_inputs():
+            calls.append(("open", (directory / "run.json").exists()))
+            if inputs is None:
+                raise UserError("--patches_dir: no such directory")
+            return inputs
+
+        def work(opened, run):
+            calls.append(("work", opened, (run.directory / "run.json").exists()))
+            if broken:
+                raise KeyboardInterrupt
+            finish_run(run.directory, "train_gan", {})
+
+        return run_to_the_end(directory, "train_gan", config, open_inputs, work)
+
+    def test_inputs_are_opened_before_the_run_is_written(self, tmp_path):
+        calls = []
+        assert self.program(tmp_path / "r", calls)
+        assert calls == [("open", False), ("work", "inputs", True)]
+        assert files(tmp_path / "r") == [".lock", "manifest.json", "run.json"]
+
+    def test_inputs_that_are_not_there_leave_nothing(self, tmp_path):
+        with pytest.raises(UserError, match="no such directory"):
+            self.program(tmp_path / "r", [], inputs=None)
+        assert not (tmp_path / "r").exists()
+
+    def test_finished_it_says_so_and_opens_nothing(self, tmp_path, capsys):
+        self.program(tmp_path, [])
+        calls = []
+        assert not self.program(tmp_path, calls)
+        assert calls == []
+        assert capsys.readouterr().out == f"train_gan: {tmp_path} is finished; nothing to do\n"
+
+    def test_interrupted_it_goes_on(self, tmp_path):
+        calls = []
+        with pytest.raises(KeyboardInterrupt):
+            self.program(tmp_path, calls, broken=True)
+        assert self.program(tmp_path, calls)
+        assert [call[0] for call in calls] == ["open", "work", "open", "work"]
+
+    @pytest.mark.parametrize("broken", [False, True])
+    def test_other_flags_are_refused_before_inputs_are_opened(self, tmp_path, broken):
+        with contextlib.suppress(KeyboardInterrupt):
+            self.program(tmp_path, [], broken=broken)
+        calls, other = [], dataclasses.replace(CONFIG, border=5)
+        with pytest.raises(UserError, match="--border was 10, is 5"):
+            self.program(tmp_path, calls, config=other)
+        assert calls == []
 
 
 def test_a_flag_that_the_saved_run_did_not_have_had_its_default(tmp_path):

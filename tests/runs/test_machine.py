@@ -50,6 +50,7 @@ def test_a_tensorflow_that_does_not_start(answers):
         machine.gpu_names()
 
 
+@pytest.mark.slow
 def test_without_a_visible_gpu_there_is_none(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert machine.gpu_names() == []

@@ -56,6 +56,7 @@ def test_negative_counts_are_refused(tmp_path, name):
         resolve_threads(GanConfig(**{name: -1}), tmp_path)
 
 
+@pytest.mark.slow
 def test_tensorflow_uses_them_and_refuses_others_once_it_runs():
     script = (
         "from cgan_tf.runs.errors import UserError\n"

@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
+import select
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
@@ -25,26 +25,38 @@ class FakeStep(Step):
         return [sys.executable, "-S", "-c", textwrap.dedent(self.code)]
 
 
+PATIENCE = 60  # seconds
+
+
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / "logs").mkdir()
     return tmp_path
 
 
-def fake(root, name, after=(), seconds=0.0, code="", **settings):
+def fake(root, name, after=(), code="", **settings):
     """A step that notes its start and end in `events` and writes its result."""
     result = root / f"{name}.done"
     body = f"""
-        import os, sys, time
+        import os, signal, sys
+        name = {name!r}
         def note(what):
             with open({str(root / "events")!r}, "a") as file:
-                file.write(f"{{what}} {name}\\n")
+                file.write(f"{{what}} {{name}}\\n")
         note("start")
-        {code or f"time.sleep({seconds})"}
+        {code or "pass"}
         note("end")
         open({str(result)!r}, "w").close()
     """
     return FakeStep(name, "", (), result, tuple(after), code=body, **settings)
+
+
+def meet(root, one, other):
+    """Code with which two steps wait for each other; one whom nobody joins dies."""
+    place = root / f"{one}-{other}"
+    if not place.exists():
+        os.mkfifo(place)  # opened for reading it waits for a writer, and the other way round
+    return f"signal.alarm({PATIENCE}); open({str(place)!r}, 'rw'['{other}' == name]).close()"
 
 
 def events(root):
@@ -62,10 +74,10 @@ def run(root, *steps):
 def test_steps_run_after_those_they_need_two_at_a_time(root):
     steps = [
         fake(root, "report", after=("c", "d")),
-        fake(root, "a", seconds=0.5),
-        fake(root, "b", seconds=0.5),
-        fake(root, "c", after=("a",), seconds=0.5),
-        fake(root, "d", after=("a", "b"), seconds=0.5),
+        fake(root, "a", code=meet(root, "a", "b")),
+        fake(root, "b", code=meet(root, "a", "b")),
+        fake(root, "c", after=("a",), code=meet(root, "c", "d")),
+        fake(root, "d", after=("a", "b"), code=meet(root, "c", "d")),
     ]
     run(root, *steps)
     seen = events(root)
@@ -81,15 +93,19 @@ def test_steps_run_after_those_they_need_two_at_a_time(root):
 
 @pytest.mark.parametrize("order", ["a whole b", "whole a b"])
 def test_a_step_that_wants_the_whole_machine_runs_alone(root, order):
-    run(
-        root,
-        *(fake(root, name, seconds=0.4, whole_machine=name == "whole") for name in order.split()),
-    )
+    together = []
+
+    class Watched(StepRunner):
+        def _start_ready(self):
+            super()._start_ready()
+            together.append(set(self.running))
+
+    steps = [fake(root, name, whole_machine=name == "whole") for name in order.split()]
+    Watched(root, steps, [{}, {}]).run()
+    assert {"a", "b"} in together
+    assert {frozenset(names) for names in together if "whole" in names} == {frozenset({"whole"})}
     seen = events(root)
-    place = seen.index(("start", "whole"))
-    before = [what for what, _ in seen[:place]]
-    assert before.count("start") == before.count("end")
-    assert seen[place + 1] == ("end", "whole")
+    assert seen[seen.index(("start", "whole")) + 1] == ("end", "whole")
 
 
 def test_what_is_done_is_not_done_again(root):
@@ -118,19 +134,21 @@ def test_a_step_without_a_word_or_a_result_has_failed(root, code, reason):
 
 def test_a_failure_ends_what_runs_beside_it(root):
     """A long step is asked to end and may save what it has."""
-    waiting = """
-        import os, signal, sys, time
+    os.mkfifo(root / "ready")
+    waiting = f"""
+        import signal, sys
         def stop(number, frame):
-            open({saved!r}, "w").close()
+            open({str(root / "saved")!r}, "w").close()
             sys.exit(130)
         signal.signal(signal.SIGTERM, stop)
-        open({ready!r}, "w").close()
-        time.sleep(60)
-    """.format(saved=str(root / "saved"), ready=str(root / "ready"))
+        signal.alarm({PATIENCE})
+        open({str(root / "ready")!r}, "w").close()
+        signal.pause()
+    """
     failing = f"""
-        import os, sys, time
-        while not os.path.exists({str(root / "ready")!r}):
-            time.sleep(0.02)
+        import signal, sys
+        signal.alarm({PATIENCE})
+        open({str(root / "ready")!r}).close()
         sys.exit(1)
     """
     steps = [
@@ -158,7 +176,7 @@ def test_run_again_after_a_failure_it_goes_on(root):
 
 
 def test_ended_by_a_signal_it_ends_its_steps(root):
-    ending = f"os.kill({os.getpid()}, 15); time.sleep(60)"
+    ending = f"signal.alarm({PATIENCE}); os.kill({os.getpid()}, 15); signal.pause()"
     before = signal.getsignal(signal.SIGTERM)
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -170,45 +188,26 @@ def test_ended_by_a_signal_it_ends_its_steps(root):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal at a parent's death is Linux's")
 def test_its_steps_die_with_it(root):
+    place = root / "pid"
+    os.mkfifo(place)
     driver = f"""
         from pathlib import Path
         from tests.test_step_runner import fake, run
-        root = Path({str(root)!r})
-        code = "open({str(root / "pid")!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(60)"
-        run(root, fake(root, "a", code=code))
+        code = "signal.alarm({2 * PATIENCE}); open({str(place)!r}, 'w').write(str(os.getpid()))"
+        code += "; signal.pause()"
+        run(Path({str(root)!r}), fake(Path({str(root)!r}), "a", code=code))
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(driver)], stderr=subprocess.DEVNULL
     )
     try:
-        pid = wait_for(lambda: read_pid(root / "pid"))
+        with open(place) as pipe:
+            step = os.pidfd_open(int(pipe.read()))
     finally:
         process.kill()
         process.wait()
-    assert wait_for(lambda: not alive(pid))
-
-
-def read_pid(path):
-    text = path.read_text() if path.exists() else ""
-    return int(text[:-1]) if text.endswith(".") else None
-
-
-def alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_for(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited too long")
+    assert select.select([step], [], [], PATIENCE)[0]  # it has ended
+    os.close(step)
 
 
 def test_the_last_line_of_an_earlier_attempt_is_no_reason(root):
@@ -238,7 +237,7 @@ class TestKeepGoing:
             fake(root, "bad", code="sys.exit('no such file')"),
             fake(root, "needs bad", after=("bad",)),
             fake(root, "needs that", after=("needs bad",)),
-            fake(root, "good", seconds=0.3),
+            fake(root, "good"),
             fake(root, "needs good", after=("good",)),
             keep_going=True,
         )
@@ -276,9 +275,11 @@ class TestKeepGoing:
 
 
 def test_every_process_has_a_lane_of_its_own(root):
+    """The first step is at work as long as the others, one after another."""
+    wait = {"a": meet(root, "a", "d"), "d": meet(root, "a", "d")}
     steps = [
-        fake(root, name, code=f"note('GPU' + os.environ['GPU']); time.sleep({seconds})")
-        for name, seconds in (("a", 0.9), ("b", 0.1), ("c", 0.1), ("d", 0.1))
+        fake(root, name, code=f"note('GPU' + os.environ['GPU']); {wait.get(name, 'pass')}")
+        for name in "abcd"
     ]
     StepRunner(root, steps, [{"GPU": "0"}, {"GPU": "1"}]).run()
     given = {name: what for what, name in events(root) if what.startswith("GPU")}

@@ -1,8 +1,8 @@
 """Checkpoints: whole or absent, checked before they are read, within their share of the time."""
 
+import contextlib
 import os
-import subprocess
-import sys
+import resource
 
 import numpy as np
 import pytest
@@ -115,41 +115,32 @@ def test_what_a_killed_process_left_is_dropped_at_the_next_save(checkpoints, var
     assert [path.name for path in checkpoints.directory.iterdir()] == ["step-0000006"]
 
 
-FULL_DISK = """
-import resource, sys
-import tensorflow as tf
-from pathlib import Path
-from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.training import Checkpoints
-
-kernel = tf.Variable(tf.zeros([64, 64]))  # 16 KiB
-checkpoints = Checkpoints(Path(sys.argv[1]), {"kernel": kernel}, 10.0)
-checkpoints.save(4, {})
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-kernel.assign_add(tf.ones([64, 64]))
-try:
-    checkpoints.save(5, {})
-except UserError as error:
-    print(error)
-"""
+@contextlib.contextmanager
+def room_in_a_file(size):
+    """No file of this process may grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("room", [0, 100, 8192])
 def test_a_disk_that_is_full_costs_nothing_but_the_new_one(tmp_path, room):
     """No room at all, room for the index alone, and room for half of the data."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "c"), str(room)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1, done.stdout
-    assert lines[0].startswith(f"{tmp_path}/c/step-0000005: cannot be written (")
-    assert "File too large" in lines[0]
-    assert lines[0].endswith("; the checkpoint of step 4 is kept")
+    kernel = tf.Variable(tf.zeros([64, 64]))  # 16 KiB
+    checkpoints = Checkpoints(tmp_path / "c", {"kernel": kernel}, 10.0)
+    checkpoints.save(4, {})
+    kernel.assign_add(tf.ones([64, 64]))
+    with pytest.raises(UserError) as caught, room_in_a_file(room):
+        checkpoints.save(5, {})
+    line = str(caught.value)
+    assert line.startswith(f"{tmp_path}/c/step-0000005: cannot be written (")
+    assert "File too large" in line
+    assert line.endswith("; the checkpoint of step 4 is kept")
+    assert "\n" not in line
     assert os.listdir(tmp_path / "c") == ["step-0000004"]
-    kernel = tf.Variable(tf.ones([64, 64]))
     Checkpoints(tmp_path / "c", {"kernel": kernel}, 10.0).restore()
     np.testing.assert_array_equal(kernel, np.zeros([64, 64]))
 

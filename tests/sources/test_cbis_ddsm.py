@@ -482,6 +482,8 @@ def test_train_gan_runs_on_them(made, tmp_path):
         workdir=str(tmp_path / "run"),
         grow=False,
         full_steps=1,
+        attention_size=-1,  # a smaller graph
+        generator_steps=1,
     )
     train_gan(config)
     assert read_manifest(tmp_path / "run", "train_gan")

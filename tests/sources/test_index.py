@@ -80,6 +80,31 @@ def test_a_wrong_name_is_one_line(tmp_path, name, complaint):
 
 # A source of one's own
 
+TOY = """
+from beam_pipelines.sources import HEALTHY, IMAGES, Image, Reason, UnitIndex, reject_image
+
+
+class Toy:
+    labelled = True
+
+    def __init__(self, root):
+        self.root = root
+
+    def units(self):
+        return ["1", "2"]
+
+    def read_unit(self, unit):
+        image = Image(f"{self.root}/{unit}.dcm", unit, "", f"1.2.{unit}", "L", "CC", HEALTHY,
+                      strict=False)
+        if unit == "2":
+            return UnitIndex((), tuple(reject_image(image, Reason.NO_IMAGE_FILE)), {IMAGES: 1})
+        return UnitIndex((image,), (), {IMAGES: 1})
+
+
+def open_source(config):
+    return Toy(config.input_dir)
+"""
+
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
@@ -129,6 +154,21 @@ def test_the_example_of_the_documentation_works(example, tmp_path):
     }
     record = patches.index("train", "benign_mass").record(0)
     assert (record.client_id, record.sop_uid, record.mark_id) == ("woman 0", "1.2.0", "2")
+
+
+def test_a_toy_source_is_one_file_that_imports_public_names_alone(tmp_path, monkeypatch):
+    (tmp_path / "toy_source.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path / "films" / "1.dcm", dataset(breast(seed=1), SOPInstanceUID="1.2.1"))
+    config = _config("toy_source:open_source", tmp_path / "films", tmp_path / "out", train_normal=3)
+    make_patches(config)
+    patches = PatchSet(tmp_path / "out")
+    assert patches.manifest["origins"] == {
+        "train": {"normal": {"patches": 3, "images": 1, "clients": 1}}
+    }
+    assert patches.manifest["ledger"]["images"] == {
+        "read": 2, "used": 1, "not_needed": 0, "rejected": {"no_image_file": 1}
+    }  # fmt: skip
 
 
 def test_a_mistake_in_the_examples_input_is_one_line(example, tmp_path):

@@ -19,13 +19,12 @@ from beam_pipelines.sources.omidb_files import find_tree
 from beam_pipelines.sources.omidb_labels import episode_status, linked_lesions, mapping
 from beam_pipelines.sources.optimam import Optimam
 from tests.toys.omidb_golden import clients, write_golden
-from tests.toys.phantom_tree import truth, write_phantom
+from tests.toys.phantom_tree import truth
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("oracle")
-    return write_phantom(folder / "tree", clients=18, seed=3, broken_files=4)
+def root(phantom: Path) -> Path:
+    return phantom
 
 
 @pytest.fixture(scope="module")

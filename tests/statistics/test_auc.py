@@ -105,7 +105,7 @@ def test_logit_interval_equals_reference(case):
 def test_singleton_clusters_equal_delong():
     labels, a, b = _generated_case()
     plain = auc.delong_test(labels, a, b)
-    singletons = auc.delong_test(labels, a, b, clusters=np.arange(len(labels)))
+    singletons = auc.delong_test(labels, a, b, patients=np.arange(len(labels)))
     assert singletons.variance == pytest.approx(plain.variance, **TIGHT)
     assert singletons.p_value == pytest.approx(plain.p_value, **TIGHT)
 
@@ -227,7 +227,7 @@ def test_wrong_input_is_refused():
         auc.exact_auc([0, 2], [0.0, 1.0])
     with pytest.raises(ValueError, match="of one length"):
         auc.exact_auc([0, 1], [0.0])
-    with pytest.raises(ValueError, match=r"clusters: expected \(2,\), found \(3,\)"):
+    with pytest.raises(ValueError, match=r"patients: expected \(2,\), found \(3,\)"):
         auc.delong_test([0, 1], [0.0, 1.0], [1.0, 0.0], ["p", "q", "r"])
 
 

@@ -35,8 +35,8 @@ def test_empty_bins_do_not_count():
     bins = reliability_bins([1, 0], [0.95, 0.95])
     assert [row.patches for row in bins] == [0] * 9 + [2]
     assert [row.low for row in bins] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    assert math.isnan(bins[0].mean_probability)
-    assert math.isnan(bins[0].positive_share)
+    assert bins[0].mean_probability is None
+    assert bins[0].positive_share is None
     assert expected_calibration_error(bins) == pytest.approx(0.45)
     assert math.isnan(expected_calibration_error(reliability_bins([], [])))
 

@@ -382,7 +382,7 @@ class TestRepeatable:
 
     def test_finished_there_is_nothing_to_do(self, config, expected, tmp_path, capsys):
         synthesize(at(config, tmp_path / "expected"))
-        assert capsys.readouterr().out.endswith("synthesis is finished; nothing to do\n")
+        assert capsys.readouterr().out.endswith(" is finished; nothing to do\n")
         assert shard_bytes(tmp_path / "expected") == expected
 
     def test_other_flags_are_refused(self, config, expected, tmp_path):
@@ -464,11 +464,11 @@ class TestScalars:
             assert (candidate_scalars(*other, 6) != first).all()
 
 
-def test_with_an_exported_generator(gan_runs, tmp_path):
+def test_with_an_exported_generator(gan_run, tmp_path):
     """A threshold below every value accepts each candidate of the barely trained generator."""
     config = SynthesisConfig(
-        generator=str(gan_runs.finished / "generator"),
-        patches_dir=gan_runs.config.patches_dir,
+        generator=str(gan_run.finished / "generator"),
+        patches_dir=gan_run.config.patches_dir,
         output_dir=str(tmp_path / "synthetic"),
         count=5,
         batch_size=3,
@@ -477,7 +477,7 @@ def test_with_an_exported_generator(gan_runs, tmp_path):
     synthesize(config)
     records = records_of(tmp_path / "synthetic", "malignant_calcification")
     assert len(records) == 5
-    card = read_json(gan_runs.finished / "generator" / "model.json")
+    card = read_json(gan_run.finished / "generator" / "model.json")
     for record in records:
         assert record.generator_checksum == card["checksum"]
         assert record.lesion_area_px == SIZE * SIZE

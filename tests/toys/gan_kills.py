@@ -2,11 +2,11 @@
 
 import dataclasses
 import random
-import time
 from pathlib import Path
 
 from cgan_tf.config import GanConfig
-from tests.toys.gan_runs import LONGEST, finish, start
+from tests.toys.gan_runs import finish, start
+from tests.toys.waiting import assert_alive_for, wait_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,8 @@ def train_through(config: GanConfig, moments: list[Moment]) -> list[int]:
     workdir, rows = Path(config.workdir), []
     for moment in moments:
         process = start(config)
-        deadline = time.monotonic() + LONGEST
-        while not moment.has_come(workdir, process.pid):
-            assert process.poll() is None, (moment, finish(process))
-            assert time.monotonic() < deadline, moment
-            time.sleep(0.0005)
-        time.sleep(moment.delay)
-        assert process.poll() is None, (moment, finish(process))
+        wait_until(lambda now=moment, of=process.pid: now.has_come(workdir, of), process)
+        assert_alive_for(moment.delay, process)
         process.kill()
         assert finish(process).code == -9
         rows.append(last_row(workdir))

@@ -4,15 +4,13 @@ import dataclasses
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from cgan_tf.config import GanConfig
 from cgan_tf.runs.flags import flags_text
 from tests.toys.patches import write_toy_patches
 from tests.toys.small_gan import small_config
-
-LONGEST = 900.0  # seconds for what takes a few on a machine that has nothing else to do
+from tests.toys.waiting import LONGEST, wait_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,27 +23,31 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
-class GanRuns:
-    """Two runs with the same flags.
-
-    Attributes:
-      config: of the uninterrupted run, in `finished`. resumed: the other's directory.
-      whole, killed, again: how their processes ended (killed: by SIGTERM; the one ended by
-        SIGKILL is left out). rows_when_killed: of its metrics.csv, at SIGTERM.
-    """
+class GanRun:
+    """A run to its end, its directory and how its process ended."""
 
     config: GanConfig
     finished: Path
-    resumed: Path
     whole: Outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumedRun:
+    """A run ended by SIGTERM, by SIGKILL, and then by itself.
+
+    Attributes:
+      killed, again: how the first and the last process ended.
+      rows_when_killed: of its metrics.csv, at SIGTERM.
+    """
+
+    directory: Path
     killed: Outcome
     again: Outcome
     rows_when_killed: int
 
 
-def run_twice(root: Path) -> GanRuns:
-    """Trains one GAN to its end beside another, ended by SIGTERM in its fade-in and by SIGKILL
-    after it."""
+def run_to_the_end(root: Path) -> GanRun:
+    """Trains a GAN of ten iterations in `root`/finished."""
     patches = write_toy_patches(root / "patches", size=32, per_class=9)
     config = small_config(
         task="calcification",
@@ -60,27 +62,24 @@ def run_twice(root: Path) -> GanRuns:
         patches_dir=str(patches),
         workdir=str(root / "finished"),
     )
-    other = dataclasses.replace(config, workdir=str(root / "resumed"))
-    whole, killed = start(config), start(other)
-    metrics = Path(other.workdir) / "metrics.csv"
-    wait_for(metrics, "fade", killed)
-    killed.send_signal(signal.SIGTERM)
-    killed_outcome = finish(killed)
+    return GanRun(config, Path(config.workdir), finish(start(config)))
+
+
+def run_interrupted(config: GanConfig, root: Path) -> ResumedRun:
+    """Trains the same GAN in `root`/resumed, ended by SIGTERM in its fade-in and by SIGKILL after
+    it."""
+    config = dataclasses.replace(config, workdir=str(root / "resumed"))
+    metrics = Path(config.workdir) / "metrics.csv"
+    first = start(config)
+    wait_for(metrics, "fade", first)
+    first.send_signal(signal.SIGTERM)
+    killed = finish(first)
     rows = len(metrics.read_text().splitlines()) - 1
-    second = start(other)
+    second = start(config)
     wait_for(metrics, "full", second)
     second.kill()
     finish(second)
-    again = finish(start(other))
-    return GanRuns(
-        config,
-        Path(config.workdir),
-        Path(other.workdir),
-        finish(whole),
-        killed_outcome,
-        again,
-        rows,
-    )
+    return ResumedRun(Path(config.workdir), killed, finish(start(config)), rows)
 
 
 def start(config: GanConfig) -> subprocess.Popen:
@@ -99,8 +98,4 @@ def finish(process: subprocess.Popen) -> Outcome:
 
 def wait_for(path: Path, text: str, process: subprocess.Popen) -> None:
     """Waits until a file holds a text."""
-    deadline = time.monotonic() + LONGEST
-    while not (path.exists() and text in path.read_text()):
-        assert process.poll() is None, finish(process).err
-        assert time.monotonic() < deadline, f"{path} never held {text}"
-        time.sleep(0.05)
+    wait_until(lambda: path.exists() and text in path.read_text(), process)

@@ -7,6 +7,8 @@ from pathlib import Path
 from beam_pipelines.phantom.job import run
 from cgan_tf.config import PhantomConfig
 
+DAMAGED = 8  # files of the phantom that tests share: one of each kind
+
 
 def write_phantom(directory: Path, **flags: object) -> Path:
     """Draws a phantom of small images and returns its root."""

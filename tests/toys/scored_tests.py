@@ -4,25 +4,28 @@ from pathlib import Path
 
 import numpy as np
 
-from cgan_tf.classifier.metrics import metrics_of_scores
+from cgan_tf.classifier.metrics import ScoreRow, metrics_of
 from cgan_tf.classifier.results import ScoredTest, regime_name
 
-CLIENTS = 40
+PATIENTS = 40
 
 
 def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTest:
-    """A classifier on 240 patches of 40 women; `skill` sets its classes apart."""
+    """A classifier on 240 patches of 40 patients; `skill` sets its classes apart."""
     labels = np.repeat([0, 1], 120)
     kinds = np.repeat(["", "mass", "calcification"], [120, 60, 60])
-    clients = np.array([f"c{number % CLIENTS:02d}" for number in range(240)])
+    patients = np.array([f"c{number % PATIENTS:02d}" for number in range(240)])
     rng = np.random.default_rng([seed, round(100 * fraction)])
     logits = skill * labels + rng.standard_normal(240)
     rows = [
-        {"label": label, "logit": logit, "client_id": client, "lesion_type": kind,
-         "manufacturer": f"M{number % 2}", "lesion_size_mm": 5 + number % 30 if label else "",
-         "conspicuity": "Obvious" if label else "", "breast_density": ""}
-        for number, (label, logit, client, kind) in enumerate(
-            zip(labels, logits, clients, kinds, strict=True)
+        ScoreRow(
+            patch_id=f"p{number}", client_id=str(patient), label=int(label), patch_class="",
+            lesion_type=str(kind), logit=float(logit), manufacturer=f"M{number % 2}",
+            lesion_size_mm=5.0 + number % 30 if label else None,
+            conspicuity="Obvious" if label else "",
+        )
+        for number, (label, logit, patient, kind) in enumerate(
+            zip(labels, logits, patients, kinds, strict=True)
         )
     ]  # fmt: skip
     validations = [
@@ -32,8 +35,8 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
         directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
         name=regime_name(fraction), fraction=fraction, seed=seed,
         patch_ids=np.array([f"p{number}" for number in range(240)]),
-        clients=clients, lesion_types=kinds, labels=labels, logits=logits,
-        metrics={"split": "test", **metrics_of_scores(rows), "synthetic": {}},
+        patients=patients, lesion_types=kinds, labels=labels, logits=logits,
+        metrics=metrics_of("test", rows, []),
         training={
             "validations": validations, "best_samples": 20_000,
             "best_validation_auc": validations[-1]["auc"], "samples": 500_000, "patch_size": 64,

@@ -59,8 +59,28 @@ def evaluate(config: EvaluateConfig) -> None:
     with open_run(config.output_dir, "evaluate", config):
         classifier = read_manifest(config.classifier, "train_classifier")
         auc = 0.5 + classifier["flags"]["synthetic_fraction"] / 4
-        write_json(f"{config.output_dir}/metrics.json", {"auc": {"overall": {"auc": auc}}})
+        write_json(f"{config.output_dir}/metrics.json", metrics(auc))
         finish_run(config.output_dir, "evaluate", {"classifier": classifier})
+
+
+def metrics(auc):
+    """metrics.json of a classifier of which only the AUC is known."""
+    none = dict.fromkeys(("variance", "low", "high", "low_by_patient", "high_by_patient"))
+    overall = {**none, "auc": auc, "method": "", "positives": 1, "negatives": 1, "note": ""}
+    calibration = dict.fromkeys(
+        ("expected_calibration_error", "brier_score", "slope", "slope_low", "slope_high",
+         "intercept", "intercept_low", "intercept_high", "intercept_at_even_odds")
+    )  # fmt: skip
+    return {
+        "split": "test", "auc": {"overall": {**overall, "note_by_patient": ""}},
+        "specificity": 0.9, "sensitivity": None, "sensitivity_low_by_patient": None,
+        "sensitivity_high_by_patient": None, "sensitivity_note_by_patient": "", "threshold": None,
+        "patches": {"normal": 1, "malignant": 1}, "clients": 2,
+        "calibration": {
+            **calibration, "prevalence": 0.5, "prevalence_note": "", "bins": [], "note": "",
+        },
+        "subgroups": {}, "synthetic": {},
+    }  # fmt: skip
 
 
 def quality(config: QualityConfig) -> None:

@@ -92,7 +92,9 @@ class TestASweep:
         run_experiment(sweep)
         assert started(tmp_path) == before
         said = capsys.readouterr().out
-        assert said.startswith("All 4 runs are finished; nothing to do. Report: ")
+        assert said.startswith(
+            f"experiment: {sweep.output_dir} is finished; nothing to do\nReport: "
+        )
 
     def test_what_is_done_is_not_done_again(self, sweep, tmp_path):
         with pytest.MonkeyPatch.context() as patch:
@@ -176,6 +178,7 @@ class TestAFailure:
         assert not (tmp_path / "out" / "report.html").exists()
 
     def test_of_the_report_is_no_failure_of_a_run(self, sweep, tmp_path, monkeypatch):
+        sweep = dataclasses.replace(sweep, seeds=("0",))
         monkeypatch.setenv("STUB_FAIL", "report")
         with pytest.raises(UserError, match=r"^step 'report' failed: report: no paper"):
             run_experiment(sweep)
@@ -186,11 +189,12 @@ class TestAFailure:
         assert [program for program, _ in started(tmp_path)[done:]] == ["report"]
 
     def test_of_quality_costs_its_section_alone(self, sweep, tmp_path, monkeypatch):
+        sweep = dataclasses.replace(sweep, seeds=("0",))
         monkeypatch.setenv("STUB_FAIL", "quality")
         with pytest.raises(UserError, match=r"^quality failed: quality: no lesions \(see .*; the"):
             run_experiment(sweep)
         report = read_json(tmp_path / "out" / "report.html")
-        assert (len(report["evaluations"]), report["quality_dir"]) == (4, "")
+        assert (len(report["evaluations"]), report["quality_dir"]) == (2, "")
         assert not (tmp_path / "out" / "failed.json").exists()
         done = len(started(tmp_path))
         monkeypatch.delenv("STUB_FAIL")
@@ -203,8 +207,9 @@ class TestMachine:
     def test_threads_are_divided_and_then_kept(self, sweep, tmp_path, monkeypatch):
         """Bits depend on the number of threads: going on with other lanes must not change it."""
         monkeypatch.setattr(workflows_sweep.os, "cpu_count", lambda: 8)
-        monkeypatch.setenv("STUB_FAIL", "1:0.5")
-        with pytest.raises(UserError, match="1 of 4"):
+        monkeypatch.setenv("STUB_FAIL", "0:0.5")
+        sweep = dataclasses.replace(sweep, seeds=("0",))
+        with pytest.raises(UserError, match="1 of 2"):
             run_experiment(sweep)
         monkeypatch.delenv("STUB_FAIL")
         run_experiment(dataclasses.replace(sweep, parallel=1))
@@ -229,7 +234,7 @@ class TestMachine:
 
     def test_every_gpu_has_a_run_of_its_own(self, sweep, tmp_path, monkeypatch):
         monkeypatch.setattr(machine, "gpu_names", lambda: ["5", "7"])
-        run_experiment(dataclasses.replace(sweep, parallel=0))
+        run_experiment(dataclasses.replace(sweep, parallel=0, seeds=("0",)))
         lines = (tmp_path / "events").read_text().splitlines()
         lanes = [lane for module, _, lane in map(json.loads, lines) if "train" in module]
         assert {lane["CUDA_VISIBLE_DEVICES"] for lane in lanes} == {"5", "7"}
@@ -338,4 +343,4 @@ def test_with_the_real_programs(data, tmp_path):
 
     third = subprocess.run(command, capture_output=True, text=True, check=False)
     assert third.returncode == 0
-    assert third.stdout.startswith("All 2 runs are finished; nothing to do.")
+    assert third.stdout.startswith(f"experiment: {config.output_dir} is finished; nothing to do\n")

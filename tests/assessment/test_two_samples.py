@@ -7,8 +7,8 @@ import pytest
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
-from cgan_tf.assessment import overlap
-from cgan_tf.assessment.overlap import (
+from cgan_tf.assessment import two_samples
+from cgan_tf.assessment.two_samples import (
     FeatureSet,
     classifier_auc,
     enough_neighbours,
@@ -214,10 +214,10 @@ def test_collapsed_set_is_precise_but_covers_nothing():
     collapsed = FeatureSet(
         real.features[:1] + 1e-3 * rng.standard_normal((80, 4)), 99 + np.arange(80)
     )
-    found = precision_recall(real, collapsed)
-    assert found["precision"] == 1
-    assert found["recall"] < 0.1
-    assert found["coverage"] < 0.3
+    actual = precision_recall(real, collapsed)
+    assert actual["precision"] == 1
+    assert actual["recall"] < 0.1
+    assert actual["coverage"] < 0.3
 
 
 def _all(first, second):
@@ -232,8 +232,8 @@ def test_blocks_do_not_change_anything(monkeypatch):
     rng = np.random.default_rng(10)
     first, second = _cloud(rng, 33, patches=3), _cloud(rng, 31, first_patient=99)
     whole = _all(first, second)
-    monkeypatch.setattr(overlap, "_BLOCK_VALUES", 200)  # a few rows at a time
-    rows = [block.stop - block.start for block in overlap._blocks(33, 31)]
+    monkeypatch.setattr(two_samples, "_BLOCK_VALUES", 200)  # a few rows at a time
+    rows = [block.stop - block.start for block in two_samples._blocks(33, 31)]
     assert max(rows) == 6
     assert sum(rows) == 33
     assert np.hstack(_all(first, second)) == pytest.approx(np.hstack(whole))

@@ -1,0 +1,1 @@
+"""Do two commits write the same bytes? See `__main__`."""
