@@ -32,11 +32,11 @@ class Comparison:
     Raises `ValueError` for pictures of different sizes and for more than `SWITCHES` switches.
 
     Attributes:
-      key: unique on the page. title: what they show, for who does not see them.
+      key: unique on the page. title: what they show, for screen readers.
       caption: stands under them. labels: of the pictures before and after.
       boxes: (a box in pixels of the pictures, what is in it) each. boxes_label: of their switch.
       layers: (label of the switch, picture) each: shown over both, at first off.
-      start: where the edge is at first, a percentage of the width.
+      start: first place of the edge, a percentage of the width.
     """
 
     key: str
@@ -80,7 +80,7 @@ def embedded(png: bytes) -> Picture:
 
 
 def middle_of(boxes: Sequence[Box], width: int) -> int:
-    """A `start` in the middle of all boxes of a picture, or of the picture."""
+    """A `start` in the middle of all boxes in a picture `width` pixels wide, or of the picture."""
     if not boxes:
         return 50
     return round(50 * (min(box[0] for box in boxes) + max(box[2] for box in boxes)) / width)

@@ -100,7 +100,7 @@ def corner_of(number: int, size: int) -> tuple[int, int]:
 
 
 def legend_of(records: Sequence[PatchRecord]) -> str:
-    """What lines and captions mean, as far as these records have them."""
+    """What lines and captions on a sheet of these records mean."""
     parts = ["Under each patch: client, view, side of the patch"]
     if any(record.lesion_size_mm for record in records):
         parts.append("longer side of the lesion")
@@ -148,7 +148,7 @@ def _draw(axes: Axes, shape: Polygon | Rectangle, colour: str) -> None:
 def _write(
     axes: Axes, x: float, baseline: float, text: str, pixels: float, weight: str = "normal"
 ) -> None:
-    # Client ids and evidence come from the data: a dollar sign is no formula.
+    # Client ids and evidence come from the data: a dollar sign starts no formula.
     axes.text(x, baseline, text, fontsize=pixels * 72 / DPI, fontweight=weight, parse_math=False)
 
 
@@ -186,7 +186,7 @@ def show_patches(config: ShowPatchesConfig) -> None:
 
 
 def check_config(config: ShowPatchesConfig) -> None:
-    """Raises `UserError` for classes that there are not, and for no patches at all."""
+    """Raises `UserError` for unknown classes and for a count below 1."""
     unknown = sorted(set(config.classes) - set(PATCH_CLASSES))
     if unknown:
         raise UserError(f"--classes: expected some of {', '.join(PATCH_CLASSES)}, found {unknown}")

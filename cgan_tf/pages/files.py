@@ -30,7 +30,7 @@ def files_directory(output: str | Path) -> Path:
 
 
 def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
-    """By name: every plot of the sections twice, every table once."""
+    """Files by name: plots and galleries as PNG and PDF, tables as CSV, documents as Markdown."""
     files: dict[str, bytes] = {}
     for part in (part for section in sections if section for part in section.parts):
         if isinstance(part, Plot):

@@ -157,7 +157,7 @@ def page(
     files: str = "files",
     images: str = "data:",
 ) -> str:
-    """The whole document; nothing in it asks for the network, and the browser is told so.
+    """The whole document. It needs no network, and its Content-Security-Policy allows none.
 
     Args:
       title: also the first heading. opening: under it, before the sections.

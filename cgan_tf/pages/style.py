@@ -52,7 +52,7 @@ house_style = matplotlib.rc_context(
         "legend.frameon": False,
         "legend.fontsize": 8,
         "lines.linewidth": 1.5,
-        "text.parse_math": False,  # a manufacturer's name with two dollar signs is no formula
+        "text.parse_math": False,  # a manufacturer's name with two dollar signs starts no formula
         "pdf.fonttype": 42,  # text stays text
     }
 )
@@ -85,14 +85,14 @@ def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
 
 @house_style
 def png(figure: Figure, effort: int = 6) -> bytes:
-    """No version in it: the same data give the same bytes. `effort`: of the compression, 0 to 9."""
+    """A PNG, without a version: equal figures give equal bytes. `effort`: compression, 0 to 9."""
     settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": effort}}
     return _saved(figure, format="png", dpi=DPI, **settings)
 
 
 @house_style
 def pdf(figure: Figure) -> bytes:
-    """No version and no date in it: the same data give the same bytes."""
+    """A PDF, without version and date: equal figures give equal bytes."""
     nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
     return _saved(figure, format="pdf", dpi=DPI, metadata=nothing)
 
@@ -107,7 +107,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def format_p(comparison: AucComparison) -> str:
-    """A p-value for reading: 0.031, 2 × 10⁻⁹, or the reason why there is none."""
+    """A p-value as text: 0.031, 2 × 10⁻⁹, or the reason why there is none."""
     return comparison.note or format_probability(comparison.p_value, comparison.log_p)
 
 
@@ -164,5 +164,5 @@ def interval(estimate: Estimate, form: str) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """With its sign, a real minus."""
+    """A number with its sign; minus is U+2212."""
     return f"{value:+.{digits}f}".replace("-", "−")

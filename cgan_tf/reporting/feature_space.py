@@ -25,7 +25,7 @@ class MapPatches:
     Attributes:
       sources: validation, test or synthetic, text [n]. numbers: place in that source, int [n].
       groups: e.g. "real normal", "synthetic mass", text [n].
-      topped_up: per real group how many come from the test split, for validation had too few.
+      topped_up: by real group, how many come from the test split because validation had too few.
     """
 
     sources: np.ndarray
@@ -37,7 +37,7 @@ class MapPatches:
         return len(self.numbers)
 
     def take(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Rows [n, ...] of one array a source, e.g. the features of an evaluation."""
+        """Rows [n, ...] out of one array for each source, e.g. the features of an evaluation."""
         kinds = [arrays[source] for source in ("validation", "test", "synthetic")]
         taken = np.zeros((len(self), *kinds[0].shape[1:]), kinds[0].dtype)
         for source in np.unique(self.sources):
@@ -47,7 +47,7 @@ class MapPatches:
 
 
 def group_sizes(config: ReportConfig) -> dict[str, int]:
-    """Patches of each group, at most."""
+    """The largest number of patches of each group."""
     return {
         "real normal": config.tsne_normal,
         "real calcification": config.tsne_calcification,
@@ -63,7 +63,7 @@ def choose_patches(
     sizes: Mapping[str, int],
     seed: int,
 ) -> MapPatches:
-    """Patches drawn at random: real ones from validation first, synthetic ones of training.
+    """Random patches: real ones from validation first, synthetic ones made from training patches.
 
     Args:
       features: with `validation_class`, `synthetic_task` and `synthetic_split`.
@@ -145,7 +145,7 @@ class FeatureSpace:
 
     @property
     def patch_ids(self) -> np.ndarray:
-        """Text [n]; objects, for ids have any length."""
+        """Text [n], as objects because ids have any length."""
         ids = {name: self.arrays[f"{name}_patch_id"] for name in ("validation", "synthetic")}
         ids |= {"test": self.evaluation.patch_ids}
         return self.patches.take({name: values.astype(object) for name, values in ids.items()})
@@ -157,7 +157,7 @@ class FeatureSpace:
 
 
 def baseline_space(config: ReportConfig, baseline: ScoredTest) -> FeatureSpace | None:
-    """The map of Figure 4; None where there are next to no patches."""
+    """The map of Figure 4; None with fewer than `LEAST_PATCHES` patches."""
     arrays = read_features(baseline)
     patches = choose_patches(arrays, baseline.classes, group_sizes(config), config.seed)
     if len(patches) < LEAST_PATCHES:
@@ -166,7 +166,7 @@ def baseline_space(config: ReportConfig, baseline: ScoredTest) -> FeatureSpace |
 
 
 def same_patches(config: ReportConfig, space: FeatureSpace, other: ScoredTest) -> FeatureSpace:
-    """The patches of a map in another classifier's features, its map begun from the first one.
+    """The same patches in another classifier's features; its map starts from the first one.
 
     Raises `UserError` when the other evaluation scored other patches.
     """

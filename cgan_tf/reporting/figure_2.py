@@ -76,7 +76,7 @@ class Architecture:
 
 
 def gan_config(directory: str | Path) -> GanConfig:
-    """The flags of a train_gan run; what a run of an older version did not know is at default."""
+    """The flags of a train_gan run; a flag that its run.json does not have is at its default."""
     flags = read_json(Path(directory) / "run.json").get("flags", {})
     known = {field.name for field in dataclasses.fields(GanConfig)}
     return GanConfig(**{name: value for name, value in flags.items() if name in known})
@@ -129,7 +129,7 @@ def _blocks(rows: Rows, pattern: str, attention: str) -> tuple[Block, ...]:
 
 
 def _pooled(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Pooling follows the convolution that was recorded: a block's output has half its side."""
+    """Blocks with half the side of the convolution on record: pooling follows it."""
     return tuple(dataclasses.replace(block, size=block.size // 2) for block in blocks)
 
 

@@ -59,8 +59,7 @@ class SyntheticSet:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportInputs:
-    """The inputs of a report. What several sections share and takes time is made once, when first
-    asked for.
+    """The inputs of a report. What several sections share is made once, when first used.
 
     Attributes:
       config: the flags. evaluations: the first is the baseline. patches: the real patches.
@@ -97,7 +96,7 @@ class ReportInputs:
 
     @functools.cached_property
     def feature_space(self) -> FeatureSpace | None:
-        """The map of Figure 4; None where there are next to no patches."""
+        """The map of Figure 4; None with too few patches."""
         return baseline_space(self.config, self.baseline)
 
     @functools.cached_property

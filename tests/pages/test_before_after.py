@@ -36,9 +36,9 @@ def content():
 
 
 def test_a_picture_is_inside_the_page_with_its_size():
-    found = picture(9)
-    assert (found.width, found.height) == (30, 20)
-    assert (levels_of(found.address) == 9).all()
+    shown = picture(9)
+    assert (shown.width, shown.height) == (30, 20)
+    assert (levels_of(shown.address) == 9).all()
 
 
 def test_both_pictures_are_there_before_first(content):

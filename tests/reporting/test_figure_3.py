@@ -21,8 +21,8 @@ def insertions(*directories):
 
 
 def part(directory, kind):
-    (found,) = (part for part in insertions(directory).parts if isinstance(part, kind))
-    return found
+    (only,) = (part for part in insertions(directory).parts if isinstance(part, kind))
+    return only
 
 
 def test_a_row_is_shown_before_above_after(directory):
