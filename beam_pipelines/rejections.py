@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cgan_tf.labels import SPLITS
@@ -102,7 +102,7 @@ class Origin:
 
     Attributes:
       laterality, view: L or R, CC or MLO. mark_id: of a mark.
-      splits: those that the client may be in.
+      splits: those that the patient may be in.
     """
 
     client_id: str
@@ -120,7 +120,7 @@ class Rejection:
 
     Attributes:
       kind: images, marks or files. name: the path, or an id where there is no file.
-      detail: what was found; never a value that could name a person.
+      detail: what was found; never a value that could identify a patient.
       origin: of an image or a mark that the index rejects.
     """
 
@@ -131,27 +131,55 @@ class Rejection:
     origin: Origin | None = dataclasses.field(default=None, compare=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """The account of one kind of thing: what was read is used, not needed or rejected.
+
+    Attributes:
+      rejected: how many, by reason, sorted.
+    """
+
+    read: int
+    used: int
+    not_needed: int
+    rejected: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The tally in the ledger of a manifest."""
+        return dataclasses.asdict(self)
+
+    def line(self, kind: str) -> str:
+        """The sum as a person reads it."""
+        return (
+            f"{kind}: {self.read} read = {self.used} used + {self.not_needed} not needed "
+            f"+ {sum(self.rejected.values())} rejected"
+        )
+
+
 def ledger(
-    read: dict[str, int],
-    used: dict[str, int],
-    not_needed: dict[str, int],
-    rejected: list[Rejection],
-) -> dict[str, dict[str, Any]]:
+    read: Mapping[str, int],
+    used: Mapping[str, int],
+    not_needed: Mapping[str, int],
+    rejected: Iterable[Rejection],
+) -> dict[str, Tally]:
     """The account of every file, image and mark, by kind.
 
     Raises `AssertionError` when the numbers do not add up: that would be a silent loss.
     """
+    reasons: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in KINDS}
+    for item in rejected:
+        reasons[item.kind][item.reason.value] += 1
     account = {}
     for kind in KINDS:
-        reasons = collections.Counter(item.reason.value for item in rejected if item.kind == kind)
-        account[kind] = {
-            "read": read.get(kind, 0),
-            "used": used.get(kind, 0),
-            "not_needed": not_needed.get(kind, 0),
-            "rejected": dict(sorted(reasons.items())),
-        }
-        total = used.get(kind, 0) + not_needed.get(kind, 0) + sum(reasons.values())
-        assert total == read.get(kind, 0), (kind, account[kind])
+        tally = Tally(
+            read.get(kind, 0),
+            used.get(kind, 0),
+            not_needed.get(kind, 0),
+            dict(sorted(reasons[kind].items())),
+        )
+        total = tally.used + tally.not_needed + reasons[kind].total()
+        assert total == tally.read, (kind, tally)
+        account[kind] = tally
     return account
 
 

@@ -33,7 +33,7 @@ from benchmarks import frame
 from benchmarks.patch_memory import draw_phantom
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.records import LEVELS, PNG_SETTINGS, decode_record
-from cgan_tf.data.tfrecords import read_shard
+from cgan_tf.data.tfrecords import Payloads
 from cgan_tf.labels import NORMAL
 from cgan_tf.runs.console import quiet_tensorflow
 
@@ -167,7 +167,7 @@ class Bench:
         assert len(rows) == PATCHES_OF_AN_IMAGE * len(items)
         if shards:
             for item in shard_plan(rows, self.config.shard_megabytes * 1_000_000):
-                WriteShard(directory, directory)(item)
+                WriteShard(directory, directory)(item.as_item())
         return rows
 
     def job(self, items: list[dict[str, Any]], flags: tuple[str, ...] = ()) -> None:
@@ -179,9 +179,7 @@ class Bench:
         """uint16 patches of all images, as they are given to the encoder."""
         self.loop(self.items(len(self.images)))
         directory = self.root / f"loop{self._runs}"
-        payloads = [
-            payload for path in directory.rglob("*.tfrecord") for payload in read_shard(path)
-        ]
+        payloads = [payload for path in directory.rglob("*.tfrecord") for payload in Payloads(path)]
         patches = [decode_record(payload, "a shard").patch for payload in payloads]
         return [np.rint((patch + 1) / 2 * LEVELS).astype(np.uint16) for patch in patches]
 

@@ -1,4 +1,4 @@
-"""Every default of the project, one frozen dataclass a program.
+"""Every default of the project: one frozen dataclass for each program.
 
 The paper is Wu et al., "Synthesizing lesions using contextual GANs improves breast cancer
 classification on mammograms". A default is the paper's sentence where it has one; the help text
@@ -597,7 +597,7 @@ class EvaluateConfig:
     grad_cams: int = option(
         12,
         "Grad-CAM pictures of the surest mistakes, half false negatives and half false positives, "
-        "one of each kind a woman at most; not in the paper, 0 turns them off.",
+        "at most one of each kind for a patient; not in the paper, 0 turns them off.",
     )
     batch_size: int = option(64, "Patches a batch.")
     precision: str = option(
@@ -651,11 +651,8 @@ class ReportConfig:
     )
 
 
-# Flags of earlier versions, and what takes their place.
-REPLACED_FLAGS = {
-    "tsne_per_class": "--tsne_normal, --tsne_mass, --tsne_calcification, --tsne_synthetic_mass "
-    "and --tsne_synthetic_calcification",
-}
+# Flags of released versions that have another name now: the name, and what takes its place.
+REPLACED_FLAGS: dict[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,25 @@
-"""The words of the field as this project uses them: classes, splits, tasks."""
+"""The vocabulary of the project, and the classes, splits and tasks it names.
+
+patient: the person whose breasts were imaged. Code says patient; files, records and flags say
+  client (`client_id`, `--clients`), as OMI-DB does.
+study: the images of one patient from one visit (DICOM's Study Instance UID).
+image: one mammogram: a breast (laterality, L or R) in one projection (view, CC or MLO).
+mark: what a data set says of one lesion in an image: its place and what it is.
+box: (x0, y0, x1, y1) in pixels around a lesion; x1 and y1 are exclusive.
+patch: a square cut from an image, float32 in [-1, 1]; its class is one of `PATCH_CLASSES`.
+source patch: the patch that a synthetic one was made from.
+lesion: a mass or a calcification; malignant or benign.
+lesion channel: what a generator adds to a patch, float32 in [-1, 1]; negative where it removes.
+mask: the soft region of a lesion, in [0, 1]; the breast mask is 1 where an image shows breast.
+random scalars (z): what a generator draws, in [-1, 1], so that one patch gives many lesions.
+task: what a generator is for, one of `TASKS`; a conditional generator is told which.
+condition: random scalars and task as the one tensor that a network is given beside its image.
+split: training, validation or test part of a data set; a patient is in one of them only.
+synthetic share: the fraction of a classifier's training samples that are synthetic, 0 to 1.
+regime: a classifier's initial synthetic share; the baseline's is 0.
+run: one start of a program in a directory, resumed until its manifest says that it is finished.
+card: the JSON beside an exported generator that says what it is.
+"""
 
 PAPER_SIZE = 256
 

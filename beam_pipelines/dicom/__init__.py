@@ -1,7 +1,7 @@
 """Mammogram DICOM files: their headers, pixels and grey levels, and how derived ones are written.
 
-A source of your own reads a file's header and learns from `selection_fault` why it is no screening
-mammogram.
+A source of your own reads a file's header with `read_header`; `selection_fault` tells why an image
+is not a screening mammogram.
 """
 
 from beam_pipelines.dicom.header import Header, selection_fault

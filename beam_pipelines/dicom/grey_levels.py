@@ -1,16 +1,14 @@
-"""Stored values to grey levels in [-1, 1], by one table over all stored values.
+"""Turns stored values into grey levels in [-1, 1], and grey levels back into stored values.
 
-Order of PS3.3 C.11 and PS3.4 N.2: stored value, padding, modality rescale, VOI (LUT sequence,
-else window), polarity. pydicom's `apply_voi_lut` is the reference; a table indexed once is
-several times faster than its float64 arithmetic on every pixel. Patches are a small part of an
-image: only what is asked for is looked up.
+One table over all stored values holds the steps of PS3.3 C.11 and PS3.4 N.2: padding, modality
+rescale, VOI (LUT sequence, else window), polarity. pydicom's `apply_voi_lut` is the reference; a
+table is several times faster than its float64 arithmetic on every pixel. Patches are a small part
+of an image: only what is asked for is looked up.
 
-Grey levels back to stored values: the inverse of the VOI, by lookup over all stored values.
-
-A lesion is made in grey levels, and a file holds stored values. Where the transformation rises or
-falls strictly, a level has one stored value, which is found exactly. Where it is flat (beyond a
-window, in a table's plateaus, in the tails of a sigmoid) many have the same level: the one nearest
-to what the pixel held before is taken, so that a pixel whose level does not change keeps its value.
+Where the transformation rises or falls strictly, a level has one stored value, which is found
+exactly. Where it is flat (beyond a window, in a table's plateaus, in the tails of a sigmoid) many
+values have the same level: the one nearest to what the pixel held before is taken, so that a pixel
+whose level does not change keeps its value.
 """
 
 import dataclasses
@@ -89,18 +87,27 @@ class PixelLayout:
     shift: int
 
     def patterns(self, stored: np.ndarray) -> np.ndarray:
-        """The stored values alone, as unsigned bit patterns."""
-        found = stored >> self.shift if self.shift else stored
-        return found & np.asarray((1 << self.bits) - 1, found.dtype)
+        """The stored values alone, as unsigned bit patterns.
+
+        The result has the integer type and the shape of `stored`.
+        """
+        shifted = stored >> self.shift if self.shift else stored
+        return shifted & np.asarray((1 << self.bits) - 1, shifted.dtype)
 
     def replaced(self, stored: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-        """`stored` with other stored values; the bits around them stay as they are."""
+        """`stored` with the values of `patterns`, of the same shape; the bits around them stay.
+
+        The result has the integer type and the shape of `stored`.
+        """
         values = np.asarray(((1 << self.bits) - 1) << self.shift, stored.dtype)
         return (stored & ~values) | (patterns.astype(stored.dtype) << self.shift)
 
 
 def pixel_layout(stored: np.ndarray, dataset: Any) -> PixelLayout:
-    """The layout that the attributes declare; `Rejected` where it does not fit the pixels."""
+    """The layout that the attributes declare for integer pixels [H, W].
+
+    Raises `Rejected` where it does not fit their type.
+    """
     bits = int(dataset.get("BitsStored") or 0)
     high = int(dataset.get("HighBit") if dataset.get("HighBit") is not None else bits - 1)
     allocated = 8 * stored.dtype.itemsize
@@ -170,7 +177,7 @@ def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
 
 
 def _is_short(item: Any) -> bool:
-    """Whether LUTData is no longer than a LUT can be, told before it becomes numbers."""
+    """Whether LUTData has at most the length of a LUT, checked before it becomes numbers."""
     raw = item.get_item("LUTData") if "LUTData" in item else None
     return not isinstance(raw, RawDataElement) or len(raw.value or b"") <= 2 * _MOST_ENTRIES
 
@@ -191,7 +198,7 @@ def _window_fraction(values: np.ndarray, center: float, width: float, function: 
 
 
 def padding(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """Which stored values are padding (PS3.3 C.7.5.1.1.2)."""
+    """Which stored values are padding (PS3.3 C.7.5.1.1.2): bool, of the shape of `values`."""
     value = _first(dataset.get("PixelPaddingValue"))
     if value is None:
         return np.zeros(values.shape, bool)
@@ -263,5 +270,5 @@ class StoredValues:
         upper, lower = above.clip(first, last), (above - 1).clip(first, last)
         numbers = self._numbers[self._order]
         nearer = np.abs(numbers[upper] - before) < np.abs(numbers[lower] - before)
-        found = self._order[np.where(nearer, upper, lower)].astype(patterns.dtype)
-        return np.where(self.padding[patterns], patterns, found)
+        nearest = self._order[np.where(nearer, upper, lower)].astype(patterns.dtype)
+        return np.where(self.padding[patterns], patterns, nearest)

@@ -1,8 +1,8 @@
-"""What the pipeline needs of a DICOM header, from the file or from its JSON side-car, and the
-filter that decides which images are screening mammograms.
+"""What the pipelines need of a DICOM header, and which images are screening mammograms.
 
-Attributes are read by tag (PS3.6), so that a file (pydicom) and a side-car (PS3.18, annex F) go
-through the same code. Values of another type than expected count as absent.
+A header comes from the file or from its JSON side-car. Attributes are read by tag (PS3.6), so that
+a file (pydicom) and a side-car (PS3.18, annex F) go through the same code. Values of an unexpected
+type count as absent.
 """
 
 import dataclasses

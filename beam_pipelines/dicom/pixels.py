@@ -1,10 +1,9 @@
-"""Pixel Data to stored values, by imagecodecs; sizes are checked before anything is allocated.
-
-Headers of JPEG, JPEG-LS and JPEG 2000 streams, read before a decoder sees the stream.
+"""Decodes Pixel Data into stored values, by imagecodecs, once their stream is known to be safe.
 
 The decoders are C libraries: they allocate what a header declares, and CharLS does not come back
-from a stream without an end. So a stream is decoded only when it declares one component of the
-image's own size, is written in the ways that mammograms are, and has its end. All raise `Rejected`.
+from a stream without an end. So the headers of JPEG, JPEG-LS and JPEG 2000 streams are read first:
+a stream is decoded only when it declares one component of the image's own size, is written in a way
+that mammograms are, and has its end. Everything else raises `Rejected`.
 """
 
 import struct

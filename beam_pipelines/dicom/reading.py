@@ -1,13 +1,11 @@
-"""A DICOM file's bytes to a mammogram in grey levels.
+"""Reads a DICOM file's bytes into a mammogram in grey levels, with bounds on what a file can cost.
 
 >>> mammogram = read_mammogram(files.read_bytes(path))
 >>> window = mammogram.grey[100:356, 200:456]
 
-A DICOM file's bytes to its data set and its pixel data, with bounds on what a file can cost.
-
 pydicom builds objects for whatever a header declares: a few megabytes of empty sequence items
-become gigabytes. It reads through a stream that bounds the number and the size of its reads. The
-pixel data, nearly all of a file, is not read by it at all.
+become gigabytes. So it reads through a stream that limits the number and the size of its reads, and
+never sees the pixel data, which are nearly all of a file.
 """
 
 import contextlib

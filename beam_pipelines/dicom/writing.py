@@ -1,13 +1,8 @@
-"""The data set of a derived, synthetic image from that of its source (PS3.3 C.7.6.1, C.12.1).
+"""Writes derived, synthetic DICOM images: their header from that of the source, and their pixels.
 
 What describes the source's pixels and no longer fits is left out: icons, overlays, curves,
-histograms, extreme values, digital signatures.
-
-A data set and stored values to the bytes of a DICOM file.
-
-Blanking what names the patient and the people around her in a data set.
-
-This is no de-identification (PS3.15 annex E): dates, places and descriptions stay.
+histograms, extreme values, digital signatures (PS3.3 C.7.6.1, C.12.1). Blanking the patient is no
+de-identification (PS3.15 annex E): dates, places and descriptions stay.
 """
 
 import contextlib

@@ -1,14 +1,9 @@
-"""The generator as a model of `apache_beam.ml.inference`.
+"""Draws lesions with the generator: the settings of a run, and its model for `RunInference`.
 
-Beam's own handlers for TensorFlow want Keras models or weights, and refuse SavedModels. This is
-the one module here that TensorFlow is imported for, in the worker that loads the generator.
-
-What every worker of insert_lesions is told: the flags, the generator's card, what follows.
-
-Draws of the random scalars for each place of an image until a lesion is accepted.
-
-Everything an image is given to the generator for depends on that image alone: the bits of its
-lesions are the same whatever other images a worker has, and in whatever order.
+Beam's own handlers for TensorFlow want Keras models or weights, and refuse SavedModels. This is the
+one module of the pipelines that loads TensorFlow, in the worker that runs the generator. What the
+generator is given for an image depends on that image alone: its lesions have the same bits whatever
+other images a worker has, and in whatever order.
 """
 
 import collections
@@ -23,7 +18,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beam_pipelines.sources.base import Box
 from cgan_tf.config import InsertionConfig
 from cgan_tf.data.keyed import digest
-from cgan_tf.gan.card import task_of, training_resolution
+from cgan_tf.gan.card import task_of
 from cgan_tf.labels import scaled_length
 from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
@@ -98,7 +93,7 @@ def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, 
 
 
 def _fault(lesion: Lesion, request: Request, place: int) -> str:
-    """Why a lesion of the paper's rules is no use in a whole image; empty when it is of use."""
+    """Why a lesion that passed the paper's rules is unusable in a whole image; or empty."""
     assert lesion.lesion is not None
     assert lesion.box is not None
     patch, box = request.patches[place], request.boxes[place]
@@ -230,7 +225,7 @@ def setup_of(config: InsertionConfig, card: Card) -> Setup:
 
 def _resolution(config: InsertionConfig, card: Card) -> tuple[int, float]:
     """(reduction, spacing in mm): those of the flags, else those of the generator's patches."""
-    trained = training_resolution(card)
+    trained = card.get("resolution", {})
     if config.reduction == 0 and config.resample_spacing_mm < 0 and not trained:
         raise UserError(
             f"{config.generator}: does not say at which resolution its training patches were; "

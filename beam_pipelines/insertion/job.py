@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from beam_pipelines.insertion.work import (
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import files_bar, run_work
 from beam_pipelines.patches.ledger import rejections_csv
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, ledger
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, Tally, ledger
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import LESION, Image, Source, UnitIndex
 from beam_pipelines.sources.index import index_of, open_source
@@ -40,41 +40,79 @@ from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads
 
 
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """Images, lesions, places and draws, each used or not for a reason.
+
+    A place is a patch in which a lesion was wanted. It has one, or no draw was accepted, or (for
+    lesions to be inserted) the image had no room for it.
+
+    Attributes:
+      images: made. lesions: inserted or removed.
+      wanted: places. tried: those of them that the image had room for.
+      draws: made. rejected_draws: how many of them were rejected, by reason, sorted.
+    """
+
+    images: int
+    lesions: int
+    wanted: int
+    tried: int
+    draws: int
+    rejected_draws: dict[str, int]
+    ledger: dict[str, Tally]
+
+    @property
+    def no_lesion_accepted(self) -> int:
+        """Places where every draw was rejected."""
+        return self.tried - self.lesions
+
+    @property
+    def no_valid_place(self) -> int:
+        """Places that an image had no room for."""
+        return self.wanted - self.tried
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest's numbers."""
+        return {
+            "images": self.images,
+            "lesions": self.lesions,
+            "places": {
+                "wanted": self.wanted,
+                "filled": self.lesions,
+                "no_lesion_accepted": self.no_lesion_accepted,
+                "no_valid_place": self.no_valid_place,
+            },
+            "draws": {
+                "made": self.draws,
+                "accepted": self.lesions,
+                "rejected": self.rejected_draws,
+            },
+            "ledger": {kind: tally.as_json() for kind, tally in self.ledger.items()},
+        }
+
+
 def account_of(
     index: UnitIndex,
     results: Sequence[Result],
     rejections: Sequence[Rejection],
     setup: Setup,
-) -> dict[str, Any]:
-    """The manifest's numbers: `images`, `lesions`, `places`, `draws` and the `ledger`.
-
-    A place is a patch in which a lesion was wanted. It has one, or no draw was accepted, or (for
-    lesions to be inserted) the image had no room for it.
-    """
+) -> Account:
+    """The account of a finished run."""
     images = _images(results)
-    lesions = sum(len(image.lesions) for image in images)
-    tried = [result for result in results if result.places]
-    places = sum(result.places for result in tried)
-    wanted = places if setup.removal else setup.config.lesions_per_image * len(tried)
+    with_places = [result for result in results if result.places]
+    tried = sum(result.places for result in with_places)
     rejected: collections.Counter[str] = collections.Counter()
     for result in results:
         rejected.update(result.rejected_draws)
-    return {
-        "images": len(images),
-        "lesions": lesions,
-        "places": {
-            "wanted": wanted,
-            "filled": lesions,
-            "no_lesion_accepted": places - lesions,
-            "no_valid_place": wanted - places,
-        },
-        "draws": {
-            "made": sum(result.draws for result in results),
-            "accepted": lesions,
-            "rejected": dict(sorted(rejected.items())),
-        },
-        "ledger": _ledger(index, results, rejections, setup),
-    }
+    return Account(
+        images=len(images),
+        lesions=sum(len(image.lesions) for image in images),
+        wanted=tried if setup.removal else setup.config.lesions_per_image * len(with_places),
+        tried=tried,
+        draws=sum(result.draws for result in results),
+        rejected_draws=dict(sorted(rejected.items())),
+        ledger=_ledger(index, results, rejections, setup),
+    )
 
 
 def _ledger(
@@ -82,7 +120,7 @@ def _ledger(
     results: Sequence[Result],
     rejections: Sequence[Rejection],
     setup: Setup,
-) -> dict[str, Any]:
+) -> dict[str, Tally]:
     """See `rejections.ledger`; what is fit, and was not asked for, is not needed."""
     left_out = collections.Counter(item.kind for item in rejections)
     new = left_out - collections.Counter(item.kind for item in index.rejections)
@@ -100,28 +138,30 @@ def _ledger(
             IMAGES: len(index.images) - len(results),
             MARKS: marks - removed - new[MARKS],
         },
-        rejected=list(rejections),
+        rejected=rejections,
     )
 
 
-def summary(account: dict[str, Any], setup: Setup, directory: Path) -> str:
-    """What a person wants to know at the end, in a few lines."""
-    places, draws, row = account["places"], account["draws"], account["ledger"][IMAGES]
+def summary(account: Account, setup: Setup, directory: Path) -> str:
+    """The outcome in a few lines, for the console."""
     done = "removed from" if setup.removal else "inserted into"
-    left_out = [f"{reason} {count}" for reason, count in row["rejected"].items()]
-    rejected = [f"{reason} {count}" for reason, count in draws["rejected"].items()]
+    images = account.ledger[IMAGES]
     lines = [
-        f"{account['lesions']} lesions {done} {account['images']} images; {places['wanted']} "
-        f"places wanted, {places['no_valid_place']} without room, "
-        f"{places['no_lesion_accepted']} without an accepted lesion",
-        f"draws: {draws['made']} made, {draws['accepted']} accepted"
-        + (f" ({', '.join(rejected)})" if rejected else ""),
-        f"images: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
-        f"+ {sum(row['rejected'].values())} rejected"
-        + (f" ({', '.join(left_out)})" if left_out else ""),
+        f"{account.lesions} lesions {done} {account.images} images; {account.wanted} "
+        f"places wanted, {account.no_valid_place} without room, "
+        f"{account.no_lesion_accepted} without an accepted lesion",
+        f"draws: {account.draws} made, {account.lesions} accepted"
+        + _in_brackets(account.rejected_draws),
+        images.line(IMAGES) + _in_brackets(images.rejected),
         f"insert_lesions: {directory} (images/, boxes.json, boxes.csv, masks/, viewer.html)",
     ]
     return "\n".join(lines)
+
+
+def _in_brackets(reasons: Mapping[str, int]) -> str:
+    """How many of each reason; empty without any."""
+    counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    return f" ({counts})" if counts else ""
 
 
 PROGRAM = "insert_lesions"
@@ -280,6 +320,6 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     account = account_of(index, results, rejections, setup)
-    finish_run(directory, PROGRAM, {**about, **account})
+    finish_run(directory, PROGRAM, {**about, **account.as_json()})
     files.remove_directory(str(directory / DIRECTORY))
     print(summary(account, setup, directory))

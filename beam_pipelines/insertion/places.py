@@ -1,9 +1,8 @@
-"""Where in an image lesions go: patches of the generator's size.
+"""Where in an image lesions go: a decoded image, and the patches of it that the generator sees.
 
 The paper takes "a random location ... that contains at least 90% breast tissue", and for its
-Figure 3 "five 256x256px patches in a row". To be removed, a lesion is put into the middle.
-
-An image decoded, and the places in it that the generator is shown.
+Figure 3 "five 256x256px patches in a row". A lesion that is to be removed lies in the middle of its
+patch.
 """
 
 import dataclasses

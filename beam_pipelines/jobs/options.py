@@ -24,17 +24,17 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     """Beam's options from `--beam` flags, for the files in stores too.
 
     An option that Beam does not have is a `UserError` (Beam itself drops it with a warning), and so
-    is one that its runner misses. Without a runner it is FnApiRunner: Beam's own default looks for
-    a binary to download.
+    is a missing one that its runner needs. The default runner is FnApiRunner: Beam's own default
+    looks for a binary to download.
     """
     parser = _Strict(add_help=False, allow_abbrev=False)
     for options in _with_subclasses(PipelineOptions):
         if "_add_argparse_args" in vars(options):
             options._add_argparse_args(parser)  # type: ignore[arg-type]
-    found, unknown = parser.parse_known_args(list(flags))
+    known, unknown = parser.parse_known_args(list(flags))
     if unknown:
         raise UserError(f"--beam={unknown[0]}: Beam has no such option")
-    chosen = PipelineOptions([*([] if found.runner else _DEFAULTS), *flags])
+    chosen = PipelineOptions([*([] if known.runner else _DEFAULTS), *flags])
     # What workers do is in modules, not in the program's own; Dataflow would send that along.
     chosen.view_as(SetupOptions).save_main_session = False
     try:
@@ -70,7 +70,7 @@ def runner_name(options: PipelineOptions) -> str:
 
 
 def _with_subclasses(options: type[PipelineOptions]) -> list[type[PipelineOptions]]:
-    found = [options]
+    classes = [options]
     for subclass in options.__subclasses__():
-        found += [item for item in _with_subclasses(subclass) if item not in found]
-    return found
+        classes += [item for item in _with_subclasses(subclass) if item not in classes]
+    return classes

@@ -154,7 +154,7 @@ def work_results(
     places = _write_items(path, counted)
     if not places:
         return
-    # Where there is no lock, another process may do the same work: each has its own results.
+    # A store has no lock, so another process may do the same work: each has its own results.
     results = os.path.join(directory, f"{name}-results-{uuid.uuid4().hex}")
     _run(function, places, results, options, collected or Collected())
     for file in files.file_names(results):

@@ -1,7 +1,4 @@
-"""One image to all of its patches: the whole of the pixel work, without Beam.
-
-The file of an indexed image, read, decoded, or rejected.
-"""
+"""Cuts all patches of one image: reads, decodes, masks and cuts it, without Beam."""
 
 import dataclasses
 import os
@@ -35,8 +32,8 @@ from cgan_tf.runs.errors import UserError
 def read_file(image: Image) -> bytes:
     """The file; `Rejected` when it cannot be read.
 
-    Raises `UserError` when it is no longer there: the run would end with other patches than one
-    that finds it, and goes on when it is back.
+    Raises `UserError` when it is no longer there: the run would give other patches than a run that
+    finds it. It can be resumed when the file is back.
     """
     try:
         return files.read_bytes(image.path)
@@ -49,9 +46,9 @@ def read_file(image: Image) -> bytes:
 def decode(image: Image, data: bytes, allow_synthetic: bool) -> reading.Stored:
     """The image of its file; `Rejected` for whatever is wrong with it, or with the index."""
     stored = reading.read_stored(data, image.strict, allow_synthetic)
-    found = stored.header
-    if image.strict and (found.laterality, found.view) != (image.laterality, image.view):
-        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{found.laterality} {found.view}")
+    header = stored.header
+    if image.strict and (header.laterality, header.view) != (image.laterality, image.view):
+        raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{header.laterality} {header.view}")
     return stored
 
 
@@ -103,15 +100,15 @@ class _Prepared:
 
 
 def cut_image(image: Image, draws: Sequence[Draw], config: PatchesConfig) -> Outcome:
-    """Reads, decodes, masks and cuts; whatever is wrong with the image is a rejection."""
+    """Reads, decodes, masks and cuts; any fault of the image becomes a rejection."""
     rejections: list[Rejection] = []
     try:
         prepared = _prepare(image, config, rejections)
     except Rejected as fault:
         return Outcome((), reject_whole(image, fault, rejections))
     cuts = (_cut(prepared, draw, config) for draw in draws)
-    found = tuple(cut for cut in cuts if cut is not None)
-    return Outcome(found, tuple(rejections), prepared.decode_seconds)
+    made = tuple(cut for cut in cuts if cut is not None)
+    return Outcome(made, tuple(rejections), prepared.decode_seconds)
 
 
 def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -> _Prepared:
@@ -161,7 +158,7 @@ def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
 
 
 def _all_lesions_known(prepared: _Prepared) -> bool:
-    """Whether a normal window can be told to be far from every lesion."""
+    """Whether every lesion's place is known, so that a normal window can keep away from all."""
     return len(prepared.lesions) == len(prepared.image.marks)
 
 

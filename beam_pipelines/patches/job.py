@@ -1,4 +1,4 @@
-"""The patch job: index, plan, cut, choose, write shards, account."""
+"""The job of make_patches: index, plan, cut, choose, write shards, account."""
 
 import collections
 import contextlib
@@ -14,13 +14,21 @@ from beam_pipelines.jobs import work as jobs_work
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import Item, files_bar, work_results
 from beam_pipelines.patches import shards
-from beam_pipelines.patches.ledger import account_of, origins_of, rejections_csv, summary
+from beam_pipelines.patches.ledger import (
+    Account,
+    Shortfall,
+    ledger_of,
+    origins_of,
+    rejections_csv,
+    summary,
+)
 from beam_pipelines.patches.listing import LISTING_FILES, list_index
 from beam_pipelines.patches.plan import Draw, Quota, draws_of, next_draws, quotas_of
 from beam_pipelines.patches.shards import (
     CutToSpill,
     Row,
     WriteShard,
+    WrittenShard,
     by_image,
     chosen_rows,
     shard_plan,
@@ -75,15 +83,18 @@ def make_patches(config: PatchesConfig) -> None:
             raise
         quotas, rows, rejections = _cut_until_settled(index.images, source.labelled, job)
         chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
-        found = collections.Counter(row.group for row in chosen)
-        shortfall = _shortfall(found, quotas, config)
+        counts = collections.Counter(row.group for row in chosen)
+        shortfall = _shortfall(counts, quotas, config)
         splits = job.write_shards(chosen)
         run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
         run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
         metrics = {step: collected.as_json() for step, collected in job.measured.items()}
         run.write_json(jobs_work.FILE, metrics)
-        content = {"splits": splits, "shortfall": shortfall}
-        _finish(run, config, index, chosen, rejections, content)
+        left_out = [*index.rejections, *rejections]
+        ledger = ledger_of(index, chosen, left_out)
+        origins = origins_of(chosen)
+        account = Account(config, index, ledger, splits, tuple(shortfall), origins)
+        _finish(run, account, left_out)
 
     run_to_the_end(
         config.output_dir,
@@ -135,10 +146,12 @@ class _Job:
 
     def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
         """The `splits` of the manifest."""
-        items = shard_plan(chosen, self.config.shard_megabytes * 1_000_000)
+        plan = shard_plan(chosen, self.config.shard_megabytes * 1_000_000)
+        items = (planned.as_item() for planned in plan)
         function = WriteShard(self.config.output_dir, self.directory)
         with self._measuring("shards") as collected:
-            return splits_of(list(self._run(function, items, "shards", collected)))
+            results = self._run(function, items, "shards", collected)
+            return splits_of([WrittenShard(**result) for result in results])
 
     def _run(
         self, function: Any, items: Iterable[Item], name: str, collected: jobs_work.Collected
@@ -164,8 +177,8 @@ def _cut_until_settled(
     rejections: set[Rejection] = set()
     quotas = quotas_of(images, job.config, labelled)
     while True:
-        rows, found = _cut_until_enough(quotas, job)
-        rejections |= found
+        rows, new = _cut_until_enough(quotas, job)
+        rejections |= new
         dead = {item.name for item in rejections if item.kind == IMAGES}
         alive = [image for image in images if image.path not in dead]
         fit = quotas_of(alive, job.config, labelled)
@@ -184,11 +197,11 @@ def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], se
     rejections: set[Rejection] = set()
     fruitless: collections.Counter[str] = collections.Counter()
     for number in itertools.count():
-        found = collections.Counter(row.group for row in rows)
+        counts = collections.Counter(row.group for row in rows)
         dead = {item.name for item in rejections if item.kind == IMAGES}
         batch = []
         for quota in quotas:
-            missing = quota.count - found[quota.group]
+            missing = quota.count - counts[quota.group]
             if missing > 0 and fruitless[quota.group] < _FRUITLESS_ROUNDS:
                 batch += next_draws(quota, orders[quota.group], missing, dead, number)
         if not batch:
@@ -203,15 +216,15 @@ def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], se
 
 def _shortfall(
     found: Mapping[str, int], quotas: Sequence[Quota], config: PatchesConfig
-) -> list[dict[str, Any]]:
+) -> list[Shortfall]:
     """The quotas that are not met; a `UserError` with them unless a shortfall is allowed."""
     short = [
-        {"set": quota.group, "wanted": quota.count, "found": found[quota.group]}
+        Shortfall(quota.group, quota.count, found[quota.group])
         for quota in quotas
         if found[quota.group] < quota.count
     ]
     if short and not config.allow_shortfall:
-        lines = [f"  {row['set']:<36}{row['wanted']:>10}{row['found']:>10}" for row in short]
+        lines = [f"  {item.set:<36}{item.wanted:>10}{item.found:>10}" for item in short]
         raise UserError(
             f"{config.input_dir} cannot give these counts; lower them, or finish with fewer "
             "(--allow_shortfall):\n"
@@ -220,26 +233,9 @@ def _shortfall(
     return short
 
 
-def _finish(
-    run: Output,
-    config: PatchesConfig,
-    index: UnitIndex,
-    chosen: list[Row],
-    cut_rejections: set[Rejection],
-    content: dict[str, Any],
-) -> None:
+def _finish(run: Output, account: Account, rejections: Sequence[Rejection]) -> None:
     """Writes the rejections and the manifest, removes the spills, and prints what there is."""
-    rejections = [*index.rejections, *cut_rejections]
-    account = account_of(index, chosen, rejections)
-    run.write(REJECTIONS_FILE, rejections_csv(rejections, config.input_dir))
-    content = {
-        "seed": config.seed,
-        "normals_from_lesion_images": any(image.normals_beside for image in index.images),
-        "counts": index.counts,
-        **content,
-        "origins": origins_of(chosen),
-        "ledger": account,
-    }
-    run.finish(content)
+    run.write(REJECTIONS_FILE, rejections_csv(rejections, account.config.input_dir))
+    run.finish(account.as_json())
     files.remove_directory(run.path(shards.DIRECTORY))
-    print(summary(content, run.directory))
+    print(summary(account, run.directory))

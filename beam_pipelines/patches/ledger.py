@@ -2,20 +2,21 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from beam_pipelines.patches.shards import Row
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, ledger
+from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, Tally, ledger
 from beam_pipelines.sources.base import UnitIndex
 from beam_pipelines.storage import files
 from beam_pipelines.storage.tables import csv_parts
+from cgan_tf.config import PatchesConfig
 
 
-def account_of(
+def ledger_of(
     index: UnitIndex, chosen: Sequence[Row], rejections: Sequence[Rejection]
-) -> dict[str, Any]:
-    """The ledger of the manifest, see `rejections.ledger`, with the marks' repairs."""
+) -> dict[str, Tally]:
+    """The ledger of a run, see `rejections.ledger`."""
     used_images = {row.sop_uid for row in chosen}
     used_marks = {(row.sop_uid, row.mark_id) for row in chosen if row.mark_id}
     names = {item.name for item in rejections}
@@ -26,7 +27,7 @@ def account_of(
         for mark in image.marks
         if mark.name_on(image) not in names
     }
-    account = ledger(
+    return ledger(
         read=index.read,
         used={
             IMAGES: len(used_images),
@@ -37,18 +38,23 @@ def account_of(
             IMAGES: len(eligible_images - used_images),
             MARKS: len(eligible_marks - used_marks),
         },
-        rejected=list(rejections),
+        rejected=rejections,
     )
-    account[MARKS]["repaired"] = dict(sorted(index.repairs.items()))
-    return account
 
 
-def account_of_index(index: UnitIndex) -> dict[str, dict[str, Any]]:
+def ledger_json(tallies: Mapping[str, Tally], index: UnitIndex) -> dict[str, Any]:
+    """The ledger of the manifest, with the marks' repairs."""
+    rows = {kind: tally.as_json() for kind, tally in tallies.items()}
+    rows[MARKS]["repaired"] = dict(sorted(index.repairs.items()))
+    return rows
+
+
+def index_ledger_json(index: UnitIndex) -> dict[str, Any]:
     """The ledger before anything is cut: read = usable + rejected."""
-    account = account_of(index, (), index.rejections)
+    rows = ledger_json(ledger_of(index, (), index.rejections), index)
     return {
         kind: {"read": row.pop("read"), "usable": row.pop("used") + row.pop("not_needed"), **row}
-        for kind, row in account.items()
+        for kind, row in rows.items()
     }
 
 
@@ -74,46 +80,92 @@ def shown_detail(item: Rejection, root: str) -> str:
     return item.detail
 
 
-def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, dict[str, int]]]:
-    """By split and class: patches, and the images and clients that they are from."""
+@dataclasses.dataclass(frozen=True)
+class Origins:
+    """How many images and patients the patches of a class are from."""
+
+    patches: int
+    images: int
+    clients: int
+
+
+def origins_of(chosen: Sequence[Row]) -> dict[str, dict[str, Origins]]:
+    """Where the patches are from, by split and class."""
     groups: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
     for row in chosen:
         groups[row.split, row.patch_class].append(row)
-    origins: dict[str, dict[str, dict[str, int]]] = {}
+    origins: dict[str, dict[str, Origins]] = {}
     for (split, name), rows in sorted(groups.items()):
-        origins.setdefault(split, {})[name] = {
-            "patches": len(rows),
-            "images": len({row.sop_uid for row in rows}),
-            "clients": len({row.client_id for row in rows}),
-        }
+        origins.setdefault(split, {})[name] = Origins(
+            patches=len(rows),
+            images=len({row.sop_uid for row in rows}),
+            clients=len({row.client_id for row in rows}),
+        )
     return origins
 
 
-def remarks(content: dict[str, Any]) -> list[str]:
-    """What is unusual about the data, a line each."""
-    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in content["counts"].items()]
-    if content["normals_from_lesion_images"]:
+@dataclasses.dataclass(frozen=True)
+class Shortfall:
+    """A quota that is not met: its group, how many patches were wanted and found."""
+
+    set: str
+    wanted: int
+    found: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """What a run has made and from what.
+
+    Attributes:
+      ledger: by kind. splits: of the manifest, see `shards.splits_of`.
+    """
+
+    config: PatchesConfig
+    index: UnitIndex
+    ledger: dict[str, Tally]
+    splits: dict[str, Any]
+    shortfall: tuple[Shortfall, ...]
+    origins: dict[str, dict[str, Origins]]
+
+    def as_json(self) -> dict[str, Any]:
+        """What make_patches adds to the manifest."""
+        return {
+            "seed": self.config.seed,
+            "normals_from_lesion_images": normals_beside(self.index),
+            "counts": self.index.counts,
+            "splits": self.splits,
+            "shortfall": [dataclasses.asdict(item) for item in self.shortfall],
+            "origins": {
+                split: {name: dataclasses.asdict(row) for name, row in classes.items()}
+                for split, classes in self.origins.items()
+            },
+            "ledger": ledger_json(self.ledger, self.index),
+        }
+
+
+def normals_beside(index: UnitIndex) -> bool:
+    """Whether normals may be cut from images with lesions."""
+    return any(image.normals_beside for image in index.images)
+
+
+def remarks(index: UnitIndex) -> list[str]:
+    """Anything unusual about the data, one line each."""
+    lines = [f"{name.replace('_', ' ')}: {count}" for name, count in index.counts.items()]
+    if normals_beside(index):
         lines.append("normals are also cut from images with lesions, far from each of them")
     return lines
 
 
-def summary(content: dict[str, Any], directory: str) -> str:
-    """What a person wants to know at the end, in a few lines."""
+def summary(account: Account, directory: str) -> str:
+    """The outcome in a few lines, for the console."""
     lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
-    for split, classes in content["origins"].items():
+    for split, classes in account.origins.items():
         for name, row in classes.items():
-            lines.append(
-                f"{split:<12}{name:<26}{row['patches']:>9}{row['images']:>9}{row['clients']:>9}"
-            )
-    for kind, row in content["ledger"].items():
-        rejected = sum(row["rejected"].values())
-        if row["read"]:
-            lines.append(
-                f"{kind}: {row['read']} read = {row['used']} used + {row['not_needed']} not needed "
-                f"+ {rejected} rejected"
-            )
-    lines += remarks(content)
-    for row in content["shortfall"]:
-        lines.append(f"short: {row['set']} has {row['found']} of {row['wanted']}")
+            lines.append(f"{split:<12}{name:<26}{row.patches:>9}{row.images:>9}{row.clients:>9}")
+    lines += [tally.line(kind) for kind, tally in account.ledger.items() if tally.read]
+    lines += remarks(account.index)
+    for item in account.shortfall:
+        lines.append(f"short: {item.set} has {item.found} of {item.wanted}")
     lines.append(f"make_patches: {directory} (manifest.json, rejections.csv)")
     return "\n".join(lines)

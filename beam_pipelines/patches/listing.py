@@ -1,9 +1,7 @@
 """The index as tables: what every image and mark is good for, or why not, without a pixel read.
 
-`make_patches --list_only` writes them. A listing is no run: it may lie in the directory of a later
-run, which neither needs nor changes it, but is not written into that of an earlier one.
-
-Rows of a listing: one for each image, mark and left-out file that an index has met.
+`make_patches --list_only` writes them. A listing is not a run: it may be in the directory of a
+later run, which neither needs nor changes it, but it is not written into that of an earlier one.
 """
 
 import collections
@@ -13,7 +11,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.patches.ledger import account_of_index, remarks, shown_detail
+from beam_pipelines.patches.ledger import index_ledger_json, normals_beside, remarks, shown_detail
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Rejection
 from beam_pipelines.sources.base import HEALTHY, UNKNOWN, Image, Mark, UnitIndex, split_of
 from beam_pipelines.sources.index import DIRECTORY, index_of, open_source
@@ -155,33 +153,33 @@ def list_index(config: PatchesConfig, program: str, options: PipelineOptions) ->
         for name in TABLES:
             output.write(name, table(name, index, config))
         content = {
-            "normals_from_lesion_images": any(image.normals_beside for image in index.images),
+            "normals_from_lesion_images": normals_beside(index),
             "counts": index.counts,
-            "ledger": account_of_index(index),
+            "ledger": index_ledger_json(index),
             "splits": usable_by_split(index, config),
         }
         header = {"format": 1, "program": program, "version": __version__}
         output.write_json(LISTING_FILE, header | content | {"flags": config_to_dict(config)})
-        print(_summary(content, output.directory))
+        print(_summary(index, content, output.directory))
 
 
 def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
-    """By split and class: how many clients, images and marks there are to cut patches from."""
-    clients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+    """By split and class: how many patients, images and marks there are to cut patches from."""
+    patients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
     images: collections.Counter[tuple[str, str]] = collections.Counter()
     marks: collections.Counter[tuple[str, str]] = collections.Counter()
     for image in index.images:
         split = split_of(image.client_id, config, image.splits)
         for name in good_for(image, config):
-            clients[split, name].add(image.client_id)
+            patients[split, name].add(image.client_id)
             images[split, name] += 1
         marks.update((split, mark.patch_class) for mark in image.marks)
-    found: dict[str, dict[str, Any]] = {}
+    usable: dict[str, dict[str, Any]] = {}
     for split, name in sorted(images):
         key = split, name
-        row = {"clients": len(clients[key]), "images": images[key], "marks": marks[key]}
-        found.setdefault(split, {})[name] = row
-    return found
+        row = {"clients": len(patients[key]), "images": images[key], "marks": marks[key]}
+        usable.setdefault(split, {})[name] = row
+    return usable
 
 
 def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]:
@@ -190,7 +188,7 @@ def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]
     return csv_parts(columns, rows_of(index, config))
 
 
-def _summary(content: dict[str, Any], directory: str) -> str:
+def _summary(index: UnitIndex, content: dict[str, Any], directory: str) -> str:
     lines = [f"{'':<12}{'good for':<26}{'clients':>9}{'images':>9}{'marks':>9}"]
     for split, classes in content["splits"].items():
         for name, row in classes.items():
@@ -202,6 +200,6 @@ def _summary(content: dict[str, Any], directory: str) -> str:
             lines.append(
                 f"{kind}: {row['read']} read = {row['usable']} usable + {rejected} rejected"
             )
-    lines += remarks(content)
+    lines += remarks(index)
     lines.append(f"make_patches --list_only: {directory} ({', '.join(LISTING_FILES)})")
     return "\n".join(lines)

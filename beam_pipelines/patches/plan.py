@@ -1,10 +1,10 @@
 """The plan: which image gives which draws, so that every split and class has its count.
 
 The draws of a class are put in one order: first every image's draw 0, then every image's draw 1
-and so on (`--image_sampling=even`), each round in the order of the draws' keys. A set of n
-patches is the first n draws of that order that could be cut; a damaged image therefore changes
-nothing but that the next draws move up. With `--image_sampling=random` an image's draws have
-places of their own in the order, so that the same holds.
+and so on (`--image_sampling=even`), each round in the order of the draws' keys. A set of n patches
+is the first n draws of that order that could be cut: where an image is damaged, the next draws move
+up and nothing else changes. With `--image_sampling=random` an image's draws have places of their
+own in the order, so that the same holds.
 """
 
 import dataclasses

@@ -1,15 +1,10 @@
-"""From the patches that exist to the shards of a patch set: which, in which file, in which order.
+"""Patches on their way from an image to their shard: spill files, then the shards of a patch set.
 
 Everything follows from the keys of the draws, so the shards are the same whatever order, worker or
-runner cut the patches.
-
-The work on one image, as an item that Beam can carry and as the function that does it.
-
-Spill files: the encoded patches of one image, kept out of Beam's shuffle.
-
-One file holds the payloads one after the other, then the rows that describe them as JSON, then the
-length of that JSON (8 bytes). It appears under its name whole or not at all, so that an
-interrupted run finds what was done.
+runner cut the patches. A spill file holds the encoded patches of one image, kept out of Beam's
+shuffle: the payloads one after the other, then the rows that describe them as JSON, then the length
+of that JSON (8 bytes). It appears under its name whole or not at all, so that a run that goes on
+finds what was done.
 """
 
 import collections
@@ -23,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from beam_pipelines.jobs import work
+from beam_pipelines.jobs.work import Item
 from beam_pipelines.patches.cutting import Outcome, cut_image
 from beam_pipelines.patches.plan import Draw, Quota
 from beam_pipelines.sources.base import Image
@@ -30,7 +26,7 @@ from beam_pipelines.sources.index import image_from
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.keyed import digest
-from cgan_tf.data.patch_sets import shard_count, shard_path
+from cgan_tf.data.patch_sets import shard_parts
 from cgan_tf.data.records import encode_record
 from cgan_tf.data.tfrecords import frame
 
@@ -60,7 +56,7 @@ class Row:
     length: int
 
 
-def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
+def write_spill(directory: str, name: str, outcome: Outcome) -> Item:
     """Encodes and writes the patches of one image; returns what `read_trailer` will give."""
     payloads, rows, offset = [], [], 0
     for cut in outcome.cuts:
@@ -93,7 +89,7 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> dict[str, Any]:
     return json.loads(trailer)
 
 
-def read_trailer(directory: str, name: str) -> dict[str, Any]:
+def read_trailer(directory: str, name: str) -> Item:
     """The `rows` and `rejections` of a spill file, as lists of values."""
     path = os.path.join(directory, name)
     end = files.size(path) - _LENGTH.size
@@ -109,12 +105,42 @@ def read_payloads(directory: str, rows: Iterable[Row]) -> Iterator[bytes]:
 
 def chosen_rows(rows: Iterable[Row], quota: Quota) -> list[Row]:
     """The first `quota.count` rows of the quota, in the order of its draws."""
-    found = {row.key: row for row in rows if row.group == quota.group}
-    return sorted(found.values(), key=lambda row: (row.place, row.key))[: quota.count]
+    by_key = {row.key: row for row in rows if row.group == quota.group}
+    return sorted(by_key.values(), key=lambda row: (row.place, row.key))[: quota.count]
 
 
-def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:
-    """One work item a shard: its file, its split and class, its rows in the order of their keys.
+@dataclasses.dataclass(frozen=True)
+class PlannedShard:
+    """A shard to be written.
+
+    Attributes:
+      file: in the patch set. rows: of its patches, in their order.
+    """
+
+    split: str
+    patch_class: str
+    file: str
+    rows: tuple[Row, ...]
+
+    def as_item(self) -> Item:
+        """What `WriteShard` is given, ready for JSON."""
+        return {**vars(self), "rows": [dataclasses.astuple(row) for row in self.rows]}
+
+
+@dataclasses.dataclass(frozen=True)
+class WrittenShard:
+    """A shard that is there: a shard of the manifest, with its split and class."""
+
+    split: str
+    patch_class: str
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[PlannedShard]:
+    """The shards of a patch set, their rows in the order of their keys.
 
     Sizes are those of `patch_sets.shard_count`; the keys are hashes, so each shard is a random
     part.
@@ -122,26 +148,18 @@ def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
     for row in rows:
         groups[row.split, row.patch_class].append(row)
-    items = []
+    plan = []
     for (split, name), members in sorted(groups.items()):
         members.sort(key=lambda row: row.key)
-        total = shard_count(sum(row.length for row in members), shard_bytes)
-        for index in range(total):
-            part = members[index * len(members) // total : (index + 1) * len(members) // total]
-            items.append(
-                {
-                    "split": split,
-                    "class": name,
-                    "file": shard_path(split, name, index, total),
-                    "rows": [dataclasses.astuple(row) for row in part],
-                }
-            )
-    return items
+        total_bytes = sum(row.length for row in members)
+        for file, part in shard_parts(split, name, members, total_bytes, shard_bytes):
+            plan.append(PlannedShard(split, name, file, tuple(part)))
+    return plan
 
 
 @dataclasses.dataclass(frozen=True)
 class WriteShard:
-    """Copies the patches of one work item of `shard_plan` into its shard.
+    """Copies the patches of a `PlannedShard` into its file.
 
     Attributes:
       directory: of the patch set. spills: of the spill files.
@@ -150,19 +168,21 @@ class WriteShard:
     directory: str
     spills: str
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Returns the shard's entry of the manifest, with its split and class."""
+    def __call__(self, item: Item) -> Item:
+        """Returns the `WrittenShard` as JSON."""
         rows = [Row(*values) for values in item["rows"]]
         frames = _Summed(map(frame, read_payloads(self.spills, rows)))
         files.write_atomically_from(os.path.join(self.directory, item["file"]), frames)
-        entry = {
-            "file": item["file"],
-            "records": len(rows),
-            "bytes": frames.bytes,
-            "sha256": frames.digest.hexdigest(),
-        }
         work.observe("shard_bytes", frames.bytes)
-        return {"split": item["split"], "class": item["class"], "shard": entry}
+        written = WrittenShard(
+            item["split"],
+            item["patch_class"],
+            item["file"],
+            len(rows),
+            frames.bytes,
+            frames.digest.hexdigest(),
+        )
+        return dataclasses.asdict(written)
 
 
 class _Summed:
@@ -180,15 +200,17 @@ class _Summed:
             yield part
 
 
-def splits_of(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The `splits` of the manifest from the results of `WriteShard`."""
+def splits_of(written: Sequence[WrittenShard]) -> dict[str, dict[str, Any]]:
+    """The `splits` of the manifest."""
     splits: dict[str, dict[str, Any]] = {}
-    for entry in sorted(entries, key=lambda entry: entry["shard"]["file"]):
-        group = splits.setdefault(entry["split"], {}).setdefault(
-            entry["class"], {"count": 0, "shards": []}
+    for shard in sorted(written, key=lambda shard: shard.file):
+        group = splits.setdefault(shard.split, {}).setdefault(
+            shard.patch_class, {"count": 0, "shards": []}
         )
-        group["count"] += entry["shard"]["records"]
-        group["shards"].append(entry["shard"])
+        group["count"] += shard.records
+        entry = dataclasses.asdict(shard)
+        del entry["split"], entry["patch_class"]
+        group["shards"].append(entry)
     return splits
 
 
@@ -199,7 +221,7 @@ class CutToSpill:
     config: PatchesConfig
     directory: str
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, item: Item) -> Item:
         """Returns the name of the spill file with its rows and rejections."""
         name = item["name"]
         if files.exists(os.path.join(self.directory, name)):
@@ -227,10 +249,10 @@ def _measure(outcome: Outcome, seconds: float) -> None:
 
 def by_image(batch: Iterable[tuple[Image, Draw]]) -> list[tuple[Image, list[Draw]]]:
     """The draws of each image, images in the order of their SOP instance uid."""
-    found: dict[str, tuple[Image, list[Draw]]] = {}
+    work_of: dict[str, tuple[Image, list[Draw]]] = {}
     for image, draw in batch:
-        found.setdefault(image.sop_uid, (image, []))[1].append(draw)
-    return [found[uid] for uid in sorted(found)]
+        work_of.setdefault(image.sop_uid, (image, []))[1].append(draw)
+    return [work_of[uid] for uid in sorted(work_of)]
 
 
 def spill_name(image: Image, draws: list[Draw]) -> str:
@@ -238,7 +260,7 @@ def spill_name(image: Image, draws: list[Draw]) -> str:
     return f"{digest(image.sop_uid, *sorted(draw.key for draw in draws)).hex()}.spill"
 
 
-def work_item(image: Image, draws: list[Draw]) -> dict[str, Any]:
+def work_item(image: Image, draws: list[Draw]) -> Item:
     """What `CutToSpill` is given, ready for JSON."""
     return {
         "name": spill_name(image, draws),

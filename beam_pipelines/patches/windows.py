@@ -1,9 +1,7 @@
-"""Where a patch is cut: random draws of windows, each from a stream of its own.
+"""Where a patch is cut and how it is turned: random draws, each from a stream of its own.
 
 A draw is keyed by (seed, split, SOP instance uid, class, index), so that it does not depend on the
 order of the work, the number of workers, or what became of other images.
-
-Flip, rotation and resize of a patch and of the box in it: pure functions.
 
 "Then, the patch is randomly flipped (left/right), rotated (90, 180, or 270 degrees), and resized
 (uniformly from 0.8 to 1.2x)": the resize comes first here, as the side of the window that is cut

@@ -66,7 +66,7 @@ class Outline:
     pectoral: tuple[float, float] | None
 
     def width_at(self, y_mm: np.ndarray | float) -> np.ndarray:
-        """Distance of the skin from the chest wall at a height."""
+        """Distance in mm of the skin from the chest wall at heights in mm, of their shape."""
         return np.interp(y_mm, self.rows_mm, self.width)
 
 

@@ -1,12 +1,8 @@
-"""All files of one client of the phantom, in memory.
-
-What the phantom knows of its own images: the oracle beside the tree.
-"""
+"""Draws all files of one patient of the phantom in memory, and the rows of truth beside them."""
 
 import io
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -31,8 +27,11 @@ from cgan_tf.data.keyed import keyed_generator
 
 MASK_REDUCTION = 8
 
+Row = dict[str, str | int | float]  # of a table of the truth
+
 
 def truth_archive(picture: Picture) -> bytes:
+    """The npz of a picture: its lesion layers and its breast mask, see `phantom.job`."""
     rows, columns = picture.mask.shape
     small = cv2.resize(
         picture.mask.astype(np.uint8),
@@ -51,7 +50,8 @@ def truth_archive(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def episode_row(client: Client, episode: Episode) -> dict[str, Any]:
+def episode_row(client: Client, episode: Episode) -> Row:
+    """What truth/episodes.csv says of an episode."""
     return {
         "client": client.client_id,
         "episode": episode.episode_id,
@@ -73,7 +73,8 @@ def image_row(
     manufacturer: Manufacturer,
     mapping: GreyMapping,
     picture: Picture,
-) -> dict[str, Any]:
+) -> Row:
+    """What truth/images.csv says of an image."""
     raw = image.purpose == "processing"
     return {
         "client": client.client_id,
@@ -98,7 +99,8 @@ def image_row(
     }
 
 
-def lesion_rows(client: Client, image: PlannedImage, picture: Picture) -> list[dict[str, Any]]:
+def lesion_rows(client: Client, image: PlannedImage, picture: Picture) -> list[Row]:
+    """What truth/lesions.csv says of the lesions of an image."""
     return [
         {
             "client": client.client_id,
@@ -124,7 +126,8 @@ def lesion_rows(client: Client, image: PlannedImage, picture: Picture) -> list[d
     ]
 
 
-def mark_row(client: Client, image: PlannedImage, mark: Mark) -> dict[str, Any]:
+def mark_row(client: Client, image: PlannedImage, mark: Mark) -> Row:
+    """What truth/marks.csv says of a mark."""
     return {
         "client": client.client_id,
         "sop": image.sop_uid,
@@ -144,7 +147,7 @@ def mark_row(client: Client, image: PlannedImage, mark: Mark) -> dict[str, Any]:
 def draw_client(seed: int, client: Client, size: str) -> Iterator[tuple[str, bytes]]:
     """Yields (path relative to the root, content) of every file of a client."""
     marks: dict[str, list[Mark]] = {}
-    rows: dict[str, list[dict[str, Any]]] = {"images": [], "marks": [], "lesions": []}
+    rows: dict[str, list[Row]] = {"images": [], "marks": [], "lesions": []}
     rows["episodes"] = [episode_row(client, episode) for episode in client.episodes]
     quirk = client.quirk
     for episode, study, image, picture in _pictures(seed, client, size):
@@ -210,7 +213,7 @@ def _image_files(
     image: PlannedImage,
     picture: Picture,
     size: str,
-    rows: dict[str, list[dict[str, Any]]],
+    rows: dict[str, list[Row]],
 ) -> Iterator[tuple[str, bytes]]:
     manufacturer = MANUFACTURERS[client.manufacturer]
     # The twins of a view share the mapping of that view.
@@ -276,5 +279,5 @@ def _header(
     )
 
 
-def _json(content: dict[str, Any]) -> bytes:
+def _json(content: Mapping[str, object]) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode()

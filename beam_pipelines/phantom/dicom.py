@@ -1,15 +1,12 @@
 """One picture of the phantom as a DICOM file and as its JSON side-car.
 
-Display values to stored pixel values and back, for every grey-level mapping of the phantom.
+A reader must decode: stored value -> VOI LUT or window -> inverted if MONOCHROME1 -> [-1, 1] over
+the VOI's output range (DICOM PS3.3 C.11.2 and C.8.11.7). Each mapping is given as its table over
+all stored values; encoding looks for the stored value whose table entry is nearest. So whatever the
+mapping, decoding gives the same picture to within the table's step.
 
-The decoding that a reader must do is: stored value -> VOI LUT or window -> inverted if
-MONOCHROME1 -> [-1, 1] over the VOI's output range (DICOM PS3.3 C.11.2 and C.8.11.7). Each mapping
-is given as its table over all stored values; encoding looks for the stored value whose table entry
-is nearest. So whatever the mapping, decoding gives the same picture to within the table's step.
-
-Four manufacturers with habits of their own: bits, windows, photometry, transfer syntax.
-
-The names and models are those of UK screening; which habit belongs to whom is the phantom's choice.
+Four manufacturers have habits of their own: bits, windows, photometry, transfer syntax. Their names
+and models are those of UK screening; which habit belongs to whom is the phantom's choice.
 """
 
 import dataclasses
@@ -78,7 +75,7 @@ def display_table(mapping: GreyMapping) -> np.ndarray:
 
 
 def encode_display(display: np.ndarray, mapping: GreyMapping) -> np.ndarray:
-    """Stored values (uint16) whose display value is nearest to `display` in [-1, 1]."""
+    """Stored values, uint16 [H, W], whose display value is nearest to `display` in [-1, 1]."""
     table = display_table(mapping)
     order = slice(None, None, -1) if mapping.photometric == "MONOCHROME1" else slice(None)
     rising = table[order]
@@ -93,10 +90,11 @@ def encode_display(display: np.ndarray, mapping: GreyMapping) -> np.ndarray:
 
 
 def raw_values(display: np.ndarray, bits: int) -> np.ndarray:
-    """The FOR PROCESSING twin: detector signal, linear in exposure, so dark where it is dense.
+    """The FOR PROCESSING twin of `display` [H, W] in [-1, 1]: uint16 [H, W].
 
-    Exposure falls exponentially with the attenuation that the display value stands for; air is
-    near the detector's full scale.
+    It is a detector signal, linear in exposure, so dark where the breast is dense. Exposure falls
+    exponentially with the attenuation that the display value stands for; air is near the detector's
+    full scale.
     """
     full = (1 << bits) - 1
     return np.rint(0.94 * full * np.exp(-1.9 * (display.astype(np.float32) + 1))).astype(np.uint16)
@@ -249,7 +247,7 @@ class Header:
 def dicom_dataset(
     header: Header, manufacturer: Manufacturer, mapping: GreyMapping, display: np.ndarray
 ) -> Dataset:
-    """The data set with encoded pixels; `display` is float32 in [-1, 1]."""
+    """The data set with encoded pixels; `display` is float32 [H, W] in [-1, 1]."""
     raw = header.purpose == "processing"
     bits = manufacturer.raw_bits if raw else mapping.bits
     stored = raw_values(display, bits) if raw else encode_display(display, mapping)

@@ -1,8 +1,4 @@
-"""Random numbers and random fields of the phantom: all keyed, none shared.
-
-Every draw comes from a Philox generator keyed by the seed and by names (client, side, view, what is
-drawn), so that neither the order of the work nor the number of processes changes a byte.
-"""
+"""Random fields of the phantom, and grids to draw them on."""
 
 import cv2
 import numpy as np
@@ -60,12 +56,12 @@ def pixel_axes(shape: tuple[int, int], spacing_mm: float) -> tuple[np.ndarray, n
 
 
 def upsample(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A coarse field on the pixels of an image."""
+    """A coarse field [h, w] on the pixels of an image of `shape`: [H, W] of the same type."""
     return cv2.resize(field, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
 def sample_field(field: np.ndarray, y_mm: np.ndarray, x_mm: np.ndarray) -> np.ndarray:
-    """A coarse field, periodic, read at other places: float32 of the places' shape."""
+    """A coarse field [h, w], periodic, read at places in mm: float32 of the places' shape."""
     y_mm, x_mm = np.broadcast_arrays(y_mm, x_mm)
     rows = (y_mm / COARSE_MM).astype(np.float32)
     columns = (x_mm / COARSE_MM).astype(np.float32)

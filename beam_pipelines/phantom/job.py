@@ -25,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from beam_pipelines.phantom.client import draw_client
+from beam_pipelines.phantom.client import Row, draw_client
 from beam_pipelines.phantom.plan import plan_client
 from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.config import PhantomConfig
@@ -148,14 +148,14 @@ def _start_worker(parent: int) -> None:
 
 def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
     """Gathers the clients' rows into truth/*.csv; returns counts by kind."""
-    rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     kinds: dict[str, int] = {}
     for index in range(config.clients):
         client = plan_client(config.seed, index)
         kinds[client.kind] = kinds.get(client.kind, 0) + 1
-        found = json.loads((root / "truth" / client.client_id / "rows.json").read_text())
+        truth = json.loads((root / "truth" / client.client_id / "rows.json").read_text())
         for table in TABLES:
-            rows[table] += found[table]
+            rows[table] += truth[table]
     for table in TABLES:
         if rows[table]:
             content = b"".join(csv_parts(list(rows[table][0]), rows[table]))
@@ -171,7 +171,7 @@ def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
     }
 
 
-def _count(rows: list[dict[str, Any]], *columns: str) -> dict[str, int]:
+def _count(rows: list[Row], *columns: str) -> dict[str, int]:
     keys = [" ".join(str(row[column]) for column in columns) for row in rows]
     values, counts = np.unique(np.array(keys, dtype=str), return_counts=True)
     return {str(value): int(count) for value, count in zip(values, counts, strict=True)}

@@ -66,7 +66,10 @@ def draw_lesion(rng: np.random.Generator, look: LesionLook, spacing_mm: float) -
 
 
 def visible_box(layer: np.ndarray, spacing_mm: float) -> tuple[int, int, int, int]:
-    """(x0, y0, x1, y1) of the visible part of a layer with a margin, x1 and y1 exclusive."""
+    """(x0, y0, x1, y1) in pixels of the visible part of a layer, float32 [h, w], with a margin.
+
+    x1 and y1 are exclusive.
+    """
     smooth = blurred(layer, 0.7 / spacing_mm)  # the eye finds a faint density by its whole
     shown = (layer > VISIBLE) | (smooth > min(VISIBLE, 0.25 * float(smooth.max())))
     columns, rows = np.flatnonzero(shown.any(0)), np.flatnonzero(shown.any(1))
@@ -234,7 +237,10 @@ def _stamp(
 
 
 def add_layer(image: np.ndarray, layer: np.ndarray, corner: tuple[int, int]) -> None:
-    """Adds a layer whose top left pixel lies at `corner` (x, y), cut at the image's border."""
+    """Adds a layer [h, w] to an image [H, W] in place.
+
+    The layer's top left pixel lies at `corner` (x, y); it is cut at the image's border.
+    """
     rows, columns = layer.shape
     x0, y0 = corner
     top, left = max(0, -y0), max(0, -x0)
@@ -245,5 +251,5 @@ def add_layer(image: np.ndarray, layer: np.ndarray, corner: tuple[int, int]) -> 
 
 
 def blurred(image: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Gaussian blur of a float32 image."""
+    """Gaussian blur of an image, float32 [H, W]."""
     return cv2.GaussianBlur(image, (0, 0), sigma_px)

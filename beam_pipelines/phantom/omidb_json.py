@@ -1,7 +1,4 @@
-"""IMAGEDB_<client>.json of the phantom: studies, images and marks, as OMI-DB has them.
-
-NBSS_<client>.json of the phantom: episodes, events and lesions, as OMI-DB has them.
-"""
+"""IMAGEDB_<client>.json and NBSS_<client>.json of the phantom, as OMI-DB has them."""
 
 import dataclasses
 import datetime

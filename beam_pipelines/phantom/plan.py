@@ -1,10 +1,7 @@
-"""The plan of the phantom: who has what, before anything is drawn.
+"""The plan of the phantom, before anything is drawn: who has which lesions and images.
 
-A plan is a pure function of the seed and the client's number. Kinds of client are dealt in blocks
+A plan is a pure function of the seed and the patient's number. Kinds of patient are dealt in blocks
 of twenty, quirks of the annotation in turn over the cases, so that small phantoms have the mix too.
-
-The lesions of the phantom before they are drawn: what, how large, how bright, where, how proven.
-
 Benign and malignant lesions come from overlapping distributions, so that telling them apart is
 possible but not trivial.
 """

@@ -1,6 +1,6 @@
 """Where images and marks come from: OMI-DB, CBIS-DDSM, a folder, or a source of your own.
 
-A source of your own needs these names alone; docs/data.md shows one.
+A source of your own needs only these names; docs/data.md shows one.
 """
 
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejected, Rejection

@@ -1,8 +1,7 @@
-"""What every data set is turned into before a pixel is read: images, marks, rejections.
+"""What every data set becomes before a pixel is read: images, marks and rejections.
 
-A source lists its units (clients, or files), and reads one unit at a time into a `UnitIndex`, so
-that units can be read in any order and by any worker. A data set is one entry of `SOURCES`: the
-function that opens it. docs/data.md shows how to write one.
+A source lists its units (patients, or files) and reads one unit at a time into a `UnitIndex`, so
+that units can be read in any order and by any worker. docs/data.md shows how to write one.
 """
 
 import collections
@@ -58,13 +57,13 @@ class Image:
 
     Attributes:
       path: the DICOM file.
-      use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (nobody says what it shows).
+      use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (what it shows is unknown).
       laterality, view: as the label was decided for; empty when unknown.
       strict: whether the DICOM header must pass the filter of OMI-DB or that of loose films.
       evidence: what "healthy" rests on.
       synthetic: whether its side-car or its file is marked as synthetic data.
       breast_density: as the data set has it, or empty.
-      splits: those that the data set lets the client be in; see `split_of`.
+      splits: those that the data set lets the patient be in; see `split_of`.
       normals_beside: whether normal windows may be cut far from its marks: all of its lesions are
         among them.
     """
@@ -105,7 +104,7 @@ class UnitIndex:
     Attributes:
       images: those that may give patches.
       rejections: everything else. read: how many files, images and marks were met.
-      counts: what else the manifest should tell, such as clients that were moved.
+      counts: what else the manifest should tell, such as patients that were moved.
     """
 
     images: tuple[Image, ...]
@@ -124,8 +123,8 @@ class Source(Protocol):
     """A data set on disk.
 
     Attributes:
-      labelled: whether its images say what they show. Patches of those that do are counted by
-        split and class, of others all together (`--folder_patches`).
+      labelled: whether it is known what its images show. Patches of a labelled source are counted
+        by split and class, others all together (`--folder_patches`).
     """
 
     labelled: bool
@@ -134,13 +133,13 @@ class Source(Protocol):
         """Names of the units; `UserError` when the input is missing or empty."""
 
     def read_unit(self, unit: str) -> UnitIndex:
-        """One unit; damage inside it is a rejection, never an exception."""
+        """One unit; damage inside it becomes a rejection, never an exception."""
 
 
 def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
     """All units as one index, images in order of their SOP instance uid; duplicates rejected.
 
-    A client is in one split: where her images allow different ones, in one that all of them allow.
+    A patient is in one split: where her images allow different ones, in one that all of them allow.
     """
     images: dict[str, Image] = {}
     rejections: list[Rejection] = []
@@ -162,7 +161,7 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
 
 
 def _in_one_split(images: list[Image]) -> Iterator[Image]:
-    """The images, those of a client with the same splits; `UserError` when they have none."""
+    """The images, those of a patient with the same splits; `UserError` when they have none."""
     limits: dict[str, tuple[str, ...]] = {}
     for image in images:
         if image.splits != SPLITS:
@@ -190,9 +189,9 @@ def reject_image(image: Image, reason: Reason, detail: str = "") -> list[Rejecti
 
 
 def split_of(client_id: str, config: PatchesConfig, allowed: tuple[str, ...] = SPLITS) -> str:
-    """The split of a client: a function of the seed and the client, among those allowed.
+    """The split of a patient: a function of the seed and the client id, among those allowed.
 
-    The fractions of the allowed splits keep their proportions: with 0.6 and 0.2, a client that may
+    The fractions of the allowed splits keep their proportions: with 0.6 and 0.2, a patient who may
     be in train or validation is in validation with probability 1/4. Empty when none is allowed.
     """
     if config.all_in_split or not allowed:

@@ -2,8 +2,6 @@
 
 Every film has lesions with masks; there are no normal mammograms.
 
-Where things are in a copy of CBIS-DDSM: the four case files, and the folder of every case.
-
 The case files (CSV) describe the abnormalities, one a row: masses and calcifications, training and
 test. The first folder of a row's paths is a case: `Mass-Training_P_00001_LEFT_CC` holds a film,
 `Mass-Training_P_00001_LEFT_CC_1` the mask of its abnormality 1 and a cropped image of it. What lies
@@ -13,10 +11,10 @@ below a case depends on the program and the year of the download:
     <case>/07-20-2016-DDSM-74994/1-full mammogram images-24515/000000.dcm
     <case>/07-20-2016-DDSM-NA-74994/1.000000-full mammogram images-24515/1-1.dcm
 
-Only the names of the cases are the same everywhere, so nothing else of the paths is used. (The
-layouts are those in public code that reads the set. The columns are of the files that TCIA gives
-out: cells that name paths may be quoted and end in a newline, and the density is called
-breast_density for masses and breast density for calcifications.)
+Only the names of the cases are the same everywhere, so nothing else of the paths is used. The
+layouts are those that public code for the set reads. The columns are those of TCIA's files: cells
+with paths may be quoted and end in a newline, and the density is called breast_density for masses
+and breast density for calcifications.
 """
 
 import collections
@@ -160,7 +158,7 @@ def _folders(root: str, depth: int) -> Iterator[str]:
 
 
 def _rows(path: str) -> Iterator[Abnormality | Rejection]:
-    """The rows of a case file in their order; `UserError` when it is no such file."""
+    """The rows of a case file in their order; `UserError` when it is not such a file."""
     try:
         text = files.read_bytes(path).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -219,7 +217,7 @@ _PATHOLOGIES = {
 }
 # "Masses" that are none, where no other shape is named.
 _NO_MASS = {"ARCHITECTURAL_DISTORTION", "FOCAL_ASYMMETRIC_DENSITY", "ASYMMETRIC_BREAST_TISSUE"}
-# Some women are in a training file of one kind and in a test file of the other.
+# Some patients are in a training file of one kind and in a test file of the other.
 _TEST, _DEVELOPMENT = ("test",), ("train", "validation")
 
 Sized = tuple[str, Header]
@@ -314,14 +312,14 @@ class CbisDdsm:
         fault = selection_fault(header, strict=False, allow_synthetic=self.allow_synthetic)
         if fault:
             raise Rejected(*fault)
-        found = dataclasses.replace(
+        opened = dataclasses.replace(
             image,
             path=paths[0],
             study_uid=header.study_uid if is_uid(header.study_uid) else "",
             sop_uid=header.sop_uid if is_uid(header.sop_uid) else image.sop_uid,
             synthetic=header.synthetic,
         )
-        return found, header
+        return opened, header
 
 
 @dataclasses.dataclass
@@ -419,10 +417,10 @@ def _usable_mark(row: Abnormality, size: tuple[int, int], mask: Sized | None) ->
     if not mask:
         raise Rejected(Reason.NO_MASK_FILE)
     path, header = mask
-    found = header.rows, header.columns
-    if not fits(found, size):
-        raise Rejected(Reason.MASK_SIZE_MISMATCH, sizes(found, size))
-    repairs = "" if found == size else "mask_of_other_size"
+    mask_size = header.rows, header.columns
+    if not fits(mask_size, size):
+        raise Rejected(Reason.MASK_SIZE_MISMATCH, sizes(mask_size, size))
+    repairs = "" if mask_size == size else "mask_of_other_size"
     return dataclasses.replace(_mark(row, path), repairs=repairs)
 
 

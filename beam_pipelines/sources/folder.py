@@ -1,7 +1,4 @@
-"""Any folder of mammogram DICOM files without annotations: films, exports, other archives.
-
-A data set with lesions, and a folder of healthy mammograms beside it, as one source.
-"""
+"""A folder of mammogram DICOM files without annotations, alone or as the normals of a data set."""
 
 import dataclasses
 import os
@@ -28,7 +25,7 @@ _NO_PATIENT = {"", "anonymous", "anon", "anonymized", "anonymised", "unknown", "
 # CBIS-DDSM writes the side and the view into PatientID: Mass-Test_P_00173_LEFT_CC.
 _SIDE_AND_VIEW = re.compile(r"[_\- ]*(LEFT|RIGHT|L|R)[_\- ]*(CC|MLO)(?:[_\- ]\d+)?$", re.IGNORECASE)
 
-# The same woman may be in several of its parts.
+# The same patient may be in several of its parts.
 _PUBLIC_PATIENT = re.compile(r"(?:(?:Mass|Calc)-(?:Training|Test)_)?(P_\d{5})")
 
 
@@ -94,7 +91,7 @@ def _image(path: str, header: Header) -> Image:
 
 
 def _client(path: str, patient_id: str, match: re.Match[str] | None) -> str:
-    """The patient, without what PatientID says of her; the folder's name where it says nothing.
+    """A pseudonym of PatientID; the folder's name where PatientID is empty.
 
     CBIS-DDSM's own ids are public: P_00173 of Mass-Test_P_00173_LEFT_CC.
     """

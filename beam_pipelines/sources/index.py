@@ -1,4 +1,4 @@
-"""The sources by name, and reading one as a Beam job or in a loop."""
+"""The sources by name, and reading all units of one: in a loop, or as a Beam job."""
 
 import dataclasses
 import importlib

@@ -18,8 +18,8 @@ _LEVEL = "ffdm"
 
 
 @dataclasses.dataclass(frozen=True)
-class ClientFiles:
-    """The files of one client.
+class PatientFiles:
+    """The files of one patient.
 
     Attributes:
       imagedb, nbss: paths, empty when missing.
@@ -43,28 +43,28 @@ class Tree:
     data: str
     images: str
 
-    def clients(self) -> list[str]:
-        """Every client with data or with images."""
+    def patients(self) -> list[str]:
+        """The client id of every patient with data or with images."""
         return sorted({*files.directories(self.data), *files.directories(self.images)})
 
-    def files_of(self, client: str) -> ClientFiles:
-        """The files of a client."""
-        data = os.path.join(self.data, client)
+    def files_of(self, patient: str) -> PatientFiles:
+        """The files of a patient."""
+        data = os.path.join(self.data, patient)
         inside = files.listing(data)
         documents = {name.lower(): os.path.join(data, name) for name in inside.file_names(data)}
-        imagedb = documents.pop(f"imagedb_{client.lower()}.json", "")
-        nbss = documents.pop(f"nbss_{client.lower()}.json", "")
+        imagedb = documents.pop(f"imagedb_{patient.lower()}.json", "")
+        nbss = documents.pop(f"nbss_{patient.lower()}.json", "")
         others = sorted(documents.values())
         side_cars = _by_study(inside, (".dcm.json", ".json"), others)
-        folder = os.path.join(self.images or self.data, client)
+        folder = os.path.join(self.images or self.data, patient)
         images = _by_study(files.listing(folder), (".dcm",), others) if self.images else {}
-        return ClientFiles(imagedb, nbss, side_cars, images, tuple(others), folder)
+        return PatientFiles(imagedb, nbss, side_cars, images, tuple(others), folder)
 
 
 def find_tree(root: str, allow_synthetic: bool = False) -> Tree:
     """The tree under `root`.
 
-    Raises `UserError` when there is no DATA directory with clients, or when the tree is marked as
+    Raises `UserError` when there is no DATA directory with patients, or when the tree is marked as
     synthetic and not allowed.
     """
     if not files.is_directory(root):
@@ -76,7 +76,7 @@ def find_tree(root: str, allow_synthetic: bool = False) -> Tree:
         if data:
             tree = Tree(data, _descend(base, "images"))
             if not any(files.has_directories(part) for part in (tree.data, tree.images) if part):
-                raise UserError(f"{data}: expected a directory for each client, found none")
+                raise UserError(f"{data}: expected a directory for each patient, found none")
             return tree
     raise UserError(f"{root}: expected OMI-DB's directories DATA and IMAGES, found neither")
 
@@ -87,22 +87,22 @@ def _descend(base: str, name: str) -> str:
 
 
 def _by_study(
-    client: files.Listing, endings: tuple[str, ...], others: list[str]
+    inside: files.Listing, endings: tuple[str, ...], others: list[str]
 ) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for study in client.directories(client.root):
-        folder = os.path.join(client.root, study)
-        for name in client.file_names(folder):
+    by_study: dict[tuple[str, str], str] = {}
+    for study in inside.directories(inside.root):
+        folder = os.path.join(inside.root, study)
+        for name in inside.file_names(folder):
             path = os.path.join(folder, name)
             ending = next((e for e in endings if name.lower().endswith(e)), "")
             key = study, name[: -len(ending)] if ending else ""
-            if not ending or key in found:
+            if not ending or key in by_study:
                 others.append(path)
             else:
-                found[key] = path
+                by_study[key] = path
         others += [
             path
-            for sub in client.directories(folder)
+            for sub in inside.directories(folder)
             for path in files.walk(os.path.join(folder, sub))
         ]
-    return found
+    return by_study

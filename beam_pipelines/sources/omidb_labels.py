@@ -1,10 +1,8 @@
-"""Labels of OMI-DB marks and episodes: pure functions of the NBSS and IMAGEDB JSON.
+"""Labels of OMI-DB's marks and episodes: pure functions of its NBSS and IMAGEDB JSON.
 
-A label is per mark, never per client: the pathology of the linked lesions on the image's side,
-else the episode's opinion of that side, else none. Values of another type than expected count as
+A label belongs to a mark, never to a patient: the pathology of the linked lesions on the image's
+side, else the episode's opinion of that side, else none. Values of an unexpected type count as
 absent.
-
-One OMI-DB mark to a box and a class, or the reason why not.
 """
 
 import datetime

@@ -1,8 +1,7 @@
-"""OMI-DB (OPTIMAM): its JSON to images and marks with labels, every rejection named.
+"""OMI-DB (OPTIMAM): reads the images of a patient, with labels or the reason for leaving them out.
 
-The account of one client of OMI-DB: what is read, and why it is rejected.
-
-The images that a client's IMAGEDB lists: their files, headers, episodes and marks.
+IMAGEDB lists a patient's studies, images and marks; NBSS says what the screening found. One patient
+is read at a time.
 """
 
 import collections
@@ -17,7 +16,7 @@ from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.header import Header, header_of_side_car, selection_fault
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Reason, Rejected, Rejection
 from beam_pipelines.sources.base import HEALTHY, LESION, VIEWS, Image, Mark, UnitIndex
-from beam_pipelines.sources.omidb_files import ClientFiles, Tree, find_tree
+from beam_pipelines.sources.omidb_files import PatientFiles, Tree, find_tree
 from beam_pipelines.sources.omidb_labels import (
     DOUBTFUL_BOXES,
     SIDES,
@@ -68,21 +67,21 @@ class Listed:
 
 
 def listed_images(
-    client: str,
+    patient: str,
     imagedb: dict[str, Any],
-    found: ClientFiles,
+    paths: PatientFiles,
     episodes: dict[str, dict[str, Any]],
     document: Callable[[str], Any],
 ) -> Iterator[Listed]:
-    """Every image of a client's IMAGEDB; `document` reads a side-car."""
+    """Every image of a patient's IMAGEDB; `document` reads a side-car."""
     for study, study_content in sorted(mapping(imagedb.get("STUDIES")).items()):
         episode_id, screening = _episode_of(mapping(study_content), episodes)
         for sop, marks in sorted(_images_of(mapping(study_content)).items()):
-            path = found.images.get((study, sop), "")
-            side_car = document(found.side_cars.get((study, sop), ""))
+            path = paths.images.get((study, sop), "")
+            side_car = document(paths.side_cars.get((study, sop), ""))
             yield Listed(
-                client_id=client,
-                path=path or f"{found.folder}/{study}/{sop}.dcm",
+                client_id=patient,
+                path=path or f"{paths.folder}/{study}/{sop}.dcm",
                 has_file=bool(path),
                 study_uid=study,
                 sop_uid=sop,
@@ -96,8 +95,8 @@ def listed_images(
 def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The marks of a study by SOP instance uid and key.
 
-    There is no level of series among the files: an image that two series list is one image with
-    the marks of both.
+    The files have no level for series: an image that two series list is one image with the marks of
+    both.
     """
     images: dict[str, dict[str, Any]] = {}
     for series, content in study.items():
@@ -114,8 +113,8 @@ def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _header(side_car: Any, path: str) -> Header | None:
     """From the side-car where it says what the image is, else from the file."""
     header = header_of_side_car(side_car) if side_car else None
-    told = header and header.sop_class and header.rows and header.laterality and header.view
-    if told or not path:
+    complete = header and header.sop_class and header.rows and header.laterality and header.view
+    if complete or not path:
         return header
     try:
         return reading.read_header(path)
@@ -143,7 +142,7 @@ def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> t
 
 
 def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | None:
-    """Why an image is no screening mammogram of a known episode; None when it is one."""
+    """Why an image is not a screening mammogram of a known episode; None when it is."""
     if not item.sop_uid:
         return Reason.NO_SOP_UID, ""
     if not item.has_file:
@@ -162,7 +161,7 @@ _LARGEST_JSON = 16 << 20  # bytes; as objects it takes up to 40 times as much
 
 
 class Account:
-    """Collects what is read and rejected of one client.
+    """Collects what is read and rejected of one patient.
 
     `allow_synthetic`: whether images that are marked as synthetic data are as good as others.
     """
@@ -173,7 +172,7 @@ class Account:
         self.read: collections.Counter[str] = collections.Counter()
 
     def index(self, images: Iterator[Image]) -> UnitIndex:
-        """The client's index."""
+        """The patient's index."""
         return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read))
 
     def reject(self, item: Listed, reason: Reason, detail: str = "") -> None:
@@ -196,8 +195,8 @@ class Account:
         self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
 
     def reject_unfit(self, item: Listed) -> bool:
-        """Counts a listed image; whether it is rejected as no screening mammogram of a known
-        episode, its marks with it."""
+        """Counts a listed image; true if it is rejected, with its marks, because it is not a
+        screening mammogram of a known episode."""
         self.read.update({IMAGES: 1, MARKS: len(item.marks)})
         fault = unfit(item, self.allow_synthetic)
         if fault:
@@ -235,18 +234,18 @@ class Account:
                 self.reject_mark(item, key, fault.reason, fault.detail)
 
     def reject_the_rest(
-        self, client: str, listed: Sequence[Listed], found: ClientFiles, has_imagedb: bool
+        self, patient: str, listed: Sequence[Listed], paths: PatientFiles, has_imagedb: bool
     ) -> None:
         """Counts and rejects the files that IMAGEDB does not speak of."""
         known = {(item.study_uid, item.sop_uid) for item in listed}
         reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
-        for (study, sop), path in found.images.items():
+        for (study, sop), path in paths.images.items():
             if (study, sop) not in known:
-                self.reject_unlisted(path, reason, Origin(client, study, sop))
-        for key, path in found.side_cars.items():
+                self.reject_unlisted(path, reason, Origin(patient, study, sop))
+        for key, path in paths.side_cars.items():
             if key not in known:
                 self.reject_file(path, Reason.SIDE_CAR_WITHOUT_IMAGE)
-        for path in found.others:
+        for path in paths.others:
             self.reject_file(path, Reason.UNEXPECTED_FILE)
 
 
@@ -256,7 +255,7 @@ def _json_object(data: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("no object")
     if b"\\u" in data:
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is not text
     return content
 
 
@@ -266,10 +265,10 @@ _NOT_MALIGNANT = (*_NORMAL, "B")
 
 @dataclasses.dataclass(frozen=True)
 class Optimam:
-    """A copy of OMI-DB; its units are the clients.
+    """A copy of OMI-DB; its units are the patients.
 
     Attributes:
-      normals_from_cases: whether healthy breasts of women with a lesion elsewhere are normals.
+      normals_from_cases: whether healthy breasts of patients with a lesion elsewhere are normals.
       normal_follow_up: whether a normal needs a later episode without malignancy.
       allow_synthetic: whether images that are marked as synthetic data are used.
       normals_beside: whether normals are cut far from the boxes of lesion images too, where every
@@ -284,17 +283,17 @@ class Optimam:
     labelled = True
 
     def units(self) -> list[str]:
-        """The clients."""
-        return self.tree.clients()
+        """The client ids."""
+        return self.tree.patients()
 
     def read_unit(self, unit: str) -> UnitIndex:
-        """One client."""
+        """One patient."""
         account = Account(self.allow_synthetic)
-        found = self.tree.files_of(unit)
-        imagedb = account.document(found.imagedb)
-        episodes = _episodes(account.document(found.nbss))
-        listed = list(listed_images(unit, mapping(imagedb), found, episodes, account.document))
-        account.reject_the_rest(unit, listed, found, imagedb is not None)
+        paths = self.tree.files_of(unit)
+        imagedb = account.document(paths.imagedb)
+        episodes = _episodes(account.document(paths.nbss))
+        listed = list(listed_images(unit, mapping(imagedb), paths, episodes, account.document))
+        account.reject_the_rest(unit, listed, paths, imagedb is not None)
         screened = [item for item in listed if not account.reject_unfit(item)]
         cases = _case_sides(listed, episodes)
         images = [self._image(item, episodes, cases, account) for item in screened]
@@ -338,8 +337,8 @@ class Optimam:
     ) -> tuple[Reason, str] | None:
         """Why a breast without a mark is not called healthy.
 
-        A breast is healthy when none of the woman's episodes holds anything against it. The other
-        breast of a woman with a finding counts only with `normals_from_cases`.
+        A breast is healthy when none of the patient's episodes holds anything against it. The other
+        breast of a patient with a finding counts only with `normals_from_cases`.
         """
         if has_finding(episodes[episode_id], side):
             return Reason.CASE_WITHOUT_BOX, ""
@@ -367,14 +366,16 @@ def open_source(config: PatchesConfig) -> Optimam:
 
 
 def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
-    """The sides with a mark or a finding in any episode of the woman.
+    """The sides with a mark or a finding in any episode of the patient.
 
     A mark on an image whose side nobody can read may be on either.
     """
     sides = {item.header.laterality if item.header else "" for item in listed if item.marks}
     marked = set(SIDES) if sides - set(SIDES) else sides
-    found = {side for side in SIDES for episode in episodes.values() if has_finding(episode, side)}
-    return {side for side in SIDES if side in marked | found}
+    in_nbss = {
+        side for side in SIDES for episode in episodes.values() if has_finding(episode, side)
+    }
+    return {side for side in SIDES if side in marked | in_nbss}
 
 
 def _episodes(nbss: Any) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,8 @@
 """The lesions of a decoded image: its marks where they lie on it, from boxes or from masks.
 
-Outlines of lesions: DICOM files with one value on the lesion and a lower one elsewhere.
-
-A mask has the pixels of its image. One of another size is stretched over the image when both have
-the same proportions (a copy at another resolution); with other proportions nobody knows where it
-lies, and it is rejected.
+A mask is a DICOM file with one value on the lesion and a lower one elsewhere, as many pixels as its
+image. A mask of another size is stretched over the image when both have the same proportions (a
+copy at another resolution); with other proportions nobody knows where it lies, and it is rejected.
 """
 
 import dataclasses

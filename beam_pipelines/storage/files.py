@@ -107,7 +107,7 @@ def read_bytes(path: str, largest: int = _LARGEST_FILE) -> bytes:
 
 
 def open_binary(path: str) -> BinaryIO:
-    """A file opened for reading; `OSError` for what is no file, a pipe say: it would block."""
+    """A file opened for reading; `OSError` for anything but a regular file: a pipe could block."""
     return store_of(path).open_binary(path, _LARGEST_FILE)
 
 

@@ -1,9 +1,9 @@
 """The directory that a Beam program writes: a local one, or one in an object store.
 
-Local ones are those of `cgan_tf.runs.directory`, lock and all. The same rules hold in a store, but
-for the lock, which stores do not have. There the program that starts last owns the directory: it
-leaves its mark in `.lock`, and a program that does not find its own mark any more stops before it
-says that the run is finished. Until then both write the same files with the same content.
+Local directories are those of `cgan_tf.runs.directory`, with its lock. The same rules hold in a
+store, except for the lock, which stores do not have. There the program that started last owns the
+directory: it leaves its mark in `.lock`, and a program that no longer finds its own mark stops
+before it marks the run as finished. Until then both write the same files with the same content.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def open_run(
 
 @contextlib.contextmanager
 def open_directory(directory: str, program: str, beside: Collection[str] = ()) -> Iterator[Output]:
-    """Opens `directory` for files of `program` that are no run, as `runs.directory` does."""
+    """Opens `directory` for files of `program` outside a run, as `runs.directory` does."""
     with _told_errors():
         if not files.is_remote(directory):
             with runs_directory.open_directory(directory, program, beside) as opened:
@@ -126,7 +126,7 @@ def _read_json(path: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _told_errors() -> Iterator[None]:
-    """What a disk or a store refuses, in one line."""
+    """Tells in one line what a disk or a store refuses."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Trying again what may pass by itself: a busy store, a lost connection.
+"""Tries again what may pass by itself: a busy store, a lost connection.
 
-Bounded and counted. What is wrong for good, a file that is missing say, is an `OSError` at once.
-What does not pass is a `UserError`: it must stop the run, which can go on later, and not become a
-rejection that another run would not have.
+Tries are bounded and counted. A lasting fault, such as a missing file, is an `OSError` at once. A
+passing fault that does not pass is a `UserError`: it must stop the run, which can be resumed later,
+and not become a rejection that another run would not have.
 """
 
 import errno
@@ -45,8 +45,8 @@ def persist(action: Callable[[], Result], path: str, remote: bool = False) -> Re
     """Calls `action` until it succeeds, `ATTEMPTS` times at most.
 
     Args:
-      remote: whether the errors are those of an object store, of any class. Those of which nothing
-        is known are taken for passing ones.
+      remote: whether the errors are those of an object store, of any class. Unknown errors
+        count as passing.
 
     Raises `OSError` with an errno and `path` for what is wrong for good, `UserError` for what has
     not passed. Local errors that are no network's come as they are.

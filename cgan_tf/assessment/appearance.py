@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cgan_tf.assessment.base import Check, Measure, Row, number
-from cgan_tf.assessment.distributions import Distribution, compare_tables
+from cgan_tf.assessment.base import Check, Measure, Row, Values, number
+from cgan_tf.assessment.distributions import Distribution, Quantiles, compare_tables
 from cgan_tf.assessment.lesions import Box, lesion_values
 from cgan_tf.assessment.noise import BANDS, excess_noise
 from cgan_tf.assessment.reading import PatchView, Readings
@@ -31,11 +31,16 @@ class Column:
     axis: str
     factor: float = 1
 
-    def median_text(self, quantiles: Sequence[float] | None) -> str:
-        """The median, and 5% to 95%, of `distributions.QUANTILES`."""
+    def of(self, values: object) -> Distribution:
+        """Its distribution among those of a measure."""
+        distribution: Distribution = getattr(values, self.name)
+        return distribution
+
+    def median_text(self, quantiles: Quantiles | None) -> str:
+        """The median, and 5% to 95%."""
         if quantiles is None:
             return "undefined"
-        low, middle, high = (format(quantiles[place], self.form) for place in (0, 2, 4))
+        low, _, middle, _, high = (format(value, self.form) for value in quantiles)
         return f"{middle} ({low} to {high})"
 
     def check(self, values: Distribution, where: str) -> Check:
@@ -47,8 +52,28 @@ class Column:
         return Check(title, _too_far(values), _distance_text(values, ours, real))
 
 
-class ColumnMeasure(Measure[dict[str, Distribution]]):
-    """Distributions of values of every patch, a table row each.
+@dataclasses.dataclass(frozen=True)
+class LesionDistributions:
+    """Of the lesions of a set, or of what removal leaves of them; see `lesions.lesion_values`."""
+
+    contrast: Distribution
+    area: Distribution
+    components: Distribution
+
+
+@dataclasses.dataclass(frozen=True)
+class AppearanceDistributions:
+    """Of the places that were changed: `saturated_share`, and `noise.excess_noise` by band."""
+
+    saturation: Distribution
+    noise_0: Distribution
+    noise_1: Distribution
+    noise_2: Distribution
+    noise_3: Distribution
+
+
+class ColumnMeasure(Measure[Values]):
+    """A dataclass of distributions of values of every patch, of which each has a table row.
 
     Attributes:
       columns: those with a verdict and a row of their own.
@@ -56,12 +81,12 @@ class ColumnMeasure(Measure[dict[str, Distribution]]):
 
     columns: tuple[Column, ...]
 
-    def rows(self, values: dict[str, Distribution]) -> Iterator[Row]:
-        for name, each in values.items():
+    def rows(self, values: Values) -> Iterator[Row]:
+        for name, each in vars(values).items():
             yield Row(self.name, f"{name}_median", *each.medians)
             yield Row(self.name, f"{name}_distance", each.distance, each.ceiling)
 
-    def tables(self, values: dict[str, Distribution], task: str) -> Sequence[Table]:
+    def tables(self, values: Values, task: str) -> Sequence[Table]:
         rows = [
             (
                 column.title.capitalize(),
@@ -69,14 +94,14 @@ class ColumnMeasure(Measure[dict[str, Distribution]]):
                 *(number(side) for side in (each.distance, each.ceiling)),
             )
             for column in self.columns
-            for each in [values[column.name]]
+            for each in [column.of(values)]
         ]
         what = "Left of the lesion" if task == "removal" else "Lesion"
         headings = (what, "Synthetic, 5% to 95%", "Real, 5% to 95%", "Distance", "Ceiling")
         return [Table("lesions", headings, rows)]
 
 
-class LesionMeasure(ColumnMeasure):
+class LesionMeasure(ColumnMeasure[LesionDistributions]):
     """What lesions are like, or what removal leaves of them."""
 
     name = "lesions"
@@ -89,15 +114,15 @@ class LesionMeasure(ColumnMeasure):
     def patch_values(self, view: PatchView) -> Mapping[str, float]:
         return lesion_values(view.lesion, view.threshold)
 
-    def compute(self, readings: Readings) -> dict[str, Distribution]:
-        return _compare(readings, [column.name for column in self.columns])
+    def compute(self, readings: Readings) -> LesionDistributions:
+        return LesionDistributions(**_compare(readings, LesionDistributions))
 
-    def verdict(self, values: dict[str, Distribution], task: str) -> Sequence[Check]:
+    def verdict(self, values: LesionDistributions, task: str) -> Sequence[Check]:
         where = "left of the lesion" if task == "removal" else "of the lesion"
-        return [column.check(values[column.name], where) for column in self.columns]
+        return [column.check(column.of(values), where) for column in self.columns]
 
 
-class AppearanceMeasure(ColumnMeasure):
+class AppearanceMeasure(ColumnMeasure[AppearanceDistributions]):
     """What patches look like where they were changed: saturation, and noise beside that around.
 
     Saturation is the share of the pixels at the ends of the grey scale.
@@ -114,12 +139,16 @@ class AppearanceMeasure(ColumnMeasure):
         noise = excess_noise(view.patch, view.changed_box)
         return values if noise is None else values | dict(zip(self.bands, noise, strict=True))
 
-    def compute(self, readings: Readings) -> dict[str, Distribution]:
-        return _compare(readings, [*(column.name for column in self.columns), *self.bands])
+    def compute(self, readings: Readings) -> AppearanceDistributions:
+        return AppearanceDistributions(**_compare(readings, AppearanceDistributions))
 
-    def verdict(self, values: dict[str, Distribution], task: str) -> Sequence[Check]:
-        checks = [column.check(values[column.name], "in its place") for column in self.columns]
-        return [*checks, self._noise_check([values[name] for name in self.bands])]
+    def verdict(self, values: AppearanceDistributions, task: str) -> Sequence[Check]:
+        checks = [column.check(column.of(values), "in its place") for column in self.columns]
+        return [*checks, self._noise_check(self.noise(values))]
+
+    def noise(self, values: AppearanceDistributions) -> list[Distribution]:
+        """The excess noise in each of `noise.BANDS`, as log2 of the power inside over beside."""
+        return [getattr(values, name) for name in self.bands]
 
     def _noise_check(self, bands: Sequence[Distribution]) -> Check:
         title = "other noise inside than beside, beyond real"
@@ -137,7 +166,9 @@ class AppearanceMeasure(ColumnMeasure):
         return Check(title, any(map(_too_far, bands)), text)
 
 
-def _compare(readings: Readings, names: Sequence[str]) -> dict[str, Distribution]:
+def _compare(readings: Readings, kind: type) -> dict[str, Distribution]:
+    """Of the values that the fields of `kind` name."""
+    names = [field.name for field in dataclasses.fields(kind)]
     ours, real = (each.values(*names) for each in (readings.synthetic, readings.real))
     return compare_tables(ours, real, readings.seed, readings.splits)
 

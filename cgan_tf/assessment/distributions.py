@@ -9,6 +9,7 @@ from scipy.stats import ks_2samp
 from cgan_tf.assessment.two_samples import equal_groups, feature_sets
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+Quantiles = tuple[float, float, float, float, float]
 _LEAST = 10  # patches of a group; fewer have no distribution
 
 
@@ -35,8 +36,8 @@ class Distribution:
         and the other half. Both are means over random halves, None where patches are too few.
     """
 
-    synthetic: list[float] | None
-    real: list[float] | None
+    synthetic: Quantiles | None
+    real: Quantiles | None
     distance: float | None = None
     ceiling: float | None = None
 
@@ -102,5 +103,5 @@ def _finite(column: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarr
     return values[np.isfinite(values)], patients[np.isfinite(values)]
 
 
-def _quantiles(values: np.ndarray) -> list[float] | None:
-    return np.quantile(values, QUANTILES).tolist() if len(values) else None
+def _quantiles(values: np.ndarray) -> Quantiles | None:
+    return tuple(np.quantile(values, QUANTILES).tolist()) if len(values) else None

@@ -274,7 +274,7 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
         return [check for space, each in values.items() for check in self._checks(space, each)]
 
     def _checks(self, space: str, values: Overlap) -> Iterator[Check]:
-        features, p_value, kid = f"({space} features)", values.kid_p, values.measures["kid"]
+        features, p_value, kid = f"({space} features)", values.kid_p, values.measures.kid
         if values.note or p_value.synthetic is None:
             yield Check(f"overlap {features}", None, values.note)
             return
@@ -283,13 +283,13 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
             f"{kid.ceiling:.3g}, p = {p_value.ceiling:.2g})"
         )
         yield Check(f"another distribution {features}", p_value.synthetic < P_LIMIT, text)
-        auc = values.measures["classifier_auc"]
+        auc = values.measures.classifier_auc
         if auc.synthetic is not None and auc.ceiling is not None:
             seen = auc.synthetic > max(0.5, auc.ceiling) + AUC_ABOVE_CEILING
             text = f"AUC {auc.synthetic:.2f} (real against real: {auc.ceiling:.2f})"
             yield Check(f"two-sample classifier {features}", seen, text)
         for statistic in STATISTICS:
-            each = values.measures[statistic.name]
+            each = statistic.of(values.measures)
             if statistic.low and each.synthetic is not None and each.ceiling is not None:
                 seen = each.synthetic < SHARE_OF_CEILING * each.ceiling
                 text = f"{each.synthetic:.2f} (real against real: {each.ceiling:.2f})"
@@ -298,8 +298,9 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
     def rows(self, values: dict[str, Overlap]) -> Iterator[Row]:
         for space, each in values.items():
             kind = f"overlap, {space}"
-            for name, value in each.measures.items():
-                yield Row(kind, name, value.synthetic, value.ceiling)
+            for statistic in STATISTICS:
+                value = statistic.of(each.measures)
+                yield Row(kind, statistic.name, value.synthetic, value.ceiling)
             yield Row(kind, "kid_p", each.kid_p.synthetic, each.kid_p.ceiling)
 
     def pairs(self, readings: Readings, values: dict[str, Overlap]) -> Sequence[Pair]:
@@ -314,7 +315,7 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
             return ()
         sides = [(each, side) for each in values.values() for side in SIDES]
         rows = [
-            (each.title, *(each.text(getattr(of.measures[each.name], side)) for of, side in sides))
+            (each.title, *(each.text(getattr(each.of(of.measures), side)) for of, side in sides))
             for each in STATISTICS
         ]
         p_values = (getattr(of.kid_p, side) for of, side in sides)

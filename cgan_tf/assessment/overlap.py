@@ -40,6 +40,11 @@ class Statistic:
     equal: str
     low: str = ""
 
+    def of(self, values: "OverlapStatistics") -> "BesideCeiling":
+        """Its values among those of an overlap."""
+        own: BesideCeiling = getattr(values, self.name)
+        return own
+
     def text(self, value: float | None) -> str:
         """A value as tables show it."""
         return "undefined" if value is None else f"{value:{self.form}}".replace("-", "−")
@@ -80,6 +85,20 @@ class BesideCeiling:
 
 
 @dataclasses.dataclass(frozen=True)
+class OverlapStatistics:
+    """Each of `STATISTICS`."""
+
+    mixing: BesideCeiling
+    kid: BesideCeiling
+    fid: BesideCeiling
+    classifier_auc: BesideCeiling
+    precision: BesideCeiling
+    recall: BesideCeiling
+    density: BesideCeiling
+    coverage: BesideCeiling
+
+
+@dataclasses.dataclass(frozen=True)
 class PValues:
     """p of the KID of each side, twice the median over the splits; None where undefined.
 
@@ -97,7 +116,6 @@ class Overlap:
     Attributes:
       note: empty, or "undefined: ..." in words. real, synthetic: patches. patients: real ones.
       group_size: patches in each group compared. k: neighbours. splits: of the real patches.
-      measures: each of `STATISTICS` by name.
     """
 
     note: str
@@ -107,7 +125,7 @@ class Overlap:
     group_size: int
     k: int
     splits: int
-    measures: dict[str, BesideCeiling]
+    measures: OverlapStatistics
     kid_p: PValues
 
 
@@ -156,7 +174,9 @@ def compare(
         group_size=size,
         k=k,
         splits=splits,
-        measures={each.name: _beside_ceiling(values, each.name) for each in STATISTICS},
+        measures=OverlapStatistics(
+            **{each.name: _beside_ceiling(values, each.name) for each in STATISTICS}
+        ),
         kid_p=PValues(*(_p_value([pair[side]["kid_p"] for pair in values]) for side in (0, 1))),
     )
 

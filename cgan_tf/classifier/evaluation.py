@@ -1,10 +1,10 @@
-"""The evaluation run: scores.csv, synthetic_scores.csv, features.npz, metrics.json, grad_cam/.
+"""Evaluates a classifier: scores.csv, synthetic_scores.csv, features.npz, metrics.json, grad_cam/.
 
 scores.csv has one row per test patch (normal or malignant), synthetic_scores.csv one per synthetic
 patch with its own logit and that of the patch it was made from. features.npz holds the last
 feature layer: `test` and `synthetic` in the order of the two tables, and `validation` with
 `validation_class`, from which the paper draws its t-SNE map, `validation_patch_id` and
-`validation_logit`. grad_cam/ shows what the surest mistakes rest on.
+`validation_logit`. grad_cam/ shows what the classifier's most confident mistakes rest on.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017) of the mistakes that a classifier is surest of.
+"""Grad-CAM (Selvaraju et al. 2017) of a classifier's most confident mistakes.
 
 The map of a patch is the sum of the last stage's channels A_k, each weighted with the mean gradient
 alpha_k of the logit in it. The classifier has one logit, so one signed map tells both stories: its

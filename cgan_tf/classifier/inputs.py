@@ -1,4 +1,4 @@
-"""What the classifier is trained and validated on, opened before TensorFlow is imported."""
+"""The patches that a classifier is trained and validated on, opened before TensorFlow is."""
 
 import dataclasses
 import hashlib
@@ -22,8 +22,8 @@ class ClassifierSets:
     """What a run reads.
 
     Attributes:
-      streams: of training, in the order of `mixing.STREAM_NAMES`; one that is never drawn from may
-        be empty.
+      streams: of training, in the order of `sampling.STREAM_NAMES`; a stream that is never drawn
+        from may be empty.
       validation: real patches, normal and malignant. labels: int [n] of them.
       checksums: of the patches behind each stream and behind the validation set, by name.
     """

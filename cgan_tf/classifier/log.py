@@ -1,4 +1,4 @@
-"""What a classifier's training leaves to look at: metrics.csv, TensorBoard, validation scores."""
+"""What a training shows: metrics.csv, TensorBoard and the scores of every validation."""
 
 import csv
 import io
@@ -35,7 +35,12 @@ class ClassifierLog:
         logits: np.ndarray,
         labels: np.ndarray,
     ) -> None:
-        """Writes a validation's figures, and its scores as validation/<samples>.npz."""
+        """Writes a row of metrics, and validation/<samples>.npz.
+
+        Args:
+          samples: seen so far. loss: mean since the last validation. logits: float32 [n].
+          labels: int [n], 1 for malignant.
+        """
         buffer = io.BytesIO()
         np.savez_compressed(buffer, logits=logits, labels=labels.astype(np.int8))
         write_bytes(self.scores / f"{samples:08d}.npz", buffer.getvalue())

@@ -1,10 +1,8 @@
-"""Patches as batches: those of a sampling plan for training, those of a set for scoring.
+"""Batches of patches: in the order of the sampling plan for training, of a set for scoring.
 
-The order of training: drawn by tf.data once, kept with the run, checked when it goes on.
-
-The plan comes from `tf.data.Dataset.sample_from_datasets` over cheap numbers; pixels are read by
-number afterwards. A run that goes on starts in the middle of its plan, whatever was in flight when
-it was stopped.
+`tf.data.Dataset.sample_from_datasets` draws the plan once, as numbers, and the run keeps it; pixels
+are read by number. A resumed run starts in the middle of its plan, so what was in flight when it
+stopped does not matter.
 """
 
 from collections.abc import Sequence

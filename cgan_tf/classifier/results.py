@@ -108,6 +108,8 @@ FEATURE_ARRAYS = (
 def read_features(evaluation: ScoredTest) -> dict[str, np.ndarray]:
     """features.npz of an evaluation, with id, logit, task and split of every synthetic patch.
 
+    Arrays are [n] in the order of their tables; features are float32 [n, 2048].
+
     Raises `UserError` when the file is missing or lacks an array that evaluate writes.
     """
     path = evaluation.directory / "features.npz"

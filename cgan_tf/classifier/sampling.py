@@ -1,13 +1,13 @@
-"""How real and synthetic patches are mixed: the share's schedule and the order of every stream.
+"""How real and synthetic samples are drawn: the schedule of the share, the order of each stream.
 
 Paper, "Patch Classifier Training": positives and negatives are drawn with equal probability, and
 "an initial proportion is chosen, and then decayed by 10% every 5000 training samples". The share
 applies to positives and negatives alike.
 
-Every sample is drawn in two steps: first its class, then its source, real or synthetic. Both draws
-and the patch are functions of the seed alone and the share only moves the limit between the
-sources, so that runs of one seed with different shares see the same classes in the same order, and
-the same patch wherever they take the same source.
+Every sample is drawn in two steps: its class, then its source, real or synthetic. Both draws and
+the patch depend on the seed alone, and the share only moves the limit between the sources. Runs of
+one seed with different shares therefore see the same classes in the same order, and the same patch
+wherever they take the same source.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Schedule:
     every: int = 5_000
 
     def share(self, sample: int | np.ndarray) -> np.ndarray:
-        """Synthetic share at a sample number counted from 0."""
+        """Synthetic share at sample numbers counted from 0: float64 of the shape of `sample`."""
         decays = np.asarray(sample) // self.every
         if self.decay == "multiplicative":
             return self.initial * (1 - self.rate) ** decays

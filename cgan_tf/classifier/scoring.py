@@ -1,4 +1,4 @@
-"""Scores and features of patches under a classifier."""
+"""Scores patches with a classifier, and computes their features."""
 
 from collections.abc import Callable
 from pathlib import Path

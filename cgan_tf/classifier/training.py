@@ -1,4 +1,4 @@
-"""The training run of the classifier: sampling plan, steps, validations, resuming.
+"""The training run of the classifier, from its start or last checkpoint to its best weights.
 
 A work directory holds run.json, plan.npy (the order of the samples) with plan.json (its checksum
 and those of the patches), checkpoints/ (while the run is unfinished), metrics.csv, tensorboard/,

@@ -1,4 +1,4 @@
-"""A directory of patch shards, written by make_patches or synthesize, read at random.
+"""Patch sets: directories of shards that make_patches or synthesize wrote, with random access.
 
 Layout::
 
@@ -7,19 +7,15 @@ Layout::
 
 `manifest.json` holds `splits[split][class] = {"count": n, "shards": [{"file", "records", "bytes",
 "sha256"}, ...]}`, with `file` relative to DIR, beside what the program adds of its own.
-
-The patches that synthetic ones were made from, found by their ids.
-
-Several patch indices read as one: the streams of training, the sets of an evaluation.
 """
 
 import bisect
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +26,7 @@ from cgan_tf.runs.directory import MANIFEST_FILE, read_manifest, sha256
 from cgan_tf.runs.errors import UserError, contained
 
 PROGRAMS = ("make_patches", "synthesize")
+Member = TypeVar("Member")
 _SHARD: dict[str, type] = {"file": str, "records": int, "bytes": int, "sha256": str}
 
 
@@ -54,19 +51,41 @@ def describe_shard(directory: str | Path, file: str, records: int) -> dict[str, 
     }
 
 
-def write_patch_set(
-    directory: str | Path, split: str, patch_class: str, payloads: list[bytes], shard_bytes: int
-) -> dict[str, Any]:
-    """Writes the encoded records of one split and class; returns its entry in `splits`."""
-    total = shard_count(sum(map(len, payloads)), shard_bytes)
-    shards = []
+def shard_parts(
+    split: str, patch_class: str, members: Sequence[Member], total_bytes: int, shard_bytes: int
+) -> Iterator[tuple[str, Sequence[Member]]]:
+    """(file, members) of each shard of one split and class, as even as can be."""
+    total = shard_count(total_bytes, shard_bytes)
     for index in range(total):
-        chunk = payloads[index * len(payloads) // total : (index + 1) * len(payloads) // total]
-        file = shard_path(split, patch_class, index, total)
+        part = members[index * len(members) // total : (index + 1) * len(members) // total]
+        yield shard_path(split, patch_class, index, total), part
+
+
+def write_patch_set(
+    directory: str | Path,
+    split: str,
+    patch_class: str,
+    payloads: Sequence[bytes] | tfrecords.Payloads,
+    shard_bytes: int,
+    total_bytes: int | None = None,
+) -> dict[str, Any]:
+    """Deals the encoded records of one split and class out to shards.
+
+    Args:
+      payloads: read once and in their order; twice without `total_bytes`, their size in all.
+
+    Returns:
+      The entry of the class in `splits` of the manifest.
+    """
+    if total_bytes is None:
+        total_bytes = sum(map(len, payloads))
+    rest, shards = iter(payloads), []
+    numbers = range(len(payloads))
+    for file, part in shard_parts(split, patch_class, numbers, total_bytes, shard_bytes):
         (Path(directory) / file).parent.mkdir(parents=True, exist_ok=True)
-        tfrecords.write_shard(Path(directory) / file, chunk)
-        shards.append(describe_shard(directory, file, len(chunk)))
-    return {"count": len(payloads), "shards": shards}
+        tfrecords.write_shard(Path(directory) / file, itertools.islice(rest, len(part)))
+        shards.append(describe_shard(directory, file, len(part)))
+    return {"count": len(numbers), "shards": shards}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -221,7 +240,7 @@ class PatchPool:
         ]
 
     def subset(self, numbers: np.ndarray) -> "PatchPool":
-        """The patches with these numbers, which ascend."""
+        """The patches with these numbers, int [k], ascending."""
         starts = self.starts
         parts = [
             numbers[(numbers >= start) & (numbers < end)] - start

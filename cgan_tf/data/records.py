@@ -1,14 +1,10 @@
-"""The patch record, both directions: one dataclass, one serialised `tf.train.Example`.
+"""The patch record: a dataclass in memory, a serialised `tf.train.Example` in a shard.
 
 Pixels are stored as 16-bit PNG, q = round((x + 1) / 2 * 65535) for x in [-1, 1]; the lesion
-channel likewise, the soft mask as q = round(m * 65535) for m in [0, 1].
-The features of the Example carry the names of the dataclass's fields.
-
-tf.train.Example without TensorFlow.
-
-The message is declared here field by field (tensorflow/core/example/feature.proto) in a
-descriptor pool of its own, so that a Beam worker needs protobuf alone and a process that also
-imports TensorFlow has no clash of names.
+channel likewise, the soft mask as q = round(m * 65535) for m in [0, 1]. Features have the names of
+the dataclass's fields. The message is declared here (tensorflow/core/example/feature.proto) in a
+descriptor pool of its own: a Beam worker needs protobuf alone, and a process that also imports
+TensorFlow has no clash of names.
 """
 
 import dataclasses
@@ -247,7 +243,7 @@ def decode_text(serialised: bytes, name: str, where: str) -> str:
 
 
 def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
-    """Float image to 16-bit PNG with the levels of feature `name`; out-of-range values clip."""
+    """Float image [h, w] to 16-bit PNG with the levels of feature `name`; values are clipped."""
     span, lowest = IMAGES[name]
     if not np.isfinite(image).all():
         raise ValueError(f"{name}: expected finite values")
@@ -258,7 +254,7 @@ def encode_png(image: np.ndarray, name: str = "patch") -> bytes:
 
 
 def decode_png(png: bytes, name: str, where: str) -> np.ndarray:
-    """16-bit PNG to float32 with the levels of feature `name`."""
+    """16-bit PNG to float32 [h, w] with the levels of feature `name`."""
     span, lowest = IMAGES[name]
     _check_png(png, f"{where}: feature '{name}'")
     levels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)

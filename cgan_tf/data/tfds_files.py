@@ -1,10 +1,9 @@
-"""What TensorFlow Datasets wants beside the shards to read a patch set where it lies.
+"""dataset_info.json and features.json, so that TensorFlow Datasets reads a patch set in place.
 
-`tfds.builder_from_directory(DIR)` finds the splits and their shards in dataset_info.json and how a
-record is decoded in features.json. Both are messages of tensorflow_datasets/core/proto as JSON,
-written here by hand: the package itself is wanted by those alone who read with it.
-
-A split of TensorFlow Datasets is one split and class of a patch set, "train_malignant_mass" say.
+`tfds.builder_from_directory(DIR)` finds the shards in the first and how to decode a record in the
+second. Both are messages of tensorflow_datasets/core/proto as JSON, written without the package,
+which only those who read with it need. A split of TensorFlow Datasets is one split and class of a
+patch set, for example "train_malignant_mass".
 """
 
 from collections.abc import Mapping

@@ -31,12 +31,20 @@ def write_shard(path: str | Path, payloads: Iterable[bytes]) -> None:
         file.writelines(map(frame, payloads))
 
 
-def read_shard(path: str | Path) -> Iterator[bytes]:
-    """The payloads of a TFRecord file, CRCs checked."""
-    places = shard_index(path)
-    with reading(path), Path(path).open("rb") as file:
-        for offset, length in places:
-            yield _read_payload(file, path, offset, length)
+class Payloads:
+    """The payloads of a TFRecord file, read one after the other as they are asked for, CRCs
+    checked; how many they are is known before."""
+
+    def __init__(self, path: str | Path):
+        self.path, self.places = path, shard_index(path)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[bytes]:
+        with reading(self.path), Path(self.path).open("rb") as file:
+            for offset, length in self.places:
+                yield _read_payload(file, self.path, offset, length)
 
 
 def read_payload(path: str | Path, offset: int, length: int) -> bytes:

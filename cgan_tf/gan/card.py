@@ -1,4 +1,4 @@
-"""The card of an exported generator: what it is, and whether its files are still those it names."""
+"""The card of an exported generator (model.json): what it is, and the checksum of its files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -70,17 +70,3 @@ def resolution_of(patches_dir: str | Path) -> dict[str, float]:
     """How make_patches resampled the images of a patch set: for the card of its generator."""
     flags = read_json(Path(patches_dir) / MANIFEST_FILE).get("flags", {})
     return {name: flags[name] for name in ("resample_spacing_mm", "reduction") if name in flags}
-
-
-def training_resolution(card: Mapping[str, Any]) -> dict[str, float]:
-    """`resolution_of` the patches that a generator was trained on; empty when nobody knows.
-
-    Cards of earlier versions do not say it; their patches do, as long as they are where they were.
-    """
-    if "resolution" in card:
-        return card["resolution"]
-    patches = Path(card.get("flags", {}).get("patches_dir", ""))
-    manifest = patches / MANIFEST_FILE
-    if manifest.is_file() and sha256(manifest) == card.get("patches_manifest_sha256"):
-        return resolution_of(patches)
-    return {}

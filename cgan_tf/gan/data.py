@@ -1,7 +1,7 @@
-"""Which patches feed which task, in which order.
+"""The patches of each task and role, and the batches of a training.
 
-The order is a pure function of (seed, stream, sample number): a checkpoint holds a step number and
-nothing of the data.
+The order of the patches is a pure function of (seed, stream, sample number), so a checkpoint needs
+no state of the data beyond the step number.
 """
 
 from collections.abc import Iterable

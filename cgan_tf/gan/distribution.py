@@ -1,8 +1,8 @@
-"""Which devices and processes train a GAN together, and which of them writes.
+"""Training on several devices or processes: the strategy, and what the workers agree on.
 
 With --strategy=multi_worker every process runs the same command with its own TF_CONFIG (cluster
-and task, as tf.distribute reads it) and the same --workdir on a file system that all of them see.
-Worker 0 is the chief: it alone writes.
+and task, as tf.distribute reads it) and the same --workdir on a shared file system. Only worker 0,
+the chief, writes.
 """
 
 import contextlib

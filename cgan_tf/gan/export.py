@@ -1,10 +1,7 @@
-"""The generator as a SavedModel that needs TensorFlow alone, with a card that says what it is.
+"""The trained generator as a SavedModel with a card, and as an ONNX file.
 
-The generator's `with_noise` as an ONNX file, for programs without TensorFlow.
-
-ONNX has no convolution in bfloat16 that its runtimes share, so the file computes in float32
-whatever the generator was trained in: against a SavedModel in mixed_bfloat16 it differs by that
-format's rounding.
+ONNX runtimes share no convolution in bfloat16, so the ONNX file computes in float32, whatever the
+generator was trained in: it differs from a SavedModel in mixed_bfloat16 by that format's rounding.
 """
 
 import json

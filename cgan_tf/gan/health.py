@@ -1,4 +1,4 @@
-"""Whether a GAN is still learning: figures that are not finite, or that have vanished for long."""
+"""Stops a GAN that no longer learns: metrics that are not finite, or zero for many iterations."""
 
 import math
 from collections.abc import Mapping
@@ -21,21 +21,21 @@ class Health:
     """Follows the metrics of a run, iteration by iteration.
 
     Attributes:
-      streaks: iterations in a row, up to the last one seen, in which a figure had vanished.
+      streaks: by metric, the iterations in a row up to the last one in which it had vanished.
     """
 
     def __init__(self, patience: int, streaks: Mapping[str, int] | None = None):
-        """`patience`: iterations in a row that are too many; 0: any number is borne."""
+        """`patience`: how many iterations in a row stop the run; 0: none do."""
         self.patience = patience
         self.streaks = dict(streaks or {})
 
     @property
     def sound(self) -> bool:
-        """Whether nothing had vanished at the last iteration."""
+        """Whether no metric had vanished at the last iteration."""
         return not any(self.streaks.values())
 
     def examine(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Raises `UserError` naming the figure and the step where training has broken down."""
+        """Raises `UserError` naming the metric and the step where training broke down."""
         wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
         if wrong:
             raise UserError(f"{', '.join(wrong)} not finite at step {step}")

@@ -1,7 +1,4 @@
-"""What a training run leaves to look at: metrics.csv, TensorBoard, image grids.
-
-The table of layers that --dry_run prints.
-"""
+"""What a training shows: metrics.csv, TensorBoard, image grids, and the layers of --dry_run."""
 
 import csv
 import time
@@ -134,7 +131,7 @@ class GanLog:
 
 
 def tag_of(name: str) -> str:
-    """A figure's name in TensorBoard, e.g. "losses/loss_d"."""
+    """The name of a metric in TensorBoard, e.g. "losses/loss_d"."""
     return f"{SECTIONS.get(name.partition('_')[0], 'run')}/{name}"
 
 

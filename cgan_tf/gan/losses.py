@@ -1,4 +1,4 @@
-"""The losses of the contextual GAN, one formula a function.
+"""The losses of the contextual GAN, one function for each formula.
 
 Notation (paper, "Semi-supervised training loss"): the discriminator D gives four logits,
 [real, fake, benign, normal]; x is an image, delta noise, lambda and k the penalty's weight and
@@ -23,15 +23,15 @@ def discriminator_loss(
     """CE(real) + CE(fake) + w_b CE(benign) + w_n CE(normal).
 
     "the discriminator is given examples of all four classes for each update step, with the losses
-    from benign and normal examples scaled by a factor of 0.2". A class that is absent from
-    `logits` adds nothing.
+    from benign and normal examples scaled by a factor of 0.2". `logits` has [batch, 4] for each
+    class; one that is absent adds nothing.
     """
     weights = {REAL: 1.0, FAKE: 1.0, BENIGN: benign_weight, NORMAL: normal_weight}
     return tf.add_n([weights[label] * cross_entropy(part, label) for label, part in logits.items()])
 
 
 def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
-    """-log p(real | fake)."""
+    """-log p(real | fake) of logits [batch, 4]."""
     return cross_entropy(fake_logits, REAL)
 
 
@@ -74,6 +74,9 @@ def mode_seeking_loss(
     """1 / (|G(x, z1) - G(x, z2)| / |z1 - z2| + margin) (Mao et al. 2019, eq. 4); not in the paper.
 
     The ratio is taken for each sample, of mean absolute differences over the lesion channel and z.
+
+    Args:
+      first, second: lesion channels [batch, s, s, 1] of `z_first` and `z_second`, [batch, k].
     """
     difference = tf.reduce_mean(tf.abs(first - second), axis=[1, 2, 3])
     distance = tf.reduce_mean(tf.abs(z_first - z_second), axis=1)

@@ -1,4 +1,4 @@
-"""What an iteration of the GAN is watched by: scalars, means over this replica's samples.
+"""The scalars that each iteration of the GAN reports, means over this replica's samples.
 
 Names: `ce_<class>` is the cross-entropy of a class's patches, without its weight in the loss;
 `p_<output>_on_<class>` the mean probability that D gives an output for patches of a class. A
@@ -68,7 +68,7 @@ def contrast(images: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
 
 
 def largest_sigma(layers: Iterable[SpectralLayer]) -> tf.Tensor:
-    """The largest singular value (estimate) of the kernels of at least one layer."""
+    """The largest singular value (an estimate) of the kernels of at least one layer, a scalar."""
     return tf.reduce_max(tf.stack([layer.sigma() for layer in layers]))
 
 

@@ -82,7 +82,7 @@ class ContextualGan(keras.Model):
         return groups
 
     def alpha(self) -> tf.Tensor:
-        """Weight of the full-resolution layers at this step."""
+        """Weight of the full-resolution layers at this step, a scalar in [0, 1]."""
         return fade_in_alpha(self.step, self.config)
 
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -95,8 +95,8 @@ class ContextualGan(keras.Model):
 
         Returns:
           scalars, this replica's: losses and their parts (without their weights), class
-          probabilities, gradient norms, largest singular values, lesion figures (see
-          metrics), alpha; of several generator updates those of the last.
+          probabilities, gradient norms, largest singular values, lesion metrics (see
+          `gan.metrics`), alpha; of several generator updates those of the last.
         """
         data = {
             name: halve(value) if self.phase == "half" and name != "task" else value
@@ -162,23 +162,23 @@ class ContextualGan(keras.Model):
     def _update_generator(self, data, alpha, update: int) -> dict[str, tf.Tensor]:
         config, source, task = self.config, data["source"], data["task"]
         z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
-        sigma, seeking = _iterate(self.generator), None
+        sigma = _iterate(self.generator)
         with tf.GradientTape() as tape:
             lesion = self._generate(source, z, task, alpha)
             fake = _fake_input(config, source, lesion)
             logits = self._discriminate(fake, task, alpha, 2 + update)
             loss = losses.generator_loss(logits)
-            total = loss
+            total, terms = loss, {}
             if config.mode_seeking_weight:
                 second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
                 other = self._generate(source, second, task, alpha)
-                seeking = losses.mode_seeking_loss(
+                terms["mode_seeking"] = losses.mode_seeking_loss(
                     lesion, other, z, second, config.mode_seeking_margin
                 )
-                total += config.mode_seeking_weight * seeking
+            for name, term in terms.items():  # each has the weight --<name>_weight
+                total += getattr(config, f"{name}_weight") * term
         norm = self._apply(self.generator, self._gradients(self.generator, tape, total))
-        metrics = {"loss_g": loss, "gradient_g": norm}
-        metrics |= _named("mode_seeking", seeking) | _named("sigma_g", sigma)
+        metrics = {"loss_g": loss, "gradient_g": norm, **terms} | _named("sigma_g", sigma)
         return metrics | gan_metrics.lesion_metrics(
             lesion, combine(source, lesion), _lesion_sign(task)
         )
@@ -246,7 +246,7 @@ class ContextualGan(keras.Model):
 
 def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
     """ "Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0 while the weight
-    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A value in the graph."""
+    of the 256px increases from 0 to 1": linear, and 1 without a fade-in. A scalar tensor."""
     if not config.grow:
         return tf.constant(1.0)
     if config.fade_in_steps == 0:
@@ -256,7 +256,7 @@ def fade_in_alpha(step: tf.Tensor, config: GanConfig) -> tf.Tensor:
 
 
 def ema_decay(step: tf.Tensor, decay: float) -> tf.Tensor:
-    """Decay of the averaged weights: short memory at first, so that the start is forgotten."""
+    """Decay of the averaged weights, a scalar: small at first, so that the start is forgotten."""
     done = tf.cast(step, tf.float32)
     return tf.minimum(decay, (1.0 + done) / (10.0 + done))
 

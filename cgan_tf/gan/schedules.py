@@ -1,8 +1,8 @@
-"""What happens at which iteration: phases and generator updates.
+"""The schedule of a training: phases, and generator updates an iteration.
 
 Paper, "Progressive growing": the generator is trained at half resolution, then a full-resolution
-layer is faded in, then it is trained at full resolution (the weight of the fade-in is a value in
-the graph of a step: cgan.fade_in_alpha).
+layer is faded in, then it is trained at full resolution. The weight of the fade-in is computed in
+the graph of a step (`model.fade_in_alpha`).
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The training run of the GAN: phases, checkpoints, what is written, resuming.
+"""The training run of the GAN, from its start or last checkpoint to the exported generator.
 
 A work directory holds run.json, checkpoints/, metrics.csv, tensorboard/, grids/, and at the end
 generator/ (SavedModel with model.json) and manifest.json.

@@ -1,7 +1,7 @@
-"""Batch normalisation and Adam as TensorFlow's single operations.
+"""Batch normalisation and Adam as single TensorFlow operations.
 
-The same weights, names and formulas as Keras' own, which spell them out in a dozen operations;
-one training step of ResNet-50 on 16 patches of 64 px takes a quarter less processor time so.
+Weights, names and formulas are those of Keras, which uses a dozen operations for each. One training
+step of ResNet-50 on 16 patches of 64 px takes a quarter less processor time.
 """
 
 import keras

@@ -1,9 +1,7 @@
 """Layers of both networks: spectral normalisation, self-attention, fade-in, resampling.
 
 Every layer keeps float32 weights, takes and gives `compute_dtype`, and casts by hand: Keras'
-autocast would turn bfloat16 inputs back to float32 in silence.
-
-Convolution of few positions with many channels, as the deepest blocks have them.
+autocast would silently turn bfloat16 inputs back to float32.
 """
 
 import contextvars
@@ -132,7 +130,7 @@ class SpectralLayer(RecordedLayer):
         return tf.norm(tf.linalg.matvec(self._matrix(), u))
 
     def weight(self) -> tf.Tensor:
-        """The kernel as used: W / sigma, in the compute dtype."""
+        """The kernel as used, W / sigma: [..., filters] in the compute dtype."""
         shared = _shared.get()
         if shared is None or id(self) not in shared:
             return self._scaled_kernel()
@@ -152,6 +150,7 @@ class SpectralLayer(RecordedLayer):
         self.u.assign(u)
 
     def add_bias(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Outputs [..., filters] with the bias [filters] added, if the layer has one."""
         if not self.use_bias:
             return outputs
         return tf.nn.bias_add(outputs, tf.cast(tf.convert_to_tensor(self.bias), outputs.dtype))
@@ -168,7 +167,7 @@ class SpectralLayer(RecordedLayer):
 
 @tf.custom_gradient
 def divide_by_sigma(kernel: tf.Tensor, u: tf.Tensor):
-    """W / |W u| and its gradient; u is constant.
+    """W / |W u| and its gradient, for a kernel [..., filters] and a constant u [filters].
 
     With v = W u / sigma, d sigma / d W = v u', so that a gradient G of the quotient becomes
     (G - <G, W / sigma> v u') / sigma. TensorFlow's own chain of operations gives the same from
@@ -297,19 +296,19 @@ def with_maps(features: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 def double(features: tf.Tensor) -> tf.Tensor:
-    """Nearest-neighbour upsampling by 2."""
+    """Nearest-neighbour upsampling: [B, H, W, C] to [B, 2 H, 2 W, C]."""
     batch, (height, width, channels) = tf.shape(features)[0], features.shape[1:]
     wide = tf.broadcast_to(features[:, :, None, :, None, :], [batch, height, 2, width, 2, channels])
     return tf.reshape(wide, [batch, 2 * height, 2 * width, channels])
 
 
 def halve(images: tf.Tensor) -> tf.Tensor:
-    """2x2 averages: the image at half resolution."""
+    """2x2 averages: [B, H, W, C] to [B, H / 2, W / 2, C]."""
     return tf.nn.avg_pool2d(images, 2, 2, "VALID")
 
 
 def max_pool(features: tf.Tensor) -> tf.Tensor:
-    """2x2 maxima with stride 2."""
+    """2x2 maxima: [B, H, W, C] to [B, H / 2, W / 2, C]."""
     return tf.nn.max_pool2d(features, 2, 2, "VALID")
 
 

@@ -1,4 +1,4 @@
-"""Starting weights of the classifier, from a file in any form that Keras knows."""
+"""Loads the classifier's starting weights from any weights file that Keras can write."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
 """ResNet-50 (He et al. 2016) as the paper's patch classifier: cancer or no cancer.
 
-Paper, "Patch Classifier Training": Keras' ResNet-50 with one logit. The patch is one grey channel
-and ImageNet's networks want three, so it is repeated and the published mean is subtracted inside
-the graph; nothing outside needs to know of it.
+Paper, "Patch Classifier Training": Keras' ResNet-50 with one logit. A patch has one grey channel
+and ImageNet's networks take three, so the graph itself repeats it and subtracts the published mean.
 """
 
 import contextlib

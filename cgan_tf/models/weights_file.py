@@ -1,4 +1,4 @@
-"""Which file the classifier starts from; looked for before TensorFlow is imported."""
+"""Finds and checks the classifier's starting weights, before TensorFlow is imported."""
 
 import hashlib
 import os

@@ -123,8 +123,8 @@ def sentence(name: str, values: Overlap) -> str:
     """What the overlap of synthetic and real `name` says, in one or two sentences."""
     if values.note:
         return f"Synthetic and real {name}: {values.note}."
-    auc, p = values.measures["classifier_auc"], values.kid_p.synthetic
-    mixing, coverage = values.measures["mixing"], values.measures["coverage"]
+    auc, p = values.measures.classifier_auc, values.kid_p.synthetic
+    mixing, coverage = values.measures.mixing, values.measures.coverage
     parts = [
         f"Of a patch's nearest neighbours, {mixing.synthetic:.0%} belong to the other set "
         f"(real against real: {mixing.ceiling:.0%})"
@@ -145,7 +145,7 @@ def sentence(name: str, values: Overlap) -> str:
 def _table(kind: str, values: Overlap) -> Table:
     rows, records = [], []
     for statistic in overlap.STATISTICS:
-        each = values.measures[statistic.name]
+        each = statistic.of(values.measures)
         cells = [each.text(statistic, side) for side in overlap.SIDES]
         rows.append((statistic.title, *cells, statistic.equal))
         records.append({"measure": statistic.name, **dataclasses.asdict(each)})

@@ -74,9 +74,8 @@ def quality_figure(results: Mapping[str, SetResult]) -> Figure:
     for axes, (name, result) in zip(rows, results.items(), strict=True):
         axes[0].set_ylabel(name)
         for axis, (measure, column) in zip(axes, PANELS, strict=False):
-            _quantiles(axis, result.of(measure)[column.name], column.factor)
-        appearance = result.of(APPEARANCE)
-        _noise(axes[-1], [appearance[band] for band in APPEARANCE.bands])
+            _quantiles(axis, column.of(result.values[measure.name]), column.factor)
+        _noise(axes[-1], APPEARANCE.noise(result.of(APPEARANCE)))
     for axis, (_, column) in zip(rows[-1], PANELS, strict=False):
         axis.set_xlabel(column.axis)
     rows[-1, -1].set_xlabel("cycles per pixel")

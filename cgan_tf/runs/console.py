@@ -1,6 +1,6 @@
-"""What a person sees while a program works: one bar with the time left, and nothing else.
+"""What a program shows while it works, one bar with the time left, and how it ends.
 
-How programs end: on request, after saving what they have, and with those that started them.
+A program ends on request, after saving what it has, and with the program that started it.
 """
 
 import contextlib

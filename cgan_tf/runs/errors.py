@@ -1,7 +1,4 @@
-"""The one exception that a user may cause.
-
-Names of files that come from a manifest: none leads out of its directory.
-"""
+"""`UserError`, the one exception that a user may cause, and the file access that raises it."""
 
 import contextlib
 import os

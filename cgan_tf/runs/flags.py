@@ -1,4 +1,4 @@
-"""Dataclass to absl flags to dataclass, and the frame that every program shares.
+"""Config dataclasses as command-line flags and back, and `run_program`, which starts a program.
 
 A program is::
 

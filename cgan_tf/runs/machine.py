@@ -1,9 +1,9 @@
-"""What this machine offers, and what a run takes of it.
+"""Threads, GPUs and the speed of this machine.
 
-TensorFlow's thread counts are resolved once and kept with the run, because bits depend on them. How
-fast the machine computes is asked in processes that end, so that the parent never starts
-TensorFlow: `python -m cgan_tf.runs.machine` prints, as JSON, the seconds of one training
-convolution in float32 and in bfloat16.
+A run keeps the thread counts of its start, because the last bits of its results depend on them.
+Speed is measured in a process of its own, so that the parent never starts TensorFlow:
+`python -m cgan_tf.runs.machine` prints, as JSON, the seconds of one training convolution in float32
+and in bfloat16.
 """
 
 import dataclasses

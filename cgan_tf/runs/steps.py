@@ -1,7 +1,7 @@
-"""Runs steps, several at a time, under one bar with the time left.
+"""Runs several programs, some side by side, under one bar with the time left.
 
-A step is one of the project's programs in a process of its own. A step whose result is there is
-done; one that was interrupted goes on where it was when it is started again.
+A step is a program in a process of its own. It is done when its result exists; an interrupted step
+resumes when it is started again.
 """
 
 import dataclasses

@@ -1,12 +1,8 @@
-"""Checkpoints of a training run: whole or not there, the newest sound one restored, cheap.
+"""What both trainings share: checkpoints, TensorBoard files, the errors of tf.data.
 
 checkpoints/step-0001000/ holds TensorFlow's files, state.json (Python values) and checksums.json.
 It is written under a temporary name, so a directory under its final name is complete; the
-checksums find what a disk spoiled later.
-
-Errors that tf.data wraps in its own.
-
-TensorBoard's files of a run that goes on from a checkpoint.
+checksums reveal what a disk damaged later. A run resumes from the newest sound checkpoint.
 """
 
 import contextlib

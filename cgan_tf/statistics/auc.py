@@ -1,25 +1,14 @@
 """Areas under ROC curves, and tests of their differences that allow for patients.
 
-DeLong et al. (1988) as sums over placements (see `Placements`). Patches of one patient are
-not independent; with `patients` the variances are those of Obuchowski (1997), which equal DeLong's
-when every patient gives one patch.
-
-A quantity that the data do not define is NaN, with the reason in words in `note`.
-
-Placements: how many patches of the other class a patch is on the right side of.
-
 Notation of DeLong et al. (1988): m positives, n negatives. V10 of a positive is the share of
 negatives that it outscores, ties half; V01 of a negative the share of positives that outscore it;
-AUC = mean(V10) = mean(V01). They are kept as whole numbers, 2 n V10 and 2 m V01, in float64 (exact
-to 2^53), so that equal placements have a variance of exactly zero.
+AUC = mean(V10) = mean(V01). These placements are kept as whole numbers, 2 n V10 and 2 m V01, in
+float64 (exact to 2^53), so that equal placements have a variance of exactly zero.
 
-An interval for AUCs of 0 and 1, where variances vanish: a smoothed bootstrap of patients.
+Patches of one patient are not independent: with `patients` the variances are those of Obuchowski
+(1997), which equal DeLong's when every patient gives one patch.
 
-The plain bootstrap of perfectly separated scores is perfectly separated each time, so what is drawn
-is jittered with Silverman's bandwidth (Silverman & Young 1987). The ranks are drawn, not the
-scores: like the AUC, its interval must not depend on how wide the gap between the classes is on
-the arbitrary scale of the scores. Patients are drawn whole, those with positives, with negatives
-and with both apart, so that every round has both classes.
+A quantity that the data do not define is NaN, with the reason in words in `note`.
 """
 
 import dataclasses
@@ -72,7 +61,11 @@ def outscored(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def mean_placement(positive: np.ndarray, counts: np.ndarray) -> float:
-    """The AUC, or a difference of AUCs, from `outscored` or its differences; NaN if undefined."""
+    """The AUC, or a difference of AUCs; NaN without both classes.
+
+    Args:
+      positive: bool [n]. counts: float64 [n], of `outscored`, or differences of such.
+    """
     m, n = int(positive.sum()), int((~positive).sum())
     return float(counts[positive].sum() / (2 * m * n)) if m and n else math.nan
 
@@ -139,7 +132,14 @@ def smoothed_interval(
     seed: int,
     rounds: int = 1000,
 ) -> tuple[float, float]:
-    """Percentile interval of the AUC, stretched where needed to hold the AUC itself.
+    """Percentile interval of a smoothed bootstrap of patients, for AUCs of 0 and 1.
+
+    The variance of such an AUC vanishes, and every plain bootstrap round of perfectly separated
+    scores is perfectly separated, too. What is drawn is therefore jittered with Silverman's
+    bandwidth (Silverman & Young 1987). The ranks are drawn, not the scores: like the AUC, its
+    interval must not depend on how wide the gap between the classes is. Patients are drawn whole,
+    those with positives, with negatives and with both apart, so that every round has both classes.
+    The interval is stretched where needed to hold the AUC itself.
 
     Args:
       positive: bool [n], both classes present. scores: float64 [n].
@@ -243,7 +243,11 @@ class AucComparison:
 
 
 def exact_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Share of (positive, negative) pairs in the right order, ties half; NaN without both."""
+    """Share of (positive, negative) pairs in the right order, ties half; NaN without both.
+
+    Args:
+      labels: [n], 1 for positive. scores: [n], higher is more positive.
+    """
     positive, scores = checked(labels, scores)
     return mean_placement(positive, outscored(positive, scores))
 
@@ -320,7 +324,7 @@ def auc_interval(
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values, in the order given; an undefined one stays NaN but counts."""
+    """Holm's adjusted p-values, float64 [k], in the order given; NaN stays NaN but counts."""
     p_values = np.asarray(p_values, np.float64)
     adjusted = np.full(p_values.shape, np.nan)
     largest = 0.0
@@ -331,22 +335,15 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def roc_curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False- and true-positive rates from (0, 0) to (1, 1), one point per distinct score."""
-    positive, scores = checked(labels, scores)
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    true = np.cumsum(positive[order])[last_of_tie] / max(1, positive.sum())
-    false = np.cumsum(~positive[order])[last_of_tie] / max(1, (~positive).sum())
-    return np.insert(false, 0, 0.0), np.insert(true, 0, 0.0)
-
-
 def sensitivity_at(
     labels: np.ndarray, scores: np.ndarray, specificity: float = 0.9
 ) -> tuple[float, float]:
     """(sensitivity, threshold) at the lowest threshold that reaches the specificity.
 
     A patch is called positive when its score is above the threshold. NaN without both classes.
+
+    Args:
+      labels: [n], 1 for positive. scores: [n], higher is more positive.
     """
     positive, scores = checked(labels, scores)
     negatives = np.sort(scores[~positive])

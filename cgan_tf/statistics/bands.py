@@ -1,17 +1,9 @@
-"""ROC curves with pointwise bands: vertical averaging over a bootstrap of patients.
+"""ROC curves and sensitivities with intervals from a bootstrap of whole patients.
 
-Fawcett (2006), "An introduction to ROC analysis", section 8.1: curves are averaged vertically, the
-sensitivity at each false-positive rate. Patches of one patient are not independent, so whole
-patients are drawn with replacement; classifiers of several seeds score the same drawn patients,
-and their curves are averaged within every round.
-
-Sensitivity at a specificity with an interval that allows for patients.
-
-The threshold is itself estimated from the negative patches, so the interval comes from a bootstrap
-of whole patients that finds the threshold anew in every round (Platt et al. 2000 for independent
-patches).
-
-The bootstrap of whole patients: patches of one patient are not independent.
+Patches of one patient are not independent, so whole patients are drawn with replacement. ROC curves
+are averaged vertically, the sensitivity at each false-positive rate (Fawcett 2006, "An introduction
+to ROC analysis", section 8.1). The threshold for a specificity is itself estimated from the
+negative patches, so every round finds it anew (Platt et al. 2000, for independent patches).
 """
 
 import dataclasses
@@ -19,7 +11,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from cgan_tf.statistics.auc import sensitivity_at
 
@@ -70,6 +62,9 @@ def roc_band(
     seed: int = 0,
 ) -> RocBand:
     """The mean curve of k classifiers with its band.
+
+    Classifiers of several seeds score the same drawn patients; their curves are averaged within
+    every round.
 
     Args:
       labels: [n], 1 for positive. scores: [k, n], a row per classifier, higher is more positive.
@@ -156,11 +151,12 @@ def sensitivity_interval(
     if min(counts) < 2:
         note = "undefined: {} patients with positive and {} with negative patches".format(*counts)
         return SensitivityEstimate(sensitivity, threshold, math.nan, math.nan, "", note)
-    tail = (1 - level) / 2
     if sensitivity in (0.0, 1.0):
-        low = float(beta.ppf(tail, counts[0], 1)) if sensitivity else 0.0
-        high = 1.0 if sensitivity else float(beta.ppf(1 - tail, 1, counts[0]))
+        found = counts[0] if sensitivity else 0
+        limits = binomtest(found, counts[0]).proportion_ci(level, method="exact")
+        low, high = float(limits.low), float(limits.high)
         return SensitivityEstimate(sensitivity, threshold, low, high, EXACT)
+    tail = (1 - level) / 2
     point = _WeightedPoint(positive, np.asarray(scores, np.float64), specificity)
     drawn = [point.sensitivity(w) for w in drawn_weights(positive, patient, rounds, seed)]
     low, high = (float(limit) for limit in np.quantile(drawn, (tail, 1 - tail)))

@@ -6,8 +6,8 @@ the test patches. A perfect classifier has slope 1 and intercept 0; a slope belo
 too sure of itself. The intervals allow for patients: the variance is the sandwich of the patients'
 summed scores (Liang & Zeger 1986).
 
-All but the slope depend on the share of malignant patches, which in a set of patches is chosen, not
-found: see `Recalibration.intercept_at_even_odds`.
+All but the slope depend on the share of malignant patches, which whoever cuts the patches chooses:
+see `Recalibration.intercept_at_even_odds`.
 """
 
 import dataclasses
@@ -90,9 +90,10 @@ def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
 
 
 def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared distance of probability and label, 0 to 1; NaN without patches."""
-    distance = np.asarray(probabilities, np.float64) - np.asarray(labels)
-    return float(np.mean(distance**2)) if len(distance) else math.nan
+    """Mean squared distance of probabilities [n] and labels [n], 0 to 1; NaN without patches."""
+    from sklearn.metrics import brier_score_loss  # a second to import, for its one reader
+
+    return float(brier_score_loss(labels, probabilities)) if len(labels) else math.nan
 
 
 def recalibration(

@@ -1,8 +1,8 @@
 """Table 1 over several seeds: each run against the baseline of its own seed, then the seeds pooled.
 
-A seed is one training of every proportion, and all runs score the same test patches. A difference
-between a proportion and the baseline varies for two reasons: other patients, other seeds. For
-readers (seeds here) who each use two modalities, Obuchowski & Rockette (1995) have
+A seed is one training of every synthetic share, and all runs score the same test patches. The
+difference between a share and the baseline varies for two reasons: other patients, other seeds. For
+readers (here seeds) who each use two modalities, Obuchowski & Rockette (1995) have
 
     d_s = AUC(proportion, s) - AUC(baseline, s), S seeds, d the mean of d_s
     var(d) = sd(d_s)^2 / S + max(0, cov)

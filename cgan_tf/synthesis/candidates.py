@@ -1,7 +1,7 @@
-"""Candidates for a synthetic set: a patch, a generated lesion, its post-processing, a record.
+"""Candidates for a synthetic set: source patch, generated lesion, post-processing, record.
 
-Candidate k takes a source patch and a z that depend on (seed, task, k) alone, so that an
-interrupted run goes on with the same bytes. While the generator works on a batch, threads
+The source patch and the random scalars of candidate k depend on (seed, task, k) alone, so an
+interrupted run resumes with the same bytes. While the generator works on a batch, threads
 post-process and encode the one before.
 """
 

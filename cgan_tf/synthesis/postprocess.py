@@ -57,7 +57,10 @@ def extract_lesion(
 
 
 def largest_object(binary: np.ndarray) -> tuple[np.ndarray, int]:
-    """The largest 8-connected object and its area; of equals, the first in reading order."""
+    """The largest 8-connected object of bool [h, w], as such, and its area in pixels.
+
+    Of several that are equally large, the first in reading order.
+    """
     _, labels = cv2.connectedComponents(binary.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     areas = np.bincount(labels.ravel())  # OpenCV's own statistics take four times as long
     areas[0] = 0  # the background
@@ -69,14 +72,14 @@ def largest_object(binary: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def expand(binary: np.ndarray, radius_px: int) -> np.ndarray:
-    """Dilation with a disk: every pixel at most `radius_px` from the object."""
+    """Dilation of bool [h, w] with a disk: every pixel at most `radius_px` from the object."""
     reach = np.arange(-radius_px, radius_px + 1)
     disk = (reach[:, None] ** 2 + reach[None, :] ** 2 <= radius_px**2).astype(np.uint8)
     return cv2.dilate(binary.astype(np.uint8), disk).astype(bool)
 
 
 def smooth(binary: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Gaussian filter of a mask, cut at 4 sigma, zeros outside: float32 in [0, 1]."""
+    """Gaussian filter of bool [h, w], cut at 4 sigma, zeros outside: float32 in [0, 1]."""
     reach = int(4 * sigma_px + 0.5)
     if reach == 0:  # less than a pixel
         return binary.astype(np.float32)

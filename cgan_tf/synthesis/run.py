@@ -1,7 +1,7 @@
-"""Candidates from the generator until the count is met (paper, "Synthetic dataset": "we generated
-5000 examples each").
+"""The run that makes a synthetic set (paper: "we generated 5000 examples each").
 
-Accepted records wait in `accepted.tfrecord`; how far they are valid is in `progress.json`.
+It draws candidates until enough are accepted. Accepted records wait in `accepted.tfrecord`, of
+which `progress.json` says how much is valid.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.data import tfrecords
-from cgan_tf.data.patch_sets import PatchIndex, PatchSet, describe_shard, shard_count, shard_path
+from cgan_tf.data.patch_sets import PatchIndex, PatchSet, write_patch_set
 from cgan_tf.data.tfds_files import write_tfds_files
 from cgan_tf.pages.contact_sheets import draw_sheet
 from cgan_tf.pages.patches import Pair
@@ -158,12 +158,15 @@ class Synthesis:
     def _finish(self) -> None:
         state, task = self.state, self.candidates.task
         split, name = self.config.source_split, RESULT_CLASS[task]
-        places = tfrecords.shard_index(self.directory / PENDING)
+        accepted = tfrecords.Payloads(self.directory / PENDING)
+        shard_bytes = self.config.shard_megabytes * 10**6
         with ThreadPoolExecutor(1) as beside:
-            pictures = beside.submit(self._write_pictures, split, name, places)
-            shards = self._write_shards(split, name, places)
+            pictures = beside.submit(self._write_pictures, split, name, accepted.places)
+            entry = write_patch_set(
+                self.directory, split, name, accepted, shard_bytes, state["bytes"]
+            )
             pictures.result()
-        splits = {split: {name: {"count": state["accepted"], "shards": shards}}}
+        splits = {split: {name: entry}}
         write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
         content = {
             "task": task,
@@ -181,20 +184,6 @@ class Synthesis:
             f"{self.directory}: {state['accepted']} {task} patches, "
             f"{content['acceptance_rate']:.0%} of the candidates accepted"
         )
-
-    def _write_shards(self, split: str, name: str, places: Places) -> list[dict[str, Any]]:
-        """Deals the accepted records out to shards; returns their entries in the manifest."""
-        pending = self.directory / PENDING
-        total = shard_count(self.state["bytes"], self.config.shard_megabytes * 10**6)
-        (self.directory / split).mkdir(exist_ok=True)
-        shards = []
-        for i in range(total):
-            chunk = places[i * len(places) // total : (i + 1) * len(places) // total]
-            file = shard_path(split, name, i, total)
-            payloads = (tfrecords.read_payload(pending, *place) for place in chunk)
-            tfrecords.write_shard(self.directory / file, payloads)
-            shards.append(describe_shard(self.directory, file, len(chunk)))
-        return shards
 
     def _write_pictures(self, split: str, name: str, places: Places) -> None:
         """The same patches on a contact sheet and, over their sources, in a gallery."""

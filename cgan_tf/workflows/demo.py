@@ -1,7 +1,4 @@
-"""The demo: what is left of its steps, two at a time, then where the report is.
-
-The steps of the demo: which program, with which flags, after which others.
-"""
+"""The demo: its steps (programs with their flags, each after those it needs), run two at a time."""
 
 import importlib.util
 import os

@@ -1,6 +1,4 @@
-"""Runs a sweep: what is left of its runs, then the report on those that have finished.
-
-The steps of a sweep: for every seed and synthetic share a training and an evaluation.
+"""The sweep of Table 1: a training and an evaluation for every seed and synthetic share, a report.
 
 OUT/seed-{S}/fraction-{PP}/classifier and OUT/seed-{S}/fraction-{PP}/evaluation, where PP is the
 initial synthetic share in per cent; 00 is the baseline of its seed. OUT/quality holds what is

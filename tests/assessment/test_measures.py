@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from cgan_tf.assessment import appearance, measures
+from cgan_tf.assessment.appearance import AppearanceDistributions, LesionDistributions
 from cgan_tf.assessment.base import Check
 from cgan_tf.assessment.copies import Memorisation, Repetition
 from cgan_tf.assessment.distributions import Distribution
 from cgan_tf.assessment.lesions import Spread
 from cgan_tf.assessment.measures import ChangeSummary, Spreads
-from cgan_tf.assessment.overlap import STATISTICS, BesideCeiling, Overlap, PValues
+from cgan_tf.assessment.overlap import BesideCeiling, Overlap, OverlapStatistics, PValues
 from cgan_tf.assessment.results import (
     SetResult,
     checks_of,
@@ -25,16 +26,16 @@ from cgan_tf.runs.errors import UserError
 
 GUIDE = Path(__file__).parents[2] / "docs" / "synthesis.md"
 SPREAD = Spread(9, 0, position=0.2, area=0.1, area_spread=0.04, contrast=0.3, contrast_spread=0.1)
-COLUMN = Distribution([0, 1, 2, 3, 4], [0, 1, 2, 3, 5], distance=0.29, ceiling=0.1)
+COLUMN = Distribution((0, 1, 2, 3, 4), (0, 1, 2, 3, 5), distance=0.29, ceiling=0.1)
 
 
 def good():
     """The values of a set whose every measure is at its ceiling."""
-    statistics = {each.name: BesideCeiling(0.5, None, 0.5, None) for each in STATISTICS}
+    statistics = OverlapStatistics(*[BesideCeiling(0.5, None, 0.5, None)] * 8)
     return {
         "change": ChangeSummary(patches=100, changed=0, outside=0, worst=None, inside=1),
-        "lesions": dict.fromkeys(("contrast", "area", "components"), COLUMN),
-        "appearance": dict.fromkeys(("saturation", *(f"noise_{n}" for n in range(4))), COLUMN),
+        "lesions": LesionDistributions(COLUMN, COLUMN, COLUMN),
+        "appearance": AppearanceDistributions(*[COLUMN] * 5),
         "spread": Spreads(SPREAD, SPREAD, SPREAD),
         "repetition": Repetition(90, 0.05, 0.05, 0.05, 0.05, 0.05),
         "memorisation": Memorisation(
@@ -196,7 +197,8 @@ class TestJson:
     @pytest.mark.parametrize(
         "key",
         ["sets", "sets.mass.patches", "sets.mass.spread", "sets.mass.lesions.area.ceiling",
-         "sets.mass.overlap.x.kid_p", "sets.mass.checks.0.seen"],
+         "sets.mass.overlap.x.kid_p", "sets.mass.overlap.x.measures.fid", "sets.mass.checks.0.seen",
+         "sets.mass.appearance.noise_2"],
     )  # fmt: skip
     def test_a_missing_key_is_named(self, path, key):
         owner = content = json.loads(path.read_text(encoding="utf-8"))
@@ -223,6 +225,13 @@ class TestJson:
         content["sets"]["mass"][key] = value
         path.write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(UserError, match=f"^{path}: expected {words}"):
+            read_results(path)
+
+    def test_quantiles_are_five(self, path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        del content["sets"]["mass"]["lesions"]["area"]["real"][4]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(UserError, match=r"a list of 5 at 'sets.mass.lesions.area.real', found"):
             read_results(path)
 
     def test_a_pair_has_three_entries(self, path):

@@ -1,6 +1,7 @@
 """Synthetic features beside the ceiling of real ones split by patient."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -39,20 +40,20 @@ def shifted():
 def test_one_distribution_reaches_the_ceiling(equal):
     tolerance = {"kid": 0.15, "density": 0.35, "fid": 0.5} | dict.fromkeys(NAMES[4:6], 0.12)
     for name in NAMES:
-        actual = equal.measures[name]
+        actual = getattr(equal.measures, name)
         assert actual.synthetic == pytest.approx(actual.ceiling, abs=tolerance.get(name, 0.1))
-    assert equal.measures["mixing"].ceiling == pytest.approx(0.5, abs=0.06)
+    assert equal.measures.mixing.ceiling == pytest.approx(0.5, abs=0.06)
     assert min(dataclasses.astuple(equal.kid_p)) > 0.1
 
 
 def test_shifted_features_fall_short_of_the_ceiling(shifted):
     actual = shifted.measures
-    assert actual["mixing"].synthetic < 0.25 < 0.4 < actual["mixing"].ceiling
-    assert actual["kid"].synthetic > 0.5 > abs(actual["kid"].ceiling)
-    assert actual["fid"].synthetic > 3 * actual["fid"].ceiling
-    assert actual["classifier_auc"].synthetic > 0.9 > 0.65 > actual["classifier_auc"].ceiling
+    assert actual.mixing.synthetic < 0.25 < 0.4 < actual.mixing.ceiling
+    assert actual.kid.synthetic > 0.5 > abs(actual.kid.ceiling)
+    assert actual.fid.synthetic > 3 * actual.fid.ceiling
+    assert actual.classifier_auc.synthetic > 0.9 > 0.65 > actual.classifier_auc.ceiling
     for name in NAMES[4:]:
-        assert actual[name].synthetic < 0.75 * actual[name].ceiling
+        assert getattr(actual, name).synthetic < 0.75 * getattr(actual, name).ceiling
     assert shifted.kid_p.synthetic == pytest.approx(0.02)  # twice the least of 100
     assert shifted.kid_p.ceiling > 0.1
 
@@ -61,10 +62,10 @@ def test_one_bright_patch_does_not_decide_the_kernel_distance():
     """A lesion whose features are a hundred times as strong, in either set: one patch of 240."""
     rng = np.random.default_rng(0)
     (real, clusters), (synthetic, sources) = _patches(rng, 60), _patches(rng, 60)
-    before = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures["kid"]
+    before = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures.kid
     for strong in (real, synthetic):
         strong[7] *= 100
-    after = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures["kid"]
+    after = compare(real, synthetic, clusters, 1, sources + 1000, **FEW).measures.kid
     for side in ("synthetic", "ceiling"):
         assert getattr(after, side) == pytest.approx(getattr(before, side), abs=1e-9)
 
@@ -73,7 +74,7 @@ def test_result_is_ready_for_json_and_repeatable(equal):
     json.dumps(dataclasses.asdict(equal), allow_nan=False)
     assert (equal.real, equal.synthetic, equal.patients) == (240, 240, 60)
     assert equal.group_size == 120
-    assert tuple(equal.measures) == NAMES
+    assert tuple(vars(equal.measures)) == NAMES
     rng = np.random.default_rng(0)
     real, clusters = _patches(rng, 60)
     synthetic, sources = _patches(rng, 60)
@@ -89,7 +90,9 @@ def test_scale_of_the_features_and_names_of_patients_do_not_matter(equal):
     other_names = np.array([f"source {number:03}" for number in range(60)])
     actual = compare(8 * real, 8 * synthetic, names[clusters], 1, other_names[sources], **FEW)
     for name in NAMES:
-        values, expected = (dataclasses.astuple(each.measures[name]) for each in (actual, equal))
+        values, expected = (
+            dataclasses.astuple(getattr(each.measures, name)) for each in (actual, equal)
+        )
         assert values == pytest.approx(expected, rel=1e-6)
 
 
@@ -117,10 +120,10 @@ def test_patch_and_its_source_patient_are_no_neighbours():
     copies = real + 0.01 * rng.standard_normal(real.shape)
     unknown = compare(real, copies, clusters, 0, None, k=1, **FEW).measures
     known = compare(real, copies, clusters, 0, clusters, k=1, **FEW).measures
-    assert unknown["precision"].synthetic > unknown["precision"].ceiling + 0.1
-    assert known["precision"].synthetic < known["precision"].ceiling
-    assert unknown["kid"].synthetic < -0.1
-    assert known["kid"].synthetic == pytest.approx(0, abs=0.1)
+    assert unknown.precision.synthetic > unknown.precision.ceiling + 0.1
+    assert known.precision.synthetic < known.precision.ceiling
+    assert unknown.kid.synthetic < -0.1
+    assert known.kid.synthetic == pytest.approx(0, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +136,8 @@ def test_too_few_patches_or_patients_are_undefined_in_words(patients, synthetic,
     actual = compare(real, rng.standard_normal((synthetic, 3)), np.arange(40) % patients, 0, **FEW)
     assert actual.note.startswith("undefined")
     assert words in actual.note
-    values = [value for each in actual.measures.values() for value in dataclasses.astuple(each)]
-    assert {*values, *dataclasses.astuple(actual.kid_p)} == {None}
+    measures = dataclasses.astuple(actual.measures)
+    assert {*itertools.chain(*measures), *dataclasses.astuple(actual.kid_p)} == {None}
     json.dumps(dataclasses.asdict(actual), allow_nan=False)
 
 
@@ -142,8 +145,8 @@ def test_one_split_has_no_spread():
     rng = np.random.default_rng(5)
     real, clusters = _patches(rng, 20)
     actual = compare(real, real + 9, clusters, 0, splits=1, permutations=19).measures
-    assert actual["mixing"].synthetic == 0
-    assert actual["mixing"].synthetic_spread is None
+    assert actual.mixing.synthetic == 0
+    assert actual.mixing.synthetic_spread is None
 
 
 def test_wrong_input_is_refused():

@@ -239,5 +239,8 @@ def _names_in(path: Path) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
     }
-    targets = [node.targets for node in tree.body if isinstance(node, ast.Assign)]
-    return names | {t.id for group in targets for t in group if isinstance(t, ast.Name)}
+    targets = [
+        *(target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets),
+        *(node.target for node in tree.body if isinstance(node, ast.AnnAssign)),
+    ]
+    return names | {target.id for target in targets if isinstance(target, ast.Name)}

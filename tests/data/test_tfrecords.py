@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf.data.tfrecords import frame, read_payload, read_shard, shard_index, write_shard
+from cgan_tf.data.tfrecords import Payloads, frame, read_payload, shard_index, write_shard
 from cgan_tf.runs.errors import UserError
 
 PAYLOADS = [b"", b"a", bytes(range(256)), np.random.default_rng(0).bytes(100_000), b"\x00" * 12]
@@ -33,7 +33,7 @@ def test_tensorflow_reads_it(shard):
 
 
 def test_both_directions(shard):
-    assert list(read_shard(shard)) == PAYLOADS
+    assert list(Payloads(shard)) == PAYLOADS
     places = shard_index(shard)
     assert [read_payload(shard, *place) for place in places] == PAYLOADS
     # 12 bytes before the payload, 4 after it.
@@ -63,7 +63,7 @@ def test_a_damaged_payload_is_named(shard, position):
     flip(shard, position)
     assert len(shard_index(shard)) == 5  # headers alone do not show it
     with pytest.raises(UserError, match=r"tfrecord: damaged record at byte 45"):
-        list(read_shard(shard))
+        list(Payloads(shard))
     with pytest.raises(UserError, match="its checksum does not match"):
         read_payload(shard, 45, 256)
     assert read_payload(shard, 28, 1) == b"a"
@@ -99,7 +99,7 @@ def test_an_absurd_length_allocates_nothing(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="gone: cannot be read: No such file"):
-        list(read_shard(tmp_path / "gone"))
+        list(Payloads(tmp_path / "gone"))
 
 
 def test_a_shard_that_has_gone_since_its_index_was_read_is_named(shard):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings, strategies
 
-from beam_pipelines.patches.ledger import account_of_index
+from beam_pipelines.patches.ledger import index_ledger_json
 from beam_pipelines.rejections import FILES, IMAGES
 from beam_pipelines.sources.base import merge
 from beam_pipelines.sources.folder import Folder
@@ -91,7 +91,7 @@ def test_every_damaged_file_of_a_folder_is_accounted_for(tmp_path_factory, damag
     source = Folder(str(root), paths)
     units = [source.read_unit(path) for path in paths]
     assert all(sum(unit.read.values()) == 1 for unit in units)
-    account = account_of_index(merge(units))
+    account = index_ledger_json(merge(units))
     assert account[IMAGES]["read"] + account[FILES]["read"] == len(damages)
     for row in account.values():
         assert row["read"] == row["usable"] + sum(row["rejected"].values())

@@ -14,7 +14,7 @@ import numpy as np
 
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.pixels import LARGEST_IMAGE
-from beam_pipelines.patches.ledger import account_of_index
+from beam_pipelines.patches.ledger import index_ledger_json
 from beam_pipelines.patches.listing import TABLES, table
 from beam_pipelines.patches.plan import quotas_of
 from beam_pipelines.patches.shards import work_item
@@ -77,7 +77,7 @@ def _check_image(image: Image) -> None:
 def _check_account(index: UnitIndex) -> None:
     """Adds up, or fails by itself; and everything can be written down."""
     merged = merge([index])
-    for row in account_of_index(merged).values():
+    for row in index_ledger_json(merged).values():
         assert row["read"] == row["usable"] + sum(row["rejected"].values())
     config = PatchesConfig()
     quotas_of(merged.images, config)

@@ -81,7 +81,7 @@ def test_a_role_without_weight_needs_no_patches(patches, tmp_path):
     indexes = streams(dataclasses.replace(config, benign_weight=0.0), lacking, "mass")
     assert list(indexes) == ["real", "normal", "source"]
     batch = next(iter(training_batches(dataclasses.replace(config, benign_weight=0.0), lacking, 0)))
-    assert set(batch) == {"real", "normal", "source"}
+    assert set(batch) == {"real", "normal", "source", "task"}
 
 
 def test_a_role_that_is_needed_is_named_without_a_way_round(patches, tmp_path):

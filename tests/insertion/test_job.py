@@ -236,8 +236,8 @@ def test_without_its_marker_the_images_themselves_refuse(inserted, tmp_path):
     from beam_pipelines.sources.optimam import Optimam
 
     paths = Paths(str(inserted / "images" / "DATA"), str(inserted / "images" / "IMAGES"))
-    for client in paths.clients():
-        index = Optimam(paths).read_unit(client)
+    for patient in paths.patients():
+        index = Optimam(paths).read_unit(patient)
         assert not index.images
         reasons = {item.reason for item in index.rejections if item.kind == "images"}
         assert reasons == {Reason.SYNTHETIC_IMAGE}

@@ -11,6 +11,7 @@ from beam_pipelines.patches.plan import Draw, Quota
 from beam_pipelines.patches.shards import (
     Row,
     WriteShard,
+    WrittenShard,
     chosen_rows,
     read_payloads,
     read_trailer,
@@ -68,10 +69,10 @@ def test_the_choice_is_by_round_then_key_whatever_the_order():
 def test_shards_stay_below_four_thirds_of_the_target():
     rows = [_row(0, f"{number:032x}") for number in range(50)]
     items = shard_plan(rows, 1500)
-    assert [item["file"] for item in items] == [
+    assert [item.file for item in items] == [
         f"train/normal-{number:05d}-of-00003.tfrecord" for number in range(3)
     ]
-    assert [len(item["rows"]) for item in items] == [16, 17, 17]
+    assert [len(item.rows) for item in items] == [16, 17, 17]
     assert len(shard_plan(rows[:20], 1500)) == 1
 
 
@@ -79,8 +80,8 @@ def test_shards_stay_below_four_thirds_of_the_target():
 def test_shards_have_100_to_200_megabytes_by_default(patches):
     rows = [_row(0, f"{number:032x}", length=80_000) for number in range(patches)]
     items = shard_plan(rows, PatchesConfig().shard_megabytes * 1_000_000)
-    sizes = [sum(Row(*row).length for row in item["rows"]) / 1e6 for item in items]
-    assert sum(len(item["rows"]) for item in items) == patches
+    sizes = [sum(row.length for row in item.rows) / 1e6 for item in items]
+    assert sum(len(item.rows) for item in items) == patches
     assert max(sizes) <= 200
     assert len(items) == 1 or min(sizes) >= 100
 
@@ -91,13 +92,13 @@ def test_shards_are_tfrecords_in_the_order_of_the_keys(tmp_path):
     items = shard_plan(rows, 60_000)
     assert len(items) > 1
     write = WriteShard(str(tmp_path), str(tmp_path / "spill"))
-    splits = splits_of([write(item) for item in reversed(items)])
+    splits = splits_of([WrittenShard(**write(item.as_item())) for item in reversed(items)])
     entry = splits["train"]["normal"]
     assert entry["count"] == 40
     found = [
         decode_record(payload, "shard").patch_id
         for shard in entry["shards"]
-        for payload in tfrecords.read_shard(tmp_path / shard["file"])
+        for payload in tfrecords.Payloads(tmp_path / shard["file"])
     ]
     expected = sorted(range(40), key=lambda index: index * 37 % 101)
     assert found == [f"1.2/normal/{index}" for index in expected]
@@ -121,7 +122,7 @@ def test_the_ledger_adds_up_or_raises():
     ]
     read = {"images": 5, "files": 1}
     account = ledger(read, {"images": 3}, {"images": 1}, rejected)
-    assert account["images"] == {
+    assert account["images"].as_json() == {
         "read": 5, "used": 3, "not_needed": 1, "rejected": {"wrong_view": 1}
     }  # fmt: skip
     with pytest.raises(AssertionError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.assessment import overlap
-from cgan_tf.assessment.overlap import BesideCeiling, Overlap, PValues
+from cgan_tf.assessment.overlap import BesideCeiling, Overlap, OverlapStatistics, PValues
 from cgan_tf.classifier.results import read_evaluations
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
@@ -31,15 +31,15 @@ def space(toy_experiment):
 
 def result(**changes):
     each = BesideCeiling(0.4, 0.01, 0.5, 0.02)
-    measures = {statistic.name: each for statistic in overlap.STATISTICS}
+    measures = OverlapStatistics(*[each] * 8)
     actual = Overlap("", 300, 240, 60, 120, 5, 5, measures, PValues(0.004, 0.6))
     return dataclasses.replace(actual, **changes)
 
 
 def with_auc(synthetic, ceiling):
     measures = result().measures
-    auc = dataclasses.replace(measures["classifier_auc"], synthetic=synthetic, ceiling=ceiling)
-    return result(measures=measures | {"classifier_auc": auc})
+    auc = dataclasses.replace(measures.classifier_auc, synthetic=synthetic, ceiling=ceiling)
+    return result(measures=dataclasses.replace(measures, classifier_auc=auc))
 
 
 def test_the_sentence_has_every_number_beside_its_ceiling():

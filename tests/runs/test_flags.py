@@ -148,10 +148,11 @@ def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):
     assert "\n" not in str(caught.value)
 
 
-def test_a_flag_of_an_earlier_version_names_its_successors(tmp_path):
+def test_a_flag_of_an_earlier_version_names_its_successors(tmp_path, monkeypatch):
+    monkeypatch.setitem(config.REPLACED_FLAGS, "plots", "--corrections and --tsne_normal")
     path = tmp_path / "old.cfg"
-    path.write_text("--tsne_per_class=300\n")
-    with pytest.raises(UserError, match="--tsne_per_class was replaced by --tsne_normal, "):
+    path.write_text("--plots=300\n")
+    with pytest.raises(UserError, match="--plots was replaced by --corrections and --tsne_normal"):
         config_from_file(config.ReportConfig, path)
 
 

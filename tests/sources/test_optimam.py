@@ -403,5 +403,5 @@ def test_missing_and_empty_input_are_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="DATA and IMAGES, found neither"):
         find_tree(str(tmp_path))
     (tmp_path / "DATA").mkdir()
-    with pytest.raises(UserError, match="a directory for each client"):
+    with pytest.raises(UserError, match="a directory for each patient"):
         find_tree(str(tmp_path))

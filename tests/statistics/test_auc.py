@@ -261,16 +261,6 @@ def test_holm_by_hand():
     assert math.isnan(with_undefined[1])
 
 
-def test_roc_curve_joins_ties_and_holds_the_auc():
-    labels, scores = np.array([1, 0, 1, 0]), np.array([2.0, 1.0, 1.0, 0.0])
-    false, true = auc.roc_curve(labels, scores)
-    assert false == pytest.approx([0, 0, 0.5, 1])
-    assert true == pytest.approx([0, 0.5, 1, 1])
-    labels, a, _ = _generated_case()
-    false, true = auc.roc_curve(labels, a)
-    assert np.trapezoid(true, false) == pytest.approx(auc.exact_auc(labels, a), rel=1e-12)
-
-
 def test_sensitivity_at_ninety_per_cent_specificity():
     negatives = np.arange(10.0)
     positives = np.array([7.5, 8.0, 8.5, 9.5])

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from cgan_tf.config import SynthesisConfig
+from cgan_tf.data import patch_sets
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import LEVELS, decode_record
 from cgan_tf.data.tfrecords import frame
@@ -339,7 +340,7 @@ class TestRepeatable:
             (candidates, "extract_lesion", 13),  # in the middle of a batch
             (run, "write_json", 1),  # records written, not yet vouched for
             (Synthesis, "_finish", 0),
-            (run, "describe_shard", 0),  # shards written
+            (patch_sets, "describe_shard", 0),  # shards written
             (run, "finish_run", 0),
         ],
         ids=lambda value: getattr(value, "__name__", str(value)),
