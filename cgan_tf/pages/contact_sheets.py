@@ -1,11 +1,7 @@
-"""A patch set as contact sheets: a random choice of every split and class, spread over the women.
+"""Contact sheets of a patch set: random patches of every split and class, with lesions marked.
 
-Nothing is picked by hand: the choice depends on the seed and on the patch set alone.
-
-Patches side by side, each with its lesion marked and a caption of two lines.
-
-Everything is placed in pixels of the sheet, and every patch is shown at a whole multiple of its
-size, so that a line is where the record says.
+Everything is placed in pixels of the sheet, and patches are shown at whole multiples of their size,
+so that a line is where the record says.
 """
 
 import collections
@@ -104,7 +100,7 @@ def corner_of(number: int, size: int) -> tuple[int, int]:
 
 
 def legend_of(records: Sequence[PatchRecord]) -> str:
-    """What lines and captions mean, as far as these records have them."""
+    """What lines and captions on a sheet of these records mean."""
     parts = ["Under each patch: client, view, side of the patch"]
     if any(record.lesion_size_mm for record in records):
         parts.append("longer side of the lesion")
@@ -152,7 +148,7 @@ def _draw(axes: Axes, shape: Polygon | Rectangle, colour: str) -> None:
 def _write(
     axes: Axes, x: float, baseline: float, text: str, pixels: float, weight: str = "normal"
 ) -> None:
-    # Client ids and evidence come from the data: a dollar sign is no formula.
+    # Client ids and evidence come from the data: a dollar sign starts no formula.
     axes.text(x, baseline, text, fontsize=pixels * 72 / DPI, fontweight=weight, parse_math=False)
 
 
@@ -190,7 +186,7 @@ def show_patches(config: ShowPatchesConfig) -> None:
 
 
 def check_config(config: ShowPatchesConfig) -> None:
-    """Raises `UserError` for classes that there are not, and for no patches at all."""
+    """Raises `UserError` for unknown classes and for a count below 1."""
     unknown = sorted(set(config.classes) - set(PATCH_CLASSES))
     if unknown:
         raise UserError(f"--classes: expected some of {', '.join(PATCH_CLASSES)}, found {unknown}")
@@ -248,7 +244,7 @@ def draw_sheet(
 def choose_patches(
     index: PatchIndex, count: int, generator: np.random.Generator
 ) -> list[PatchRecord]:
-    """At most `count` random patches of as many women as can be, those of a woman side by side."""
+    """At most `count` random patches of as many women as possible, in the order of the women."""
     drawn = generator.permutation(len(index))[: count * CANDIDATES]
     clients = [decode_text(index.payload(int(i)), "client_id", index.name) for i in drawn]
     chosen = spread_over_clients(clients, count)

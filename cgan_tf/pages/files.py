@@ -1,7 +1,7 @@
-"""The report's plots as PNG and PDF, its tables as CSV, its documents: a folder beside the page.
+"""The folder beside a page: its plots as PNG and PDF, its tables as CSV, its documents.
 
-`report.html` has `report_files/`; its `contents.json` lists what the report wrote there, so that
-the next report takes away what it no longer has, and nothing else.
+`contents.json` in it lists what the report wrote, so that the next report removes the files that
+it no longer has, and no others.
 """
 
 import csv
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from cgan_tf.pages import style
 from cgan_tf.pages.html import Document, Gallery, Plot, Section, Table
+from cgan_tf.pages.patches import decode
 from cgan_tf.runs.directory import read_json, write_bytes, write_json
 from cgan_tf.runs.errors import UserError, contained
 
@@ -29,7 +30,7 @@ def files_directory(output: str | Path) -> Path:
 
 
 def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
-    """By name: every plot of the sections twice, every table once."""
+    """Files by name: plots and galleries as PNG and PDF, tables as CSV, documents as Markdown."""
     files: dict[str, bytes] = {}
     for part in (part for section in sections if section for part in section.parts):
         if isinstance(part, Plot):
@@ -38,7 +39,7 @@ def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
         elif isinstance(part, Table):
             files[f"{part.name}.csv"] = table_csv(part)
         elif isinstance(part, Gallery):
-            figure = sheet_figure([png for png, _ in part.pictures])
+            figure = sheet_figure(part.pictures)
             files[f"{part.name}.png"] = style.png(figure)
             files[f"{part.name}.pdf"] = style.pdf(figure)
         elif isinstance(part, Document):
@@ -46,9 +47,12 @@ def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
     return files
 
 
-def sheet_figure(pictures: Sequence[bytes]) -> Figure:
-    """Pictures two a row, pixel for pixel at the resolution of the PNG files."""
-    views = [cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) for png in pictures]
+def sheet_figure(pictures: Sequence[tuple[bytes, str]]) -> Figure:
+    """(PNG, what it shows) each, two in a row, pixel for pixel at the resolution of PNG files.
+
+    Raises `UserError` for a damaged PNG.
+    """
+    views = [decode(png, what) for png, what in pictures]
     height, width = np.max([view.shape[:2] for view in views], axis=0) + SHEET_GAP_PX
     sheet = np.full((height * -(-len(views) // 2), width * 2, 3), 255, np.uint8)
     for number, view in enumerate(views):
@@ -74,7 +78,7 @@ def table_csv(table: Table) -> bytes:
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Writes the files, each whole or not at all, and takes away those of the report before."""
+    """Writes the files, each whole or not at all, and removes old ones of the report before."""
     contents = directory / CONTENTS
     before = read_json(contents).get("files", []) if contents.exists() else []
     try:

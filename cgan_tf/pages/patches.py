@@ -1,7 +1,4 @@
-"""Patches as pictures: each real one before, its synthetic counterpart after.
-
-Patches as eight-bit pictures.
-"""
+"""Patches as eight-bit pictures, and pairs of a synthetic patch and its source."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,10 +10,11 @@ import numpy as np
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources, whole_sets
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.pages.before_after import Comparison, embedded, middle_of
+from cgan_tf.runs.errors import UserError
 
 
 def caption(record: PatchRecord) -> tuple[str, str]:
-    """Who and where; what the label rests on."""
+    """Two lines: client, view and side of the patch; size and evidence of its label."""
     first = [record.client_id, f"{record.laterality} {record.view}".strip()]
     if record.pixel_spacing_mm and record.window:
         first.append(f"{record.window[2] * record.pixel_spacing_mm:.0f} mm")
@@ -40,17 +38,17 @@ SHOWN_PX = 192  # a smaller patch is enlarged by a whole factor up to about this
 
 
 def to_levels(view: np.ndarray) -> np.ndarray:
-    """[0, 1] to uint8, out-of-range values clipped."""
+    """Values in [0, 1], of any shape, to uint8; out-of-range values are clipped."""
     return np.rint(np.clip(view, 0, 1) * 255).astype(np.uint8)
 
 
 def patch_levels(patches: np.ndarray) -> np.ndarray:
-    """Grey levels in [-1, 1], of any shape, to uint8; out-of-range values clipped."""
+    """Grey levels in [-1, 1], of any shape, to uint8; out-of-range values are clipped."""
     return to_levels((patches + 1.0) / 2.0)
 
 
 def shown_factor(size: int) -> int:
-    """How many times a patch of `size` pixels a side is enlarged to be looked at."""
+    """The whole factor by which a patch of `size` pixels a side is enlarged for display."""
     return max(1, round(SHOWN_PX / size))
 
 
@@ -87,7 +85,7 @@ class Pair:
 def example_pairs(
     synthetic_dir: str | Path, patches: PatchSet, count: int, seed: int
 ) -> list[Pair]:
-    """Pairs drawn at random from a synthetic set, in the order of the set; never hand-picked."""
+    """`count` pairs drawn at random from a synthetic set by `seed`, in the order of the set."""
     pool, _ = whole_sets([PatchSet(synthetic_dir)])
     generator = np.random.default_rng([seed, len(pool)])
     chosen = np.sort(generator.permutation(len(pool))[:count])
@@ -101,8 +99,8 @@ def example_pairs(
 
 
 def pair_views(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """(real, synthetic) float [size, size] on one scale: 0 and 1 are the ends of the range of
-    both without its outermost 0.2%."""
+    """(real, synthetic) float [size, size] on one scale, where 0 and 1 are the 0.2% and 99.8%
+    quantiles of both."""
     both = np.stack([pair.source.patch, pair.synthetic.patch])
     low, high = np.quantile(both, [0.002, 0.998])
     before, after = (both - low) / max(high - low, 0.05)
@@ -138,10 +136,21 @@ def pair_comparison(pair: Pair, key: str) -> Comparison:
 
 
 def encode(views: Sequence[np.ndarray]) -> bytes:
-    """Views side by side on white, as a grey PNG."""
+    """Views uint8 [height, width] side by side on white, as a grey PNG."""
     gap = np.full((len(views[0]), GAP_PX), 255, np.uint8)
     parts = [views[0]]
     for view in views[1:]:
         parts += [gap, view]
     strip = np.concatenate(parts, axis=1)
     return cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, PNG_EFFORT])[1].tobytes()
+
+
+def decode(png: bytes, name: str, mode: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """A PNG as uint8 [height, width] in grey or [height, width, 3] in blue, green, red.
+
+    Raises `UserError` with its name for anything but a picture.
+    """
+    levels = cv2.imdecode(np.frombuffer(png, np.uint8), mode) if png else None
+    if levels is None:
+        raise UserError(f"{name}: expected a PNG, found something else")
+    return levels

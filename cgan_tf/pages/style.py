@@ -1,11 +1,9 @@
-"""How the report's plots look, and how they become files.
+"""The look of all plots, and how pages write probabilities, differences and intervals."""
 
-How the report writes numbers: probabilities, differences, intervals.
-"""
-
+import dataclasses
 import io
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -23,7 +21,7 @@ GROUP_COLOURS = {
     "synthetic mass": "#1aa6a6",
     "synthetic calcification": "#1f4fd6",
 }
-# One colour a proportion of the paper's, the same in every plot; others get the spare ones.
+# One colour for each of the paper's proportions in every plot; others get the spare ones.
 _PROPORTION_COLOURS = {
     0.0: "#3d3d3d",
     0.1: "#b08a2e",
@@ -35,28 +33,29 @@ _PROPORTION_COLOURS = {
 _SPARE_COLOURS = ("#1aa6a6", "#d4779b", "#7d6b5d", "#a4b02e")
 LINE_COLOURS = ("#3d3d3d", "#b5452c", "#2f6f9f", "#5c8a3a", "#8a5a9e", "#b08a2e")
 FAINT = "#bbbbbb"
-STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "font.family": "DejaVu Sans",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#777777",
-    "axes.linewidth": 0.8,
-    "axes.titlesize": 9,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-    "axes.labelcolor": "#222222",
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.5,
-    "text.parse_math": False,  # a manufacturer's name with two dollar signs is no formula
-    "pdf.fonttype": 42,  # text stays text
-}
 DPI = 170  # of PNG files
-PAGE_INCHES = 9.0  # as wide as a plot may be for its text to keep its size on the page
+PAGE_INCHES = 9.0  # widest plot whose text keeps its size on the page
 
 # Decorates every function that draws: matplotlib reads its settings while it draws.
-house_style = matplotlib.rc_context(STYLE)
+house_style = matplotlib.rc_context(
+    {
+        "font.size": 9,
+        "font.family": "DejaVu Sans",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#777777",
+        "axes.linewidth": 0.8,
+        "axes.titlesize": 9,
+        "xtick.color": "#444444",
+        "ytick.color": "#444444",
+        "axes.labelcolor": "#222222",
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "lines.linewidth": 1.5,
+        "text.parse_math": False,  # a manufacturer's name with two dollar signs starts no formula
+        "pdf.fonttype": 42,  # text stays text
+    }
+)
 
 
 def proportion_colour(fraction: float) -> str:
@@ -86,14 +85,14 @@ def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
 
 @house_style
 def png(figure: Figure, effort: int = 6) -> bytes:
-    """No version in it: the same data give the same bytes. `effort`: of the compression, 0 to 9."""
+    """A PNG, without a version: equal figures give equal bytes. `effort`: compression, 0 to 9."""
     settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": effort}}
     return _saved(figure, format="png", dpi=DPI, **settings)
 
 
 @house_style
 def pdf(figure: Figure) -> bytes:
-    """No version and no date in it: the same data give the same bytes."""
+    """A PDF, without version and date: equal figures give equal bytes."""
     nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
     return _saved(figure, format="pdf", dpi=DPI, metadata=nothing)
 
@@ -108,7 +107,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def format_p(comparison: AucComparison) -> str:
-    """A p-value for reading: 0.031, 2 × 10⁻⁹, or the reason why there is none."""
+    """A p-value as text: 0.031, 2 × 10⁻⁹, or the reason why there is none."""
     return comparison.note or format_probability(comparison.p_value, comparison.log_p)
 
 
@@ -138,28 +137,32 @@ def difference_and_interval(difference: float, low: float, high: float) -> str:
     return f"{signed(difference, 3)} ({limits})"
 
 
-class EstimatedAuc(Protocol):
-    """An AUC with its interval by patient; None is undefined, and the note says why."""
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A value with its 95% interval.
 
-    @property
-    def auc(self) -> float | None: ...
-    @property
-    def low_by_patient(self) -> float | None: ...
-    @property
-    def high_by_patient(self) -> float | None: ...
-    @property
-    def note(self) -> str: ...
+    Attributes:
+      value: None where it is undefined, for the reason in `note`.
+      limits: of the interval; None where that is undefined.
+    """
+
+    value: float | None
+    limits: tuple[float, float] | None
+    note: str = ""
 
 
-def auc_and_interval(auc: EstimatedAuc) -> str:
-    """0.846 (0.831–0.860), by patient."""
-    if auc.auc is None:
+def auc_and_interval(auc: Estimate) -> str:
+    """0.846 (0.831–0.860), or why there is none."""
+    if auc.value is None:
         return auc.note
-    low, high = auc.low_by_patient, auc.high_by_patient
-    interval = "interval undefined" if low is None else f"{low:.3f}–{high:.3f}"
-    return f"{auc.auc:.3f} ({interval})"
+    return f"{auc.value:.3f} ({interval(auc, '{:.3f}–{:.3f}')})"
+
+
+def interval(estimate: Estimate, form: str) -> str:
+    """The limits of an estimate in a format of two numbers, or that they are undefined."""
+    return form.format(*estimate.limits) if estimate.limits else "interval undefined"
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """With its sign, a real minus."""
+    """A number with its sign; minus is U+2212."""
     return f"{value:+.{digits}f}".replace("-", "−")

@@ -1,12 +1,7 @@
-"""A page to look at whole mammograms before and after lesions were inserted or removed.
+"""Two pages of pictures before and after: whole mammograms, and the patches of a synthetic set.
 
-It lies in the run's directory beside the previews that it shows, and needs no network.
-
-What insert_lesions leaves to look at: whole images before and after, and rows of patches.
-
-`previews.json` lists them; the pictures are grey PNG files in `previews/` and `figure3/`.
-
-A page to look at a synthetic set: each patch over its source, before and after.
+insert_lesions lists its pictures in `previews.json`; they are grey PNG files in `previews/` and
+`figure3/` beside it. The pages need no network.
 """
 
 import dataclasses
@@ -18,7 +13,7 @@ from urllib.parse import quote
 
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Box, Comparison, Picture, middle_of
-from cgan_tf.pages.html import Section, Sliders
+from cgan_tf.pages.html import Links, Paragraph, Part, Section, Sliders
 from cgan_tf.pages.patches import Pair, pair_comparison
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
@@ -72,10 +67,12 @@ def read_images(directory: str | Path) -> list[InsertedImage]:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: expected the previews of insert_lesions: {error!r}") from error
     for image in images:
-        for shown in (image, *([image.row] if image.row else [])):
-            for address in (shown.before, shown.after):
-                if not (path.parent / address).is_file():
-                    raise UserError(f"{path.parent / address}: expected a picture, found none")
+        pictures = [image.before, image.after]
+        if image.row:
+            pictures += [image.row.before, image.row.after]
+        for address in pictures:
+            if not (path.parent / address).is_file():
+                raise UserError(f"{path.parent / address}: expected a picture, found none")
     return images
 
 
@@ -102,9 +99,9 @@ def _box(edges: Any) -> Box:
 VIEWER = "viewer.html"
 TITLE = "Mammograms before and after"
 HOW_TO_VIEW = (
-    "Pull the edge in a picture, or move it with the arrow keys: left of it is the image before, "
-    "right of it the one after. The switch shows and hides the boxes of all images. Pictures are "
-    "reduced, for the screen alone; the DICOM files have every pixel."
+    "Drag the edge in a picture, or move it with the arrow keys: the image before is on its left, "
+    "the one after on its right. The switch shows and hides the boxes of all images. Pictures are "
+    "reduced for the screen; the DICOM files have every pixel."
 )
 
 
@@ -116,19 +113,13 @@ def write_viewer(directory: str | Path) -> Path:
 
 
 def viewer_page(images: Sequence[InsertedImage]) -> str:
-    """The page; its pictures are fetched from beside it as they are scrolled to."""
-    opening = "\n".join(
-        [
-            f"<header><h1>{TITLE}</h1>",
-            html.paragraph(_facts(images), "lead"),
-            html.paragraph(HOW_TO_VIEW, "lead"),
-            "</header>",
-        ]
-    )
+    """The page; its pictures are files beside it, loaded when they are scrolled to."""
     comparisons = [_comparison(image, f"image-{n}") for n, image in enumerate(images, 1)]
-    links = html.links([(each.title, f"#{each.key}") for each in comparisons])
-    parts = (*([links] if len(images) > 1 else []), Sliders(comparisons, large=True))
-    # 'self' is no file on disk to every browser.
+    parts: list[Part] = [Sliders(comparisons, large=True)]
+    if len(images) > 1:
+        parts.insert(0, Links([(each.title, f"#{each.key}") for each in comparisons]))
+    opening = [Paragraph(_facts(images), "lead"), Paragraph(HOW_TO_VIEW, "lead")]
+    # To some browsers a file on disk is not 'self'.
     return html.page(TITLE, opening, [Section("Images", parts)], images="'self' file:")
 
 
@@ -158,23 +149,15 @@ def _comparison(image: InsertedImage, key: str) -> Comparison:
 
 
 HOW_TO_LOOK = (
-    "Pull the edge in a picture, or move it with the arrow keys: left of it is the source patch, "
-    "right of it the synthetic one. The switches lay the lesion's box or the lesion channel over "
-    "it; zero is mid-grey there. Drawn at random, not chosen."
+    "Drag the edge in a picture, or move it with the arrow keys: the source patch is on its left, "
+    "the synthetic one on its right. The switches show the lesion's box and the lesion channel, "
+    "where zero is mid-grey. The patches are drawn at random, not chosen."
 )
 
 
 def gallery_page(title: str, facts: str, pairs: Sequence[Pair]) -> bytes:
-    """The page, whole in one file; the same pairs give the same bytes."""
-    opening = "\n".join(
-        [
-            f"<header><h1>{html.escape(title)}</h1>",
-            html.paragraph(facts, "lead"),
-            html.paragraph(HOW_TO_LOOK, "lead"),
-            "</header>",
-        ]
-    )
+    """The page in UTF-8, whole in one file; the same pairs give the same bytes."""
     comparisons = [pair_comparison(pair, f"pair-{n}") for n, pair in enumerate(pairs, 1)]
-    return html.page(
-        title, opening, [Section("Before and after", (Sliders(comparisons),))]
-    ).encode()
+    opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_LOOK, "lead")]
+    sections = [Section("Before and after", [Sliders(comparisons)])]
+    return html.page(title, opening, sections).encode()

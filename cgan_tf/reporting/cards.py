@@ -1,44 +1,44 @@
-"""A model card per classifier (Mitchell et al. 2019), in Markdown."""
+"""The report's model cards, one per classifier (Mitchell et al. 2019), in Markdown."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from cgan_tf.classifier.metrics import Subgroups
 from cgan_tf.classifier.results import ScoredTest
-from cgan_tf.pages.html import Document, Section, section
+from cgan_tf.pages.html import Document, Section, section_of
+from cgan_tf.pages.style import Estimate
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
 
 LIMITS = (
     "It judges single patches, not mammograms and not women: it says nothing about where to look, "
     "and its scores do not add up to a screening decision.",
     "The share of malignant patches in the test set was chosen; predictive values cannot be read "
     "from it.",
-    "It knows normal tissue and malignant masses and calcifications. Distortions and asymmetries "
-    "alone were in neither training nor test; benign lesions were in no test set.",
-    "Screening programmes, machines and processing that are not among the sub-groups above were "
-    "not tested.",
+    "It knows normal tissue, malignant masses and malignant calcifications. It was neither trained "
+    "nor tested on distortions or asymmetries alone, and not tested on benign lesions.",
+    "It was not tested on screening programmes, machines or image processing other than those of "
+    "the sub-groups above.",
     "It is for research, not a medical device.",
 )
 
 
-def cards(evaluations: Sequence[ScoredTest], notice: str) -> Section | None:
-    """A card per classifier; `notice` says what the data are, where that must be said."""
+def section(inputs: ReportInputs) -> Section | None:
+    """A card for every classifier."""
     documents = [
-        Document(_name(evaluation), evaluation.name, card(evaluation, notice))
-        for evaluation in evaluations
+        Document(_name(evaluation), evaluation.name, card(evaluation, inputs.config.notice))
+        for evaluation in inputs.evaluations
     ]
-    return section("Model cards", *documents)
+    return section_of("Model cards", *documents)
 
 
 def card(evaluation: ScoredTest, notice: str = "") -> str:
-    """The card of one classifier, as Markdown."""
+    """The card of one classifier, as Markdown; `notice` says what the data are, where needed."""
     training = evaluation.training
     parts = [
         f"# Classifier card: {evaluation.regime}, seed {evaluation.seed}",
         *([f"> {notice}"] if notice else []),
-        "## Model\n\n" + _model(training),
+        "## Model\n\n" + _model(evaluation),
         "## Data\n\n" + _data(evaluation),
-        "## Figures of merit\n\n" + _merit(evaluation),
-        "## Sub-groups\n\n" + _subgroups(evaluation.metrics.subgroups),
+        "## Performance\n\n" + _merit(evaluation),
+        "## Sub-groups\n\n" + _subgroups(evaluation),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
         "## Flags\n\n```\n"
         + "\n".join(f"--{name}={_flag(value)}" for name, value in training["flags"].items())
@@ -52,7 +52,8 @@ def _name(evaluation: ScoredTest) -> str:
     return f"classifier_card_seed_{evaluation.seed}_fraction_{percent:02d}"
 
 
-def _model(training: dict[str, Any]) -> str:
+def _model(evaluation: ScoredTest) -> str:
+    training = evaluation.training
     flags, side = training["flags"], training["patch_size"]
     return _list(
         (
@@ -93,31 +94,26 @@ def _data(evaluation: ScoredTest) -> str:
 
 def _merit(evaluation: ScoredTest) -> str:
     metrics = evaluation.metrics
-    calibration = metrics.calibration
-    rows = [
-        (f"AUC, {name}", *_estimate(auc, "auc", "low_by_patient", "high_by_patient"))
-        for name, auc in metrics.auc.items()
-    ]
+    rows = [(f"AUC, {name}", *_cells(auc_of(auc))) for name, auc in metrics.auc.items()]
     rows += [
         (
             f"Sensitivity at {metrics.specificity:.0%} specificity",
-            *_estimate(metrics, "sensitivity", "sensitivity_low_by_patient",
-                       "sensitivity_high_by_patient"),
+            *_cells(sensitivity_of(metrics)),
         ),
-        ("Calibration slope", *_estimate(calibration, "slope", "slope_low", "slope_high")),
-        ("Calibration intercept",
-         *_estimate(calibration, "intercept", "intercept_low", "intercept_high")),
-    ]  # fmt: skip
+        ("Calibration slope", *_cells(slope_of(metrics.calibration))),
+        ("Calibration intercept", *_cells(intercept_of(metrics.calibration))),
+    ]
     note = "Intervals are by patient."
-    return _table(("Figure", "Value", "95% interval"), rows) + f"\n\n{note}"
+    return _table(("Measure", "Value", "95% interval"), rows) + f"\n\n{note}"
 
 
-def _subgroups(attributes: Mapping[str, Subgroups]) -> str:
+def _subgroups(evaluation: ScoredTest) -> str:
+    attributes = evaluation.metrics.subgroups
     rows = [
         (
             attribute.removesuffix("_mm").replace("_", " "), name, f"{group.positives:,}",
             f"{group.negatives:,}",
-            *_estimate(group, "auc", "low_by_patient", "high_by_patient"),
+            *_cells(auc_of(group)),
         )
         for attribute, content in attributes.items()
         for name, group in content.groups.items()
@@ -128,12 +124,12 @@ def _subgroups(attributes: Mapping[str, Subgroups]) -> str:
     return "\n\n".join([*parts, *([_list(notes)] if notes else [])])
 
 
-def _estimate(values: object, *names: str) -> tuple[str, str]:
-    """A value and its interval; `names` are the fields of the value and its two limits."""
-    value, low, high = (getattr(values, name) for name in names)
-    if value is None:
+def _cells(estimate: Estimate) -> tuple[str, str]:
+    if estimate.value is None:
         return "undefined", "–"
-    return f"{value:.3f}", "undefined" if low is None else f"{low:.3f} to {high:.3f}"
+    if estimate.limits is None:
+        return f"{estimate.value:.3f}", "undefined"
+    return f"{estimate.value:.3f}", "{:.3f} to {:.3f}".format(*estimate.limits)
 
 
 def _start(weights: str) -> str:
@@ -142,7 +138,7 @@ def _start(weights: str) -> str:
     return "ImageNet weights" if weights == "imagenet" else f"the weights `{weights}`"
 
 
-def _flag(value: Any) -> str:
+def _flag(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

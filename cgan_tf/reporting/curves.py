@@ -1,15 +1,10 @@
-"""Report sections that hold results: ROC curves, effects, training curves.
+"""Report sections on ROC curves, on the effect of synthesis and on training, with their plots.
 
-Curves of several GAN trainings over one another: a panel a column of metrics.csv.
-
-Plots of the classifiers: ROC curves, validation curves, schedules; a colour a proportion.
-
-The plots of effects and of the GANs: logits before and after, losses.
+`plot_curves` draws the curves of several GAN runs over one another.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +13,7 @@ from matplotlib.figure import Figure
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
 from cgan_tf.classifier.sampling import Schedule
 from cgan_tf.config import CurvesConfig
-from cgan_tf.pages.html import Plot, Section, Table, section
+from cgan_tf.pages.html import Plot, Section, Table, section_of
 from cgan_tf.pages.style import (
     FAINT,
     LINE_COLOURS,
@@ -30,6 +25,7 @@ from cgan_tf.pages.style import (
     row_size,
     signed,
 )
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.bands import roc_band
@@ -41,7 +37,7 @@ KINDS = ("all lesions", "mass", "calcification")
 
 @house_style
 def roc_figure(evaluations: Sequence[ScoredTest]) -> Figure:
-    """All lesions, masses, calcifications: a curve a regime; bands where they are two at most."""
+    """All lesions, masses, calcifications: one curve per regime, with bands for up to two."""
     figure = Figure(figsize=(PAGE_INCHES, 3.3), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     regimes = by_regime(evaluations)
@@ -71,7 +67,7 @@ def roc_panels(evaluations: Sequence[ScoredTest]) -> Figure:
 
 @house_style
 def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
-    """The paper's six schedules, faint; those of the runs evaluated, strong."""
+    """The paper's six schedules, dashed; those of the runs evaluated, solid."""
     flags = evaluations[0].training["flags"]
     trained = {evaluation.fraction for evaluation in evaluations}
     figure = Figure(figsize=(PAGE_INCHES, 3.0), layout="constrained")
@@ -96,7 +92,7 @@ def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
 
 @house_style
 def validation_figure(evaluations: Sequence[ScoredTest]) -> Figure:
-    """A panel a proportion, a line a seed; the runs of the other proportions behind, faint."""
+    """One panel per proportion, one line per seed; the other proportions' runs in grey."""
     regimes = by_regime(evaluations)
     figure, axes = panels(len(regimes), "training samples", height=2.5)
     for axis, (fraction, group) in zip(axes, regimes.items(), strict=False):
@@ -197,25 +193,29 @@ def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     return figure
 
 
-def curves(evaluations: Sequence[ScoredTest]) -> Section | None:
+def roc(inputs: ReportInputs) -> Section | None:
+    """ROC curves; with more than two regimes, each against the baseline too."""
+    evaluations = inputs.evaluations
     patches, several = evaluations[0].metrics.patches, len(by_regime(evaluations)) > 2
     data = (
         f"{patches.malignant:,} malignant and {patches.normal:,} normal real patches of "
         f"{evaluations[0].metrics.patients:,} women"
     )
     bands = (
-        "Bands: 95%, pointwise, from 500 bootstrap rounds that draw whole women, with the curves "
-        "averaged vertically (and over the seeds, where there are several)."
+        "Bands are pointwise 95% intervals from 500 bootstrap rounds that draw whole women; curves "
+        "are averaged vertically (and over the seeds, where there are several)."
     )
-    caption = f"ROC curves on {data}; the AUC in brackets. " + ("" if several else bands)
+    caption = f"ROC curves on {data}; the AUC is in brackets. " + ("" if several else bands)
     parts = [Plot("roc", roc_figure(evaluations), caption.strip())]
     if several:
         figure = roc_panels(evaluations)
         parts.append(Plot("roc_against_baseline", figure, f"Each regime on {data}. {bands}"))
-    return section("ROC curves", *parts)
+    return section_of("ROC curves", *parts)
 
 
-def effect(baseline: ScoredTest) -> Section | None:
+def effect(inputs: ReportInputs) -> Section | None:
+    """Logits of source and synthetic patches under the baseline; None without synthetic ones."""
+    baseline = inputs.baseline
     effects = baseline.metrics.synthetic
     if not effects:
         return None
@@ -239,70 +239,51 @@ def effect(baseline: ScoredTest) -> Section | None:
             )
         )
     headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
-    return section(
-        "What the baseline classifier makes of it",
+    return section_of(
+        "How the baseline classifier responds",
         Table("effect", headings, rows),
         Plot(
             "effect",
             shift_figure(shifts),
             "Logits of the source patches and of the synthetic ones under the baseline, which has "
-            "seen no synthetic patch; vertical lines are means. Removal should lower the logit, "
-            "synthesis raise it. Sets of the training split start from patches that the baseline "
-            "was trained on.",
+            "seen no synthetic patch. Vertical lines are means. Removal should lower the logit, "
+            "synthesis should raise it. Sets of the training split are made from patches that the "
+            "baseline was trained on.",
         ),
     )
 
 
-def training(
-    evaluations: Sequence[ScoredTest], curves: dict[str, dict[str, np.ndarray]]
-) -> Section | None:
+def training(inputs: ReportInputs) -> Section | None:
     """Validation AUCs and schedules of the classifiers; losses of the GANs."""
+    evaluations, losses = inputs.evaluations, inputs.losses
     parts = [
         Plot(
             "validation",
             validation_figure(evaluations),
-            "Exact AUC of each classifier on the validation split: a panel a proportion, a line a "
-            "seed, a ring on the weights that were kept; the other proportions' runs in grey.",
+            "Exact AUC of each classifier on the validation split, with one panel per proportion "
+            "and one line per seed. A ring marks the weights that were kept; runs of the other "
+            "proportions are grey.",
         ),
         Plot(
             "schedules",
             schedule_figure(evaluations),
             "Share of synthetic samples over a training run, for the six initial proportions of "
-            "the paper's Table 1; the runs evaluated here are drawn strong. The legend has the "
-            "synthetic samples that a run is expected to draw.",
+            "the paper's Table 1; solid lines are the runs evaluated here. The legend gives the "
+            "number of synthetic samples that a run is expected to draw.",
         ),
     ]
-    if curves:
+    if losses:
         parts.append(
             Plot(
                 "gan_losses",
-                loss_figure(curves),
+                loss_figure(losses),
                 "GAN losses; the shaded band is the fade-in of the full resolution.",
             )
         )
-    return section("Training", *parts)
+    return section_of("Training", *parts)
 
 
-def read_losses(directories: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
-    """By task: the columns of a GAN's metrics.csv, numeric where they can be, as arrays [rows]."""
-    curves = {}
-    for directory in directories:
-        flags = read_json(Path(directory) / "run.json").get("flags", {})
-        task = "conditional" if flags.get("conditional") else str(flags.get("task", directory))
-        rows = read_table(Path(directory) / "metrics.csv")
-        if rows and "step" in rows[0]:
-            curves[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}
-    return curves
-
-
-def _column(values: list[str]) -> np.ndarray:
-    try:
-        return np.array([float(value) for value in values])
-    except ValueError:
-        return np.array(values)
-
-
-PLACES = ("workdir", "patches_dir")  # flags that say where, not what
+PLACES = ("workdir", "patches_dir")  # flags that say where a run is, not what it does
 
 Curves = Mapping[str, np.ndarray]
 
@@ -316,27 +297,27 @@ def plot_curves(config: CurvesConfig) -> None:
 
 
 def read_curves(run: Path, columns: Sequence[str]) -> Curves:
-    """`step` and the columns asked for, float64 [rows] each; `UserError` naming what is missing."""
+    """`step` and `columns` of a run, float64 [rows] each; `UserError` for a missing column."""
     path = run / "metrics.csv"
     rows = read_table(path)
     for name in ("step", *columns):
         if not rows or name not in rows[0]:
-            found = ", ".join(rows[0]) if rows else "no row"
-            raise UserError(f"{path}: expected column '{name}', found {found}")
+            present = ", ".join(rows[0]) if rows else "no row"
+            raise UserError(f"{path}: expected column '{name}', found {present}")
     return {name: np.array([float(row[name]) for row in rows]) for name in ("step", *columns)}
 
 
-def run_names(runs: Sequence[str], flags: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells runs apart: the flags that are not the same in all; else their directories."""
+def run_names(runs: Sequence[str], flags: Sequence[Mapping[str, object]]) -> list[str]:
+    """Names that tell runs apart: the flags in which they differ, or else their directories."""
     known = sorted({name for values in flags for name in values} - set(PLACES))
-    telling = [name for name in known if len({str(values.get(name)) for values in flags}) > 1]
-    names = [", ".join(f"{name}={values.get(name)}" for name in telling) for values in flags]
-    return names if telling and len(set(names)) == len(names) else list(runs)
+    differing = [name for name in known if len({str(values.get(name)) for values in flags}) > 1]
+    names = [", ".join(f"{name}={values.get(name)}" for name in differing) for values in flags]
+    return names if differing and len(set(names)) == len(names) else list(runs)
 
 
 @house_style
 def curves_figure(curves: Mapping[str, Curves]) -> Figure:
-    """A panel a column, a line a run."""
+    """One panel per column, one line per run."""
     columns = [name for name in next(iter(curves.values())) if name != "step"]
     figure = Figure(figsize=row_size(len(columns)), layout="constrained")
     axes = figure.subplots(1, len(columns), squeeze=False)[0]

@@ -1,22 +1,20 @@
-"""Report sections that show patches: Figure 1, before and after, real mammograms, acceptance.
+"""Report sections on synthetic patches: Figure 1, pairs before and after, and acceptance.
 
-Figure 1: "Each pair of images represents a real image (left) and the synthetic counterpart
-(right). Each row represents a different synthesis task".
+Figure 1 of the paper: "Each pair of images represents a real image (left) and the synthetic
+counterpart (right). Each row represents a different synthesis task".
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Part, Plot, Section, Sliders, Table, section
-from cgan_tf.pages.patches import Pair, example_pairs, pair_comparison, pair_views
+from cgan_tf.pages.html import Part, Plot, Section, Sliders, Table, section_of
+from cgan_tf.pages.patches import Pair, pair_comparison, pair_views
 from cgan_tf.pages.style import PAGE_INCHES, house_style
-from cgan_tf.runs.directory import read_manifest
+from cgan_tf.reporting.inputs import ReportInputs, read_set
 
 _GAP, _WIDE_GAP = 0.03, 0.16  # inches between the patches of a pair, and between pairs
 _TITLE = 0.26  # inches above a row
@@ -26,7 +24,7 @@ Views = tuple[np.ndarray, np.ndarray]  # (before, after) float [size, size], sho
 
 @house_style
 def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
-    """A row of pairs under its title for each set."""
+    """For each (title, pairs), a row of pairs under its title."""
     pairs = max(len(views) for _, views in rows)
     side = (PAGE_INCHES - (pairs - 1) * _WIDE_GAP - pairs * _GAP) / (2 * pairs)
     height = len(rows) * (side + _TITLE)
@@ -47,113 +45,95 @@ def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
 
 
 PAIRS_OF_A_ROW = 4  # in Figure 1
-PAIRS_OF_A_SET = 6
-BEFORE_AND_AFTER = "Before and after"
 HOW_TO_COMPARE = (
-    "Pull the edge in a picture, or move it with the arrow keys: left of it is the real patch, "
-    "right of it the synthetic one. The pairs of Figure 1 come first. The lesion channel is what "
-    "was added, alone: mid-grey is zero, scaled to its own range."
+    "Drag the edge in a picture, or move it with the arrow keys: the real patch is on its left, "
+    "the synthetic one on its right. The pairs of Figure 1 come first. The lesion channel shows "
+    "only what was added, scaled to its own range, with zero at mid-grey."
 )
-TASK_TITLES = {
-    "mass": "Masses synthesised",
-    "calcification": "Calcifications synthesised",
-    "removal": "Lesions removed",
-}
 
 
-def examples(config: ReportConfig, patches: PatchSet) -> list[Section | None]:
-    """Figure 1, a row a set, and its pairs and more before and after."""
-    sets = [
-        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_SET, config.seed))
-        for directory in config.synthetic_dirs
+def section(inputs: ReportInputs) -> Section | None:
+    """Figure 1, a row for every synthetic set; None without any."""
+    if not inputs.examples:
+        return None
+    rows = [
+        (title, [pair_views(pair) for pair in pairs[:PAIRS_OF_A_ROW]])
+        for title, pairs in inputs.examples
     ]
-    if not sets:
-        return []
-    rows = [(title, [pair_views(pair) for pair in pairs[:PAIRS_OF_A_ROW]]) for title, pairs in sets]
     caption = (
         "Figure 1. Each pair: the real patch (left) and its synthetic counterpart (right), on one "
-        "grey scale. A row is a set. Drawn at random from the accepted patches, not chosen."
+        "grey scale. Each row is a set. Pairs are drawn at random from the accepted patches."
     )
-    return [
-        section(
-            "Figure 1. Synthesised and removed lesions",
-            Plot("figure_1", pairs_figure(rows), caption),
-        ),
-        section(BEFORE_AND_AFTER, html.paragraph(HOW_TO_COMPARE, "lead"), *_galleries(sets)),
-    ]
+    return section_of(
+        "Figure 1. Synthesised and removed lesions", Plot("figure_1", pairs_figure(rows), caption)
+    )
 
 
-def showcase(config: ReportConfig) -> Section | None:
+def before_and_after(inputs: ReportInputs) -> Section | None:
+    """The pairs of Figure 1, and more, each with an edge to move; None without a set."""
+    if not inputs.examples:
+        return None
+    return section_of(
+        "Before and after",
+        html.Paragraph(HOW_TO_COMPARE, "lead"),
+        *_galleries(inputs.examples, "set"),
+    )
+
+
+def showcase(inputs: ReportInputs) -> Section | None:
+    """The generators on patches of real mammograms, before and after; None without such sets."""
+    config = inputs.config
     if not config.showcase_dirs:
         return None
     patches = PatchSet(config.showcase_patches_dir)
-    sets = [
-        (_title(directory), example_pairs(directory, patches, PAIRS_OF_A_SET, config.seed))
-        for directory in config.showcase_dirs
-    ]
+    sets = [read_set(directory) for directory in config.showcase_dirs]
     caption = (
-        "The same generators on patches of real mammograms, which they were not trained on and "
-        "whose diagnosis is not used."
+        "The same generators on patches of real mammograms. They were not trained on these, and "
+        "the diagnoses are not used."
     )
-    return section(
+    return section_of(
         "The generators on real mammograms",
-        html.paragraph(caption, "lead"),
-        *_galleries(sets, "showcase"),
+        html.Paragraph(caption, "lead"),
+        *_galleries([(each.title, inputs.pairs_of(each, patches)) for each in sets], "showcase"),
     )
 
 
-def _title(directory: str) -> str:
-    """Of a set: its task, and its split unless that is train."""
-    manifest = read_manifest(directory, "synthesize")
-    held_out = [split for split in manifest["splits"] if split != "train"]
-    title = TASK_TITLES.get(manifest["task"], manifest["task"])
-    return f"{title} ({held_out[0]} split)" if held_out else title
-
-
-def _galleries(sets: Sequence[tuple[str, Sequence[Pair]]], name: str = "set") -> list[Part]:
+def _galleries(sets: Sequence[tuple[str, Sequence[Pair]]], name: str) -> list[Part]:
     parts: list[Part] = []
     for number, (title, pairs) in enumerate(sets, 1):
         keys = (f"{name}-{number}-{place}" for place in range(1, len(pairs) + 1))
-        parts.append(html.heading(title))
+        parts.append(html.Heading(title))
         parts.append(Sliders([pair_comparison(*each) for each in zip(pairs, keys, strict=True)]))
     return parts
 
 
-def synthesis(sets: Sequence[tuple[str, dict[str, Any]]]) -> Section | None:
-    if not sets:
+def acceptance(inputs: ReportInputs) -> Section | None:
+    """How many candidates of every set the post-processing accepted; None without a set."""
+    if not inputs.sets:
         return None
-    rows = []
-    for _, manifest in sets:
-        rejected = manifest.get("rejected", {})
-        rows.append(
-            (
-                manifest["task"],
-                ", ".join(manifest["splits"]),
-                f"{manifest['candidates']:,}",
-                f"{manifest['accepted']:,}",
-                f"{manifest['acceptance_rate']:.1%}",
-                f"{rejected.get('too_small', 0):,}",
-                f"{rejected.get('empty', 0):,}",
-                f"{manifest['flags']['min_area_fraction']:.1%}",
-            )
+    rows = [
+        (
+            each.task,
+            ", ".join(each.splits),
+            f"{each.candidates:,}",
+            f"{each.accepted:,}",
+            f"{each.acceptance_rate:.1%}",
+            f"{each.rejected.get('too_small', 0):,}",
+            f"{each.rejected.get('empty', 0):,}",
+            f"{each.min_area_fraction:.1%}",
         )
+        for each in inputs.sets
+    ]
     headings = (
-        "Task",
-        "Split",
-        "Candidates",
-        "Accepted",
-        "Rate",
-        "Too small",
-        "Empty",
-        "Min. area",
-    )
-    return section(
+        "Task", "Split", "Candidates", "Accepted", "Rate", "Too small", "Empty", "Min. area",
+    )  # fmt: skip
+    return section_of(
         "Acceptance by the post-processing",
         Table("acceptance", headings, rows),
-        html.paragraph(
+        html.Paragraph(
             "A candidate is rejected when the largest object above the threshold in its lesion "
-            "channel covers less than the minimum area of the patch; the paper discards objects "
-            "under 10%.",
+            "channel covers less than the minimum area, a share of the patch. The paper discards "
+            "objects under 10%.",
             "note",
         ),
     )

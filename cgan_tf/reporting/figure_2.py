@@ -1,8 +1,7 @@
-"""Figure 2 of the paper, drawn from the networks as they are built.
+"""Figure 2 of the paper, drawn from the layers of the networks as they are built.
 
-The generator as a U: encoder on the left (blue, as in the paper), decoder on the right (yellow),
-a row a resolution, with what each block takes in. The discriminator stands beside it. Every
-number in the figure is read from the layers that a call of the built networks went through.
+The generator is a U: encoder on the left (blue, as in the paper), decoder on the right (yellow),
+one row per resolution, with what enters each block. The discriminator is beside it.
 """
 
 import dataclasses
@@ -15,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from cgan_tf.config import GanConfig
-from cgan_tf.pages.html import Plot, Section, section
+from cgan_tf.pages.html import Plot, Section, section_of
 from cgan_tf.pages.style import PAGE_INCHES, house_style
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import read_json
 
@@ -76,7 +76,7 @@ class Architecture:
 
 
 def gan_config(directory: str | Path) -> GanConfig:
-    """The flags of a train_gan run; what a run of an older version did not know is at default."""
+    """The flags of a train_gan run; a flag that its run.json does not have is at its default."""
     flags = read_json(Path(directory) / "run.json").get("flags", {})
     known = {field.name for field in dataclasses.fields(GanConfig)}
     return GanConfig(**{name: value for name, value in flags.items() if name in known})
@@ -121,21 +121,21 @@ def _blocks(rows: Rows, pattern: str, attention: str) -> tuple[Block, ...]:
         name = path.split("/", 1)[1]
         if name == attention:
             blocks[last] = dataclasses.replace(blocks[last], attention=True)
-        elif found := re.match(pattern, name):
-            last = found[1]
+        elif block := re.match(pattern, name):
+            last = block[1]
             filters = blocks[last].filters if last in blocks else ()
             blocks[last] = Block(shape[0], (*filters, shape[-1]))
     return tuple(blocks.values())
 
 
 def _pooled(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Pooling follows the convolution that was recorded: a block's output has half its side."""
+    """Blocks with half the side of the convolution on record: pooling follows it."""
     return tuple(dataclasses.replace(block, size=block.size // 2) for block in blocks)
 
 
-def section_of_figure_2(gan_dirs: Sequence[str]) -> Section | None:
+def section(inputs: ReportInputs) -> Section | None:
     """A diagram for every architecture among the runs; most often all tasks share one."""
-    configs = [gan_config(directory) for directory in gan_dirs]
+    configs = [gan_config(directory) for directory in inputs.config.gan_dirs]
     tasks: dict[GanConfig, list[str]] = {}
     for config in configs:
         shared = {name: getattr(config, name) for name in _ARCHITECTURE_FLAGS}
@@ -145,18 +145,18 @@ def section_of_figure_2(gan_dirs: Sequence[str]) -> Section | None:
             "figure_2_architecture" if number == 1 else f"figure_2_architecture_{number}",
             architecture_figure(built_architecture(config)),
             f"The networks for {', '.join(names)} at full resolution, drawn from the layers as "
-            "built: height × width × filters of what every block gives. (The paper doubles 16 "
-            "filters six times and has 2,048 at 4×4, which doubling cannot give: here one more "
-            "convolution, the bottleneck, does.)",
+            "built. Blocks are labelled with the height × width × filters of their output. (The "
+            "paper doubles 16 filters six times and has 2,048 at 4×4, which doubling cannot give; "
+            "here one more convolution, the bottleneck, does.)",
         )
         for number, (config, names) in enumerate(tasks.items(), 1)
     ]
-    return section("Figure 2. Architecture", *plots)
+    return section_of("Figure 2. Architecture", *plots)
 
 
 @house_style
 def architecture_figure(architecture: Architecture) -> Figure:
-    """The diagram: a row a block; the sizes of the boxes mean nothing."""
+    """The diagram, one row per block; the sizes of the boxes mean nothing."""
     rows = len(architecture.encoder)
     figure = Figure(figsize=(PAGE_INCHES, 0.66 * (rows + 4.5)), layout="constrained")
     axis = figure.subplots()
@@ -258,8 +258,10 @@ def _remark(axis: Axes, x: float, y: float, text: str) -> None:
 
 def _scalar(axis: Axes, x: float, y: float, text: str, side: int) -> None:
     """z, and the category c, beside a box whose edge is at x, on its left (-1) or right (1)."""
-    place = {"ha": "right" if side < 0 else "left", "va": "center"}
-    axis.text(x + 0.37 * side, y, text, color=SCALAR, style="italic", **place)
+    axis.text(
+        x + 0.37 * side, y, text, color=SCALAR, style="italic",
+        ha="right" if side < 0 else "left", va="center",
+    )  # fmt: skip
     _arrow(axis, (x + 0.3 * side, y), (x, y), SCALAR)
 
 

@@ -1,7 +1,7 @@
-"""The report's Figure 3: lesions on contiguous patches of a mammogram, and whole images.
+"""Report section on whole mammograms: rows of patches as in Figure 3, and images.
 
-Figure 3: "five 256x256px patches in a row is selected for augmentation [...] (above) [...] the
-patches are then reinserted back into the mammogram (below)".
+Figure 3 of the paper: "five 256x256px patches in a row is selected for augmentation [...] (above)
+[...] the patches are then reinserted back into the mammogram (below)".
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Comparison, embedded
-from cgan_tf.pages.html import Part, Plot, Section, Sliders, section
-from cgan_tf.pages.patches import encode
+from cgan_tf.pages.html import Part, Plot, Section, Sliders, section_of
+from cgan_tf.pages.patches import decode, encode
 from cgan_tf.pages.style import PAGE_INCHES, house_style
 from cgan_tf.pages.viewer import InsertedImage, PatchRow, image_comparison, read_images
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_manifest
 from cgan_tf.runs.errors import UserError
 
@@ -57,17 +58,17 @@ TITLES = {
 }
 
 
-def insertions(directories: Sequence[str]) -> Section | None:
-    """The section; None without a run of insert_lesions."""
+def section(inputs: ReportInputs) -> Section | None:
+    """Rows of patches and whole images; None without a run of insert_lesions."""
     parts: list[Part] = []
-    for number, directory in enumerate(directories, 1):
+    for number, directory in enumerate(inputs.config.insertion_dirs, 1):
         task = str(read_manifest(directory, "insert_lesions")["task"])
         images = read_images(directory)
-        parts.append(html.heading(TITLES.get(task, task)))
+        parts.append(html.Heading(TITLES.get(task, task)))
         if any(image.row for image in images):
             parts.append(_rows_plot(f"figure_3_{number}_{task}", directory, images))
         parts += _images(directory, images, f"inserted-{number}")
-    return section(FIGURE_3, *parts)
+    return section_of(FIGURE_3, *parts)
 
 
 def _rows_plot(name: str, directory: str, images: Sequence[InsertedImage]) -> Plot:
@@ -78,8 +79,8 @@ def _rows_plot(name: str, directory: str, images: Sequence[InsertedImage]) -> Pl
     ][:ROWS_SHOWN]
     caption = (
         f"Figure 3. {rows[0][1]} contiguous patches in a row of a mammogram before (above) and "
-        "after (below) each went through the generator and back into its place. Ticks are the "
-        "edges of the patches."
+        "after (below) each passed through the generator and was put back in its place. Ticks "
+        "mark the edges of the patches."
     )
     return Plot(name, rows_figure(rows), caption)
 
@@ -91,7 +92,7 @@ def _images(directory: str, images: Sequence[InsertedImage], key: str) -> list[P
         return []
     note = f"{len(shown)} of {len(images):,} images; {Path(directory) / 'viewer.html'} shows all."
     comparisons = [_comparison(directory, image, f"{key}-{n}") for n, image in enumerate(shown, 1)]
-    return [html.paragraph(note, "note"), Sliders(comparisons)]
+    return [html.Paragraph(note, "note"), Sliders(comparisons)]
 
 
 def _comparison(directory: str, image: InsertedImage, key: str) -> Comparison:
@@ -110,11 +111,7 @@ def _comparison(directory: str, image: InsertedImage, key: str) -> Comparison:
 def _pictures(directory: str, shown: InsertedImage | PatchRow) -> tuple[np.ndarray, np.ndarray]:
     """(before, after) uint8 [height, width]; `UserError` when they are not of one size."""
     paths = [Path(directory) / address for address in (shown.before, shown.after)]
-    before, after = (
-        cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) for path in paths
-    )
-    for path, levels in zip(paths, (before, after), strict=True):
-        if levels is None or levels.shape != before.shape:
-            expected = "a PNG" if levels is None else f"the size of {paths[0].name}"
-            raise UserError(f"{path}: expected {expected}, found something else")
+    before, after = (decode(path.read_bytes(), str(path), cv2.IMREAD_GRAYSCALE) for path in paths)
+    if after.shape != before.shape:
+        raise UserError(f"{paths[1]}: expected the size of {paths[0].name}, found something else")
     return before, after

@@ -1,10 +1,8 @@
-"""Report section on what the mixed training corrects: the paper's Figures 5 and 6.
-
-Malignant patches that one classifier misses and another finds (the paper's Figures 5 and 6).
+"""Figures 5 and 6 of the paper: lesions that the baseline misses and the mixed training finds.
 
 A score is the sigmoid of a logit, 0 to 1: the paper's "increase in malignant classification score
-by an average of 0.32" is of a bounded score. Patches chosen for having crossed the threshold have
-risen by their choice alone, so every figure is given both ways round.
+by an average of 0.32" is of a bounded score. Patches selected because their score rose show a rise
+by selection alone, so every number is given for both directions.
 """
 
 import dataclasses
@@ -12,16 +10,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy.special import expit
 
 from cgan_tf.classifier.results import ScoredTest
-from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Part, Plot, Section, Table, section
-from cgan_tf.reporting import figure_4
-from cgan_tf.reporting.figure_4 import FeatureSpace, same_patches
+from cgan_tf.pages.html import Part, Plot, Section, Table, section_of
+from cgan_tf.pages.style import PAGE_INCHES, house_style
+from cgan_tf.reporting.feature_space import FeatureSpace, same_patches
+from cgan_tf.reporting.figure_4 import draw_map
+from cgan_tf.reporting.inputs import ReportInputs
+
+HIGHLIGHT = "#0b1f66"  # "five misclassified malignant examples (in dark blue)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Crossing:
     """Malignant patches missed by one classifier and found by another.
 
     Attributes:
-      patches: their number. missed: malignant patches that the first one misses, all told.
+      patches: their number. missed: all malignant patches that the first one misses.
       before, after: mean score under the first and the second, NaN without any.
     """
 
@@ -54,7 +57,7 @@ def crossed(
 def crossing(
     malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
 ) -> Crossing:
-    """The patches that cross the threshold, in figures. Arguments as in `crossed`."""
+    """Counts and mean scores of the patches that cross. Arguments as in `crossed`."""
     chosen = crossed(malignant, before, after, threshold)
     means = (
         (float(before[chosen].mean()), float(after[chosen].mean()))
@@ -91,28 +94,31 @@ PAPER_PATCHES, PAPER_RISE = 5, 0.32
 NEIGHBOURS = 15
 
 
-def figures_5_and_6(
-    config: ReportConfig, space: FeatureSpace, mixed: ScoredTest, patches: PatchSet
-) -> Section | None:
+def section(inputs: ReportInputs) -> Section | None:
+    """The lesions that cross the threshold; None without a classifier to compare."""
+    config, space, mixed = inputs.config, inputs.feature_space, inputs.mixed
+    if space is None or mixed is None:
+        return None
     after = same_patches(config, space, mixed)
     scores = np.stack([score(space.logits), score(after.logits)], axis=1)  # [n, 2]
     threshold = config.correction_threshold
-    found = np.flatnonzero(crossed(space.malignant, *scores.T, threshold))
+    corrected = np.flatnonzero(crossed(space.malignant, scores[:, 0], scores[:, 1], threshold))
     rng = np.random.default_rng(config.seed)
-    members = np.sort(rng.permutation(found)[: config.corrections])
+    members = np.sort(rng.permutation(corrected)[: config.corrections])
     parts: list[Part] = [_crossings(space, mixed, scores, threshold)]
-    parts.append(html.paragraph(_price(space, mixed, scores, threshold), "note"))
+    if price := _price(space, mixed, scores, threshold):
+        parts.append(html.Paragraph(price, "note"))
     if len(members):
-        parts += _plots(space, after, members, scores, patches)
+        parts += _plots(space, after, members, scores, inputs.patches)
     else:
-        parts.append(html.paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
-    return section(TITLE, *parts)
+        parts.append(html.Paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
+    return section_of(TITLE, *parts)
 
 
 def _crossings(
     space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float
 ) -> Table:
-    """Both ways round, for patches chosen for having crossed have risen by their choice."""
+    """In both directions: patches selected for crossing rise by selection alone."""
     before, after = scores.T
     ways = (
         (f"Missed by the baseline, found by {mixed.regime}", before, after),
@@ -133,15 +139,15 @@ def _crossings(
 
 
 def _price(space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float) -> str:
-    """A classifier that scores everything higher finds more lesions too: what of the normals?"""
+    """What it costs: a classifier that scores everything higher finds more lesions too."""
     normal = space.patches.groups == "real normal"
     if not normal.any():
         return ""
     before, after = (scores[normal] >= threshold).mean(axis=0)
     return (
         f"A score is the sigmoid of the classifier's logit; a lesion is missed below {threshold:g} "
-        "and found from there up. The patches are chosen for having risen, so their rise is no "
-        "evidence by itself: the second row chooses the same way in the other direction. Of the "
+        "and found from there up. The patches are selected because their score rose, so the rise "
+        "alone is no evidence; the second row selects in the other direction. Of the "
         f"{int(normal.sum()):,} normal patches, {before:.0%} score {threshold:g} or more under the "
         f"baseline, {after:.0%} under {mixed.regime}."
     )
@@ -170,7 +176,7 @@ def _plots(
     return [
         Plot(
             "figure_5_moves",
-            figure_4.moves_figure(maps, space.patches.groups, members),
+            moves_figure(maps, space.patches.groups, members),
             f"Figure 5. {len(members)} of these lesions, drawn at random (dark blue), among the "
             f"patches of Figure 4: on the left in the baseline's features, on the right in those "
             f"of {mixed}, whose map begins from the left one. Of their {NEIGHBOURS} nearest real "
@@ -180,7 +186,7 @@ def _plots(
         ),
         Plot(
             "figure_6_patches",
-            figure_4.patches_figure(_records(patches, space.patch_ids[members]), scores[members]),
+            patches_figure(_records(patches, space.patch_ids[members]), scores[members]),
             f"Figure 6. The same patches, with their scores under the baseline and under {mixed}; "
             "the dotted box is the annotated lesion.",
         ),
@@ -199,3 +205,47 @@ def _records(patches: PatchSet, patch_ids: Sequence[str]) -> list[PatchRecord]:
     indices, numbers = find_sources(patches, list(patch_ids))
     pool = PatchPool(indices)
     return [pool.record(number) for number in numbers]
+
+
+@house_style
+def moves_figure(
+    maps: Sequence[tuple[str, np.ndarray]], groups: np.ndarray, members: np.ndarray
+) -> Figure:
+    """The same patches in two maps, side by side, with the numbered `members` on top."""
+    figure = Figure(figsize=(PAGE_INCHES, 4.7), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, (title, points) in zip(axes, maps, strict=True):
+        draw_map(axis, points, groups, alpha=0.35)
+        axis.scatter(*points[members].T, c=HIGHLIGHT, s=46, zorder=4, edgecolors="white")
+        for number, point in enumerate(points[members], 1):
+            axis.annotate(
+                str(number), point, xytext=(5, 4), textcoords="offset points", zorder=5,
+                color=HIGHLIGHT, weight="bold",
+            )  # fmt: skip
+        axis.set_title(title)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+@house_style
+def patches_figure(records: Sequence[PatchRecord], scores: np.ndarray) -> Figure:
+    """Patches in a row, each with its scores before and after [n, 2] and its lesion's box."""
+    figure = Figure(figsize=(1.8 * len(records), 2.2), layout="constrained")
+    axes = figure.subplots(1, len(records), squeeze=False)[0]
+    for number, (axis, record, (before, after)) in enumerate(
+        zip(axes, records, scores, strict=True), 1
+    ):
+        low, high = np.quantile(record.patch, [0.002, 0.998])
+        axis.imshow(record.patch, cmap="gray", vmin=low, vmax=max(high, low + 0.05))
+        if record.box:
+            x0, y0, x1, y1 = record.box
+            axis.add_patch(
+                Rectangle(
+                    (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0,
+                    fill=False, edgecolor="#ffb000", linewidth=0.8, linestyle=":",
+                )
+            )  # fmt: skip
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f"{number}: {before:.2f} → {after:.2f}")
+    return figure

@@ -21,8 +21,9 @@ from cgan_tf.assessment.results import (
     read_results,
 )
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style
+from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_manifest
 from cgan_tf.runs.errors import contained, reading
 
@@ -35,20 +36,25 @@ LEAD = (
 )
 
 
+def section(inputs: ReportInputs) -> Section | None:
+    """The section; None without a run of quality."""
+    return quality(inputs.config.quality_dir)
+
+
 def quality(directory: str, measures: Measures = MEASURES) -> Section | None:
     """The section; None without a directory."""
     if not directory:
         return None
     read_manifest(directory, "quality")
     results = read_results(Path(directory) / CONTENT, measures)
-    parts: list[Part] = [html.paragraph(LEAD, "lead"), _plot(results)]
+    parts: list[Part] = [html.Paragraph(LEAD, "lead"), _plot(results)]
     for name, result in results.items():
         title = name.replace("_", ", ").capitalize()
-        parts.append(html.heading(f"{title}: {result.patches:,} patches"))
+        parts.append(html.Heading(f"{title}: {result.patches:,} patches"))
         parts += _verdicts(result.checks)
         parts += _tables(name, result, measures)
         parts += _galleries(name, result, measures, Path(directory) / PICTURES)
-    return section("Quality", *parts)
+    return section_of("Quality", *parts)
 
 
 def _plot(results: Mapping[str, SetResult]) -> Plot:
@@ -114,8 +120,8 @@ def _verdicts(checks: Sequence[Check]) -> list[Part]:
     lines = [check.line for check in checks if check.seen is not False]
     passed = ", ".join(check.name for check in checks if check.seen is False)
     return [
-        html.notes([f"{line[:1].upper()}{line[1:]}." for line in lines]),
-        html.paragraph(f"Looked for and not seen: {passed or 'nothing'}.", "note"),
+        html.Notes([f"{line[:1].upper()}{line[1:]}." for line in lines]),
+        html.Paragraph(f"Looked for and not seen: {passed or 'nothing'}.", "note"),
     ]
 
 
@@ -138,7 +144,7 @@ def _galleries(name: str, result: SetResult, measures: Measures, directory: Path
     for kind in (kind for measure in by_table_rank(measures) for kind in measure.pair_kinds):
         pictures = [picture for picture in result.pictures if picture.kind == kind.name]
         if pictures:
-            parts.append(html.paragraph(_gallery_title(kind, pictures, result.pictures_by), "note"))
+            parts.append(html.Paragraph(_gallery_title(kind, pictures, result.pictures_by), "note"))
             shown = [
                 (_read(contained(directory, each.file)), f"{each.synthetic} and {each.real}")
                 for each in pictures

@@ -1,56 +1,22 @@
-"""Table 1: every classifier against the baseline of its seed, beside what the paper printed.
+"""Table 1: every classifier against the baseline of its seed, beside the paper's values."""
 
-The runs of a sweep that failed, as `experiment` leaves them for `report`.
-"""
-
-import dataclasses
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.results import ScoredTest, regime_name
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Part, Section, Table, section
+from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.pages.style import (
     auc_and_interval,
     difference_and_interval,
     format_p,
     format_probability,
+    interval,
 )
-from cgan_tf.runs.directory import read_json, write_json
-from cgan_tf.runs.errors import UserError
-from cgan_tf.statistics.seeds import Regime, SeedComparison, compare_within_seeds, pool_seeds
-
-
-@dataclasses.dataclass(frozen=True)
-class FailedRun:
-    """A run without an evaluation.
-
-    Attributes:
-      seed: of the run. synthetic_fraction: initial synthetic share, 0 to 1.
-      step: training or evaluation. reason: in one line. log: the file that tells more.
-    """
-
-    seed: int
-    synthetic_fraction: float
-    step: str
-    reason: str
-    log: str
-
-
-def write_failed_runs(path: str | Path, runs: Sequence[FailedRun]) -> None:
-    """Writes the runs as JSON: `{"failed": [{"seed": ..., ...}, ...]}`."""
-    write_json(path, {"failed": [dataclasses.asdict(run) for run in runs]})
-
-
-def read_failed_runs(path: str | Path) -> list[FailedRun]:
-    """The runs in the order written; `UserError` when the file is not one of `experiment`'s."""
-    try:
-        return [FailedRun(**run) for run in read_json(path)["failed"]]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: expected the failed runs that experiment writes") from error
-
+from cgan_tf.reporting.comparisons import FailedRun, Results
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, sensitivity_of
+from cgan_tf.statistics.seeds import Regime, SeedComparison
 
 # Paper, Table 1: initial synthetic share to (AUC, p-value); ¹ where its text says otherwise.
 PAPER_TABLE = {
@@ -62,78 +28,42 @@ PAPER_TABLE = {
     1.0: (0.797, "1e-8"),
 }
 CONTRADICTIONS = (
-    "¹ The paper's columns are its Table 1. Its text disagrees with it: it gives p < 1e-8 for 50%, "
-    "where the table has 1e-4, and calls 10% and 25% significant, where the table has 0.10 and "
-    "0.055. The text lists five proportions; the table has 10% as a sixth."
+    "¹ The paper's columns are from its Table 1. The paper's text disagrees with the table: it "
+    "gives p < 1e-8 for 50%, where the table has 1e-4, and calls 10% and 25% significant, where "
+    "the table has 0.10 and 0.055. The text lists five proportions; the table has a sixth, 10%."
 )
 TESTS = (
-    "p by DeLong's test as in the paper, which takes all patches for independent. Patches of one "
-    "woman are not: the second p (Obuchowski 1997) treats each woman as one unit and is the one "
-    "to trust. Every classifier is compared with the baseline of its own seed, and both p are "
-    "adjusted by Holm's method for the comparisons of that seed."
+    "The first p is from DeLong's test, as in the paper, which assumes that all patches are "
+    "independent. Patches of one woman are not: the second p (Obuchowski 1997) treats each woman "
+    "as one unit and is the one to trust. Every classifier is compared with the baseline of its "
+    "own seed. Holm's method adjusts both p for the comparisons of that seed."
 )
 POOLED = (
-    "Differences over several seeds allow for other women and for other seeds (Obuchowski and "
-    "Rockette 1995, with Hillis' degrees of freedom); ± is the standard deviation over the seeds. "
-    "Holm's method adjusts for the proportions."
+    "Differences over several seeds allow for variation between women and between seeds "
+    "(Obuchowski and Rockette 1995, with Hillis' degrees of freedom); ± is the standard deviation "
+    "over the seeds. Holm's method adjusts for the number of proportions."
 )
 SCOPE = (
-    "Intervals of single AUCs and differences are by patient. Benign patches are in no test set. "
-    "Our figures and the paper's can be compared only where the data are the paper's."
+    "Intervals of single AUCs and differences are by patient. No test set has benign patches. "
+    "Our values can be compared with the paper's only on the paper's data."
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The comparisons of Table 1.
-
-    Attributes:
-      evaluations: the first is the baseline of the report. regimes: over their seeds, ascending.
-      comparisons: by (fraction, seed), without the baselines. failed: runs that left nothing.
-    """
-
-    evaluations: Sequence[ScoredTest]
-    regimes: Sequence[Regime]
-    comparisons: dict[tuple[float, int], SeedComparison]
-    failed: Sequence[FailedRun]
-
-    @property
-    def several_seeds(self) -> bool:
-        """Whether any seed differs from another, failed ones included."""
-        seeds = {evaluation.seed for evaluation in self.evaluations}
-        return len(seeds | {run.seed for run in self.failed}) > 1
-
-    def regime(self, fraction: float) -> Regime:
-        """The classifiers of an initial synthetic share."""
-        return next(regime for regime in self.regimes if regime.fraction == fraction)
-
-
-def compare(evaluations: Sequence[ScoredTest], failed: Sequence[FailedRun] = ()) -> Results:
-    """Every comparison; `UserError` when a seed has a proportion twice."""
-    labels, patients = evaluations[0].labels, evaluations[0].patients
-    comparisons = compare_within_seeds(labels, evaluations, patients)
-    return Results(
-        evaluations,
-        pool_seeds(labels, evaluations, patients),
-        {(comparison.fraction, comparison.seed): comparison for comparison in comparisons},
-        failed,
-    )
-
-
-def table_1(results: Results) -> Section | None:
-    """One row a classifier; with several seeds first one row a proportion."""
+def section(inputs: ReportInputs) -> Section | None:
+    """A row for every classifier; with several seeds, first a row for every synthetic share."""
+    results = inputs.results
     notes = [CONTRADICTIONS, TESTS, SCOPE]
     parts: list[Part] = []
     if results.several_seeds:
-        parts += [_regime_table(results), html.heading("Seed by seed")]
+        parts += [_regime_table(results), html.Heading("Seed by seed")]
         notes.insert(1, POOLED)
     parts += [_run_table(results), _lesion_table(results.evaluations)]
-    parts.append(html.notes([*notes, *(_reason(run) for run in results.failed)]))
-    return section("Table 1. Classification of real test patches", *parts)
+    parts.append(html.Notes([*notes, *(_reason(run) for run in results.failed)]))
+    return section_of("Table 1. Classification of real test patches", *parts)
 
 
 def _regime_table(results: Results) -> Table:
-    """The proportions over their seeds; one whose runs all failed has a row as well."""
+    """The proportions over their seeds, those whose runs all failed included."""
     known = {regime.fraction: regime for regime in results.regimes}
     fractions = sorted({*known, *(run.synthetic_fraction for run in results.failed)})
     headings = (
@@ -189,9 +119,9 @@ def _regime_record(fraction: float, regime: Regime | None, failed: int) -> dict[
 
 
 def _run_table(results: Results) -> Table:
-    """Every run, failed ones in their places; beside the paper's figures where no table of the
-    proportions has them, since nine columns are wider than a page."""
-    cells = {
+    """Every run, failed ones in their places. The paper's values are in it unless the table of
+    the proportions has them: nine columns are wider than a page."""
+    cells: dict[tuple[int, float], tuple[str, ...]] = {
         (evaluation.seed, evaluation.fraction): _run_cells(
             evaluation, results.comparisons.get((evaluation.fraction, evaluation.seed))
         )
@@ -211,19 +141,18 @@ def _run_table(results: Results) -> Table:
     records = _run_records(results)
     if not results.several_seeds:
         return Table("table_1", headings, rows, records)
-    headings, *rows = (
-        tuple(cell for place, cell in enumerate(row) if place not in _PAPER_COLUMNS)
-        for row in (headings, *rows)
-    )
-    return Table("table_1_by_seed", headings, rows, records)
+    rows = [_without_paper(row) for row in rows]
+    return Table("table_1_by_seed", _without_paper(headings), rows, records)
 
 
-_PAPER_COLUMNS = (2, 5)  # of the table of every run
+def _without_paper(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row of the table of every run without the paper's AUC and p."""
+    return (*row[:2], *row[3:5], *row[6:])
 
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(evaluation.fraction)
-    auc = auc_and_interval(evaluation.metrics.auc["overall"])
+    auc = auc_and_interval(auc_of(evaluation.metrics.auc["overall"]))
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
         return (*first, "–", "–", paper_p, "–", "–", "–")
@@ -283,8 +212,8 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
         rows.append(
             (
                 evaluation.name,
-                auc_and_interval(metrics.auc["mass"]),
-                auc_and_interval(metrics.auc["calcification"]),
+                auc_and_interval(auc_of(metrics.auc["mass"])),
+                auc_and_interval(auc_of(metrics.auc["calcification"])),
                 _sensitivity(metrics),
             )
         )
@@ -296,11 +225,10 @@ def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
 
 
 def _sensitivity(metrics: Metrics) -> str:
-    if metrics.sensitivity is None:
+    sensitivity = sensitivity_of(metrics)
+    if sensitivity.value is None:
         return "undefined"
-    low, high = metrics.sensitivity_low_by_patient, metrics.sensitivity_high_by_patient
-    limits = "interval undefined" if low is None else f"{low:.1%}–{high:.1%}"
-    return f"{metrics.sensitivity:.1%} ({limits})"
+    return f"{sensitivity.value:.1%} ({interval(sensitivity, '{:.1%}–{:.1%}')})"
 
 
 def _reason(run: FailedRun) -> str:

@@ -1,55 +1,60 @@
-"""Report sections that ask how far a classifier can be trusted: calibration, sub-groups, Grad-CAM.
+"""Report sections on how far a classifier can be trusted: calibration, sub-groups, Grad-CAM.
 
-Nothing is computed here: the figures are those of the evaluations' metrics.json.
+Nothing is computed here: the numbers are those of the evaluations' metrics.json.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
-from cgan_tf.classifier.metrics import Calibration, SubgroupAuc
 from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section
+from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import (
     FAINT,
     PAGE_INCHES,
+    Estimate,
     auc_and_interval,
     house_style,
     panels,
     proportion_colour,
     signed,
 )
+from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, slope_of
 from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.errors import contained, reading
 
 GRAD_CAM = "grad_cam"
 MISTAKES = {
-    "false_negative": "Lesions taken for normal",
-    "false_positive": "Normals taken for lesions",
+    "false_negative": "Lesions mistaken for normal tissue",
+    "false_positive": "Normal tissue mistaken for lesions",
 }
 
 
-def calibration(evaluations: Sequence[ScoredTest]) -> Section | None:
+def calibration(inputs: ReportInputs) -> Section | None:
+    """Reliability diagrams, and the slope and intercept of every classifier."""
+    evaluations = inputs.evaluations
     rows = [_calibration_row(evaluation) for evaluation in evaluations]
     headings = (
         "Classifier", "Slope (95% interval)", "Intercept (95% interval)",
         "Intercept at even odds", "Calibration error", "Brier score",
     )  # fmt: skip
-    return section(
+    return section_of(
         "Calibration",
         Plot(
             "calibration",
             calibration_figure(evaluations),
             "Share of malignant test patches against the probability that the classifier gives "
-            "them, in ten bins; the larger a point, the more patches. On the dashed line both "
+            "them, in ten bins; larger points stand for more patches. On the dashed line the two "
             "agree.",
         ),
         Table("calibration", headings, rows),
-        html.paragraph(
+        html.Paragraph(
             "Slope and intercept of a logistic regression of the label on the logit, with "
-            "intervals by patient: 1 and 0 are ideal, a slope below 1 means too sure of itself. "
-            + evaluations[0].metrics.calibration.prevalence_note,
+            "intervals by patient. A slope of 1 and an intercept of 0 are ideal; a slope below 1 "
+            "means overconfidence. " + evaluations[0].metrics.calibration.prevalence_note,
             "note",
         ),
     )
@@ -57,27 +62,28 @@ def calibration(evaluations: Sequence[ScoredTest]) -> Section | None:
 
 @house_style
 def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
-    """Reliability diagrams: a panel a regime, a line a seed."""
+    """Reliability diagrams: one panel per regime, one line per seed."""
     regimes = by_regime(evaluations)
     figure, axes = panels(len(regimes), "probability given", height=2.9)
     for axis, (fraction, group) in zip(axes, regimes.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
         for evaluation in group:
             bins = [b for b in evaluation.metrics.calibration.bins if b.patches]
-            given = [b.mean_probability for b in bins]
-            found = [b.positive_share for b in bins]
+            given = np.array([b.mean_probability for b in bins], float)
+            observed = np.array([b.positive_share for b in bins], float)
             largest = max(b.patches for b in bins)
             colour = proportion_colour(fraction)
-            axis.plot(given, found, color=colour, linewidth=0.9)
-            axis.scatter(given, found, c=colour, s=[40 * b.patches / largest for b in bins])
+            axis.plot(given, observed, color=colour, linewidth=0.9)
+            axis.scatter(given, observed, c=colour, s=[40 * b.patches / largest for b in bins])
         axis.set_title(group[0].regime)
         axis.set_aspect("equal")
     axes[0].set_ylabel("malignant share")
     return figure
 
 
-def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
+def subgroups(inputs: ReportInputs) -> Section | None:
     """AUCs in sub-groups of one classifier, or of two side by side."""
+    chosen = inputs.compared
     parts: list[Part] = []
     rows, records = [], []
     for attribute, content in chosen[0].metrics.subgroups.items():
@@ -86,30 +92,32 @@ def subgroups(chosen: Sequence[ScoredTest]) -> Section | None:
             patches = f"{first.positives:,} / {first.negatives:,}"
             women = f"{first.positive_patients:,} / {first.negative_patients:,}"
             label = f"{_readable(attribute)}: {name}"
-            rows.append((label, patches, women, *(_subgroup_auc(group) for group in groups)))
+            rows.append(
+                (label, patches, women, *(_subgroup_auc(auc_of(group)) for group in groups))
+            )
             records += [
                 {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
                 for e, group in zip(chosen, groups, strict=True)
             ]
     if rows:
-        aucs = (f"AUC, {evaluation.name}" for evaluation in chosen)
-        headings = ("Sub-group", "Patches, malignant / normal", "Women", *aucs)
+        names = (f"AUC, {evaluation.name}" for evaluation in chosen)
+        headings = ("Sub-group", "Patches, malignant / normal", "Women", *names)
         caption = "AUC in sub-groups of the test patches, with 95% intervals by patient."
         parts.append(Plot("subgroups", subgroup_figure(chosen), caption))
         parts.append(Table("subgroups", headings, rows, records))
     notes = [content.note for content in chosen[0].metrics.subgroups.values()]
     text = (
-        "Lesions of a type, size or conspicuity are compared with all normal patches, patches of a "
-        "manufacturer or breast density with the normal ones of the same group. Where women are "
-        "too few for an interval there is none. Many sub-groups are looked at: a difference in one "
-        "is a question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
+        "Lesions of one type, size or conspicuity are compared with all normal patches; patches of "
+        "one manufacturer or breast density with the normal patches of the same group. Groups of "
+        "too few women have no interval. With so many sub-groups, a difference in one is a "
+        "question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
     )
-    return section("Sub-groups", *parts, html.paragraph(text.strip(), "note"))
+    return section_of("Sub-groups", *parts, html.Paragraph(text.strip(), "note"))
 
 
 @house_style
 def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
-    """A row a sub-group, a point with its interval a classifier."""
+    """One row per sub-group, with a point and an interval for each classifier."""
     labels = [
         (attribute, name)
         for attribute, content in chosen[0].metrics.subgroups.items()
@@ -120,16 +128,16 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     for number, evaluation in enumerate(chosen):
         colour = proportion_colour(evaluation.fraction)
         overall = evaluation.metrics.auc["overall"].auc
-        axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
+        if overall is not None:
+            axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")
         for row, (attribute, name) in enumerate(labels):
-            group = evaluation.metrics.subgroups[attribute].groups[name]
-            if group.auc is None:
+            auc = auc_of(evaluation.metrics.subgroups[attribute].groups[name])
+            if auc.value is None:
                 continue
             y = row + 0.22 * (number - (len(chosen) - 1) / 2)
-            axis.plot(group.auc, y, marker="o", markersize=4, color=colour)
-            if group.low_by_patient is not None:
-                limits = group.low_by_patient, group.high_by_patient
-                axis.plot(limits, [y, y], color=colour, linewidth=1)
+            axis.plot(auc.value, y, marker="o", markersize=4, color=colour)
+            if auc.limits:
+                axis.plot(auc.limits, [y, y], color=colour, linewidth=1)
         axis.plot([], [], marker="o", markersize=4, color=colour, label=evaluation.name)
     axis.set_yticks(range(len(labels)), [f"{_readable(a)}: {name}" for a, name in labels])
     axis.invert_yaxis()
@@ -138,10 +146,10 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     return figure
 
 
-def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
-    """The surest mistakes of some classifiers, where evaluate has drawn them."""
+def grad_cams(inputs: ReportInputs) -> Section | None:
+    """The most confident mistakes of each classifier, where evaluate has drawn them."""
     parts: list[Part] = []
-    for number, evaluation in enumerate(chosen, 1):
+    for number, evaluation in enumerate(inputs.compared, 1):
         directory = evaluation.directory / GRAD_CAM
         if not (directory / "index.csv").exists():
             continue
@@ -150,21 +158,24 @@ def grad_cams(chosen: Sequence[ScoredTest]) -> Section | None:
             members = [row for row in index if row["mistake"] == mistake]
             if members:
                 logits = ", ".join(signed(float(row["logit"])) for row in members)
-                parts.append(html.heading(f"{evaluation.name}: {title.lower()}"))
+                parts.append(html.Heading(f"{evaluation.name}: {title.lower()}"))
                 name = f"{GRAD_CAM}_{number}_{mistake}"
                 parts.append(Gallery(name, [_overlay(directory, row) for row in members]))
-                parts.append(html.paragraph(f"Logits: {logits}.", "note"))
+                parts.append(html.Paragraph(f"Logits: {logits}.", "note"))
     if not parts:
         return None
     caption = (
-        "The mistakes that each classifier is surest of, one a woman. Each strip: the patch with "
-        "its annotated lesion, the evidence for cancer (red), the evidence against it (blue), by "
-        "Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. Not in the paper."
+        "The most confident mistakes of each classifier, at most one per woman. Each strip shows "
+        "the patch with its annotated lesion, the evidence for cancer (red) and the evidence "
+        "against it (blue), by Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. "
+        "Not in the paper."
     )
-    return section("What the surest mistakes rest on", html.paragraph(caption, "lead"), *parts)
+    return section_of(
+        "Grad-CAM of the most confident mistakes", html.Paragraph(caption, "lead"), *parts
+    )
 
 
-def _overlay(directory, row: dict[str, str]) -> tuple[bytes, str]:
+def _overlay(directory: Path, row: dict[str, str]) -> tuple[bytes, str]:
     path = contained(directory, row["file"])
     with reading(path):
         return path.read_bytes(), f"{row['patch_id']}, logit {float(row['logit']):.2f}"
@@ -174,34 +185,29 @@ def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:
     values = evaluation.metrics.calibration
     return (
         evaluation.name,
-        _with_limits(values, "slope"),
-        _with_limits(values, "intercept"),
+        _with_limits(slope_of(values), "{:.2f}".format),
+        _with_limits(intercept_of(values), signed),
         _number(values.intercept_at_even_odds, signed),
         _number(values.expected_calibration_error, "{:.3f}".format),
         _number(values.brier_score, "{:.3f}".format),
     )
 
 
-def _with_limits(values: Calibration, name: str) -> str:
-    value = getattr(values, name)
-    if value is None:
-        return values.note or "undefined"
-    form = signed if name == "intercept" else "{:.2f}".format
-    low, high = (getattr(values, f"{name}_{side}") for side in ("low", "high"))
-    limits = "interval undefined" if low is None else f"{form(low)} to {form(high)}"
-    return f"{form(value)} ({limits})"
+def _with_limits(estimate: Estimate, form: Callable[[float], str]) -> str:
+    if estimate.value is None:
+        return estimate.note or "undefined"
+    limits = " to ".join(map(form, estimate.limits)) if estimate.limits else "interval undefined"
+    return f"{form(estimate.value)} ({limits})"
 
 
-def _number(value: float | None, form) -> str:
+def _number(value: float | None, form: Callable[[float], str]) -> str:
     return "undefined" if value is None else form(value)
 
 
-def _subgroup_auc(group: SubgroupAuc) -> str:
-    if group.auc is None:
+def _subgroup_auc(auc: Estimate) -> str:
+    if auc.value is None:
         return "undefined"  # the column of patches says which class is missing
-    if group.low_by_patient is not None:
-        return auc_and_interval(group)
-    return f"{group.auc:.3f} (too few women)"
+    return auc_and_interval(auc) if auc.limits else f"{auc.value:.3f} (too few women)"
 
 
 def _readable(attribute: str) -> str:

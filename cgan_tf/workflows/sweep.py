@@ -25,7 +25,7 @@ from cgan_tf.config import (
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL, PATCH_CLASSES, SPLITS
 from cgan_tf.models.weights_file import find_weights
-from cgan_tf.reporting.table_1 import FailedRun, write_failed_runs
+from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
 from cgan_tf.runs import machine
 from cgan_tf.runs.directory import (
     MANIFEST_FILE,

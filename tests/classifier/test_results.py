@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cgan_tf.reporting.curves import read_losses
+from cgan_tf.reporting.inputs import read_losses
 from cgan_tf.runs.directory import write_json
 
 

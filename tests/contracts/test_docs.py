@@ -214,7 +214,7 @@ def _anchors(path: Path) -> set[str]:
 
 
 def _report_sections() -> set[str]:
-    """The titles that the report's modules give to `section`."""
+    """The titles that the report's modules give to `section_of`."""
     titles = set()
     for path in (ROOT / "cgan_tf").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -226,7 +226,7 @@ def _report_sections() -> set[str]:
             and isinstance(node.value, ast.Constant)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "section":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "section_of":
                 title = node.args[0]
                 titles.add(title.value if isinstance(title, ast.Constant) else constants[title.id])
     return titles

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cgan_tf.pages.files import files_directory, section_files, sheet_figure, table_csv, write_files
-from cgan_tf.pages.html import Gallery, Plot, Table, section
+from cgan_tf.pages.html import Gallery, Paragraph, Plot, Table, section_of
 from cgan_tf.runs.errors import UserError
 
 
@@ -27,7 +27,11 @@ def picture(level: int, shape: tuple[int, int] = (20, 30)) -> bytes:
 def test_every_part_becomes_its_files():
     table = Table("numbers", ["what", "value"], [["a", "−0.5"], ["b, c", "1"]])
     gallery = Gallery("pairs", [(picture(0), "dark"), (picture(255), "bright")])
-    sections = [section("One", plot(), "<p>text</p>", table), None, section("Two", gallery)]
+    sections = [
+        section_of("One", plot(), Paragraph("text"), table),
+        None,
+        section_of("Two", gallery),
+    ]
     files = section_files(sections)
     assert set(files) == {"line.png", "line.pdf", "numbers.csv", "pairs.png", "pairs.pdf"}
     assert files["line.pdf"].startswith(b"%PDF")
@@ -37,7 +41,7 @@ def test_every_part_becomes_its_files():
 
 
 def test_the_same_plot_gives_the_same_bytes():
-    assert section_files([section("", plot())]) == section_files([section("", plot())])
+    assert section_files([section_of("", plot())]) == section_files([section_of("", plot())])
 
 
 def test_records_are_what_the_file_holds():
@@ -47,11 +51,13 @@ def test_records_are_what_the_file_holds():
 
 def test_a_sheet_shows_its_pictures_pixel_for_pixel():
     levels = [40, 80, 120]
-    sheet = section_files([section("", Gallery("g", [(picture(v), "") for v in levels]))])["g.png"]
+    sheet = section_files([section_of("", Gallery("g", [(picture(v), "") for v in levels]))])[
+        "g.png"
+    ]
     shown = cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert [int((shown == level).sum()) for level in levels] == [600, 600, 600]
     assert shown[10, 10] == 40  # the first one above, on the left
-    assert sheet_figure([picture(0)]).get_size_inches()[0] > 0
+    assert sheet_figure([(picture(0), "dark")]).get_size_inches()[0] > 0
 
 
 def test_files_of_the_report_before_go_and_others_stay(tmp_path):

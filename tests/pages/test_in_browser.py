@@ -6,7 +6,7 @@ import pytest
 
 from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Comparison, embedded
-from cgan_tf.pages.html import Sliders, section
+from cgan_tf.pages.html import Sliders, section_of
 from cgan_tf.pages.viewer import write_viewer
 from tests.toys.browser import chromium_and_driver, open_browser, phone
 from tests.toys.insertions import write_toy_insertions
@@ -40,8 +40,8 @@ def page(tmp_path_factory):
         )
         for number in (1, 2, 3)
     ]
-    content = [section("Before and after", Sliders(comparisons))]
-    path.write_text(html.page("Untouched", "<h1>Page</h1>", content), encoding="utf-8")
+    content = [section_of("Before and after", Sliders(comparisons))]
+    path.write_text(html.page("Untouched", (), content), encoding="utf-8")
     return path.as_uri()
 
 

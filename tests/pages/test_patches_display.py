@@ -7,9 +7,9 @@ from cgan_tf.pages.patches import enlarge, mosaic, patch_levels, shown_factor
 
 
 def test_grey_levels_of_patches():
-    found = patch_levels(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]))
-    np.testing.assert_array_equal(found, [0, 0, 128, 255, 255])
-    assert found.dtype == np.uint8
+    levels = patch_levels(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]))
+    np.testing.assert_array_equal(levels, [0, 0, 128, 255, 255])
+    assert levels.dtype == np.uint8
 
 
 @pytest.mark.parametrize(("size", "factor"), [(32, 6), (64, 3), (128, 2), (256, 1), (512, 1)])

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from cgan_tf.pages.style import (
+    Estimate,
     auc_and_interval,
     difference_and_interval,
     format_probability,
@@ -37,10 +38,8 @@ def test_differences_have_their_signs_and_limits():
     assert signed(-0.125, 2) == "−0.12"
 
 
-def test_undefined_aucs_are_said_in_words():
-    known = {"auc": 0.8461, "low_by_patient": 0.8, "high_by_patient": 0.9, "note": ""}
-    assert auc_and_interval(known) == "0.846 (0.800–0.900)"
-    assert auc_and_interval({**known, "low_by_patient": None}) == "0.846 (interval undefined)"
-    assert (
-        auc_and_interval({"auc": None, "note": "undefined: no lesions"}) == "undefined: no lesions"
-    )
+def test_undefined_aucs_and_intervals_have_words():
+    assert auc_and_interval(Estimate(0.8461, (0.8, 0.9))) == "0.846 (0.800–0.900)"
+    assert auc_and_interval(Estimate(0.8461, None)) == "0.846 (interval undefined)"
+    undefined = Estimate(None, None, "undefined: no lesions")
+    assert auc_and_interval(undefined) == "undefined: no lesions"

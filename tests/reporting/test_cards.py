@@ -4,10 +4,11 @@ import dataclasses
 import re
 
 from cgan_tf.reporting import cards
+from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test
 
 
-def test_the_card_holds_the_figures_and_the_flags():
+def test_the_card_holds_the_measures_and_the_flags():
     evaluation = scored_test(0.5, seed=3)
     text = cards.card(evaluation, "Drawn patches only.")
     auc = evaluation.metrics.auc["overall"]
@@ -20,11 +21,11 @@ def test_the_card_holds_the_figures_and_the_flags():
     assert "50% at the start, multiplicative decay by 10% every 5,000 samples" in text
     assert "--decay_rate=0.1\n" in text
     assert "--synthetic_dirs=a,b\n" in text
-    for heading in ("Model", "Data", "Figures of merit", "Sub-groups", "Limits", "Flags"):
+    for heading in ("Model", "Data", "Performance", "Sub-groups", "Limits", "Flags"):
         assert f"\n## {heading}\n" in text
 
 
-def test_undefined_figures_are_said_to_be():
+def test_undefined_measures_are_named_so():
     evaluation = scored_test(0.0)
     aucs = evaluation.metrics.auc
     aucs["mass"] = dataclasses.replace(aucs["mass"], auc=None)
@@ -45,7 +46,8 @@ def test_tables_survive_a_bar_in_a_name():
 
 
 def test_every_classifier_has_its_own_card():
-    section = cards.cards([scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)], "")
+    evaluations = [scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)]
+    section = cards.section(report_inputs(evaluations))
     assert [part.name for part in section.parts] == [
         "classifier_card_seed_0_fraction_00",
         "classifier_card_seed_1_fraction_00",

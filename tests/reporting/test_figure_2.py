@@ -8,6 +8,7 @@ from cgan_tf.config import GanConfig
 from cgan_tf.reporting import figure_2
 from cgan_tf.reporting.figure_2 import Block, architecture_figure, built_architecture
 from cgan_tf.runs.errors import UserError
+from tests.toys.report import report_inputs
 
 SMALL = GanConfig(size=32, generator_filters=4, bottleneck_filters=24, discriminator_multiplier=2)
 
@@ -86,15 +87,15 @@ def test_tasks_of_one_architecture_share_a_figure(tmp_path):
         gan_run(tmp_path / "b", task="removal", **flags),
         gan_run(tmp_path / "c", task="calcification", **flags | {"generator_filters": 2}),
     ]
-    section = figure_2.section_of_figure_2(runs)
+    section = figure_2.section(report_inputs(gan_dirs=tuple(runs)))
     assert [part.name for part in section.parts] == [
         "figure_2_architecture",
         "figure_2_architecture_2",
     ]
     assert "mass, removal" in section.parts[0].caption
-    assert figure_2.section_of_figure_2([]) is None
+    assert figure_2.section(report_inputs()) is None
 
 
 def test_a_directory_without_a_run_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"run\.json"):
-        figure_2.section_of_figure_2([str(tmp_path)])
+        figure_2.section(report_inputs(gan_dirs=(str(tmp_path),)))

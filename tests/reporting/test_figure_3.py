@@ -3,12 +3,12 @@
 import pytest
 
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Plot, Sliders
+from cgan_tf.pages.html import Heading, Plot, Sliders
 from cgan_tf.reporting import figure_3
-from cgan_tf.reporting.figure_3 import insertions
 from cgan_tf.runs.errors import UserError
 from tests.toys.insertions import BOXES, HEIGHT, LEVELS, WIDTH, write_toy_insertions
 from tests.toys.pages import levels_of
+from tests.toys.report import report_inputs
 
 
 @pytest.fixture
@@ -16,9 +16,13 @@ def directory(tmp_path):
     return write_toy_insertions(tmp_path / "run")
 
 
+def insertions(*directories):
+    return figure_3.section(report_inputs(insertion_dirs=tuple(map(str, directories))))
+
+
 def part(directory, kind):
-    (found,) = (part for part in insertions([str(directory)]).parts if isinstance(part, kind))
-    return found
+    (only,) = (part for part in insertions(directory).parts if isinstance(part, kind))
+    return only
 
 
 def test_a_row_is_shown_before_above_after(directory):
@@ -43,7 +47,7 @@ def test_images_with_lesions_are_compared(directory):
     titles = [each.title for each in sliders.comparisons]
     assert titles == ["R MLO film 0 & <b>", "R MLO film 1 & <b>"]
     assert [box for box, _ in sliders.comparisons[0].boxes] == [tuple(map(float, b)) for b in BOXES]
-    page = html.page("", "", [insertions([str(directory)])])
+    page = html.page("", "", [insertions(directory)])
     assert "2 of 3 images; " in page
     assert "film 0 &amp; &lt;b&gt;" in page
 
@@ -58,29 +62,29 @@ def test_large_images_are_reduced_with_their_boxes(directory, monkeypatch):
 
 def test_without_rows_or_runs(tmp_path):
     directory = write_toy_insertions(tmp_path / "plain", rows=False)
-    parts = insertions([str(directory)]).parts
+    parts = insertions(directory).parts
     assert not any(isinstance(part, Plot) for part in parts)
-    assert insertions([]) is None
+    assert insertions() is None
 
 
 def test_runs_are_told_apart(directory, tmp_path):
     other = write_toy_insertions(tmp_path / "other", task="removal")
-    parts = insertions([str(directory), str(other)]).parts
+    parts = insertions(directory, other).parts
     plots = [part.name for part in parts if isinstance(part, Plot)]
     assert plots == ["figure_3_1_mass", "figure_3_2_removal"]
-    headings = [part for part in parts if isinstance(part, str) and part.startswith("<h3>")]
-    assert headings == ["<h3>Masses inserted</h3>", "<h3>Lesions removed</h3>"]
+    headings = [part.text for part in parts if isinstance(part, Heading)]
+    assert headings == ["Masses inserted", "Lesions removed"]
     keys = [each.key for part in parts if isinstance(part, Sliders) for each in part.comparisons]
     assert len(set(keys)) == 4
 
 
 def test_mistakes_are_one_line(directory, tmp_path):
     with pytest.raises(UserError, match="expected the manifest of insert_lesions"):
-        insertions([str(tmp_path)])
+        insertions(tmp_path)
     path = directory / "figure3/film 0_after.png"
     path.write_bytes((directory / "previews/film 0_after.png").read_bytes())
     with pytest.raises(UserError, match=r"film 0_after\.png: expected the size of film 0_before"):
-        insertions([str(directory)])
+        insertions(directory)
     path.write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"film 0_after\.png: expected a PNG, found something"):
-        insertions([str(directory)])
+        insertions(directory)

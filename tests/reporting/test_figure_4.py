@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.config import ReportConfig
-from cgan_tf.reporting.figure_4 import choose_patches, group_sizes, tsne
+from cgan_tf.reporting.feature_space import choose_patches, group_sizes, tsne
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages.html import Table
 from cgan_tf.reporting import figure_4
-from cgan_tf.reporting.figure_4 import baseline_space, overlap_parts, patch_clients, sentence
+from cgan_tf.reporting.feature_space import baseline_space
+from cgan_tf.reporting.figure_4 import overlap_parts, patch_clients, sentence
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +45,10 @@ def with_auc(synthetic, ceiling):
 def test_the_sentence_has_every_number_beside_its_ceiling():
     actual = with_auc(0.91, 0.52)
     assert sentence("masses", actual) == (
-        "Among the nearest neighbours of a patch 40% are of the other set (real against real: "
+        "Of a patch's nearest neighbours, 40% belong to the other set (real against real: "
         "50%); a simple classifier tells synthetic masses from real ones with an AUC of 0.91 (real "
-        "from real: 0.52); synthetic ones reach 40% of the real ones' surroundings; by KID the two "
-        "differ (p = 0.004)."
+        "from real: 0.52); synthetic ones cover 40% of the real ones' neighbourhoods; by KID the "
+        "two differ (p = 0.004)."
     )
     actual = dataclasses.replace(actual, kid_p=PValues(0.2, 0.6))
     assert "by KID the two are not shown to differ (p = 0.20)" in sentence("masses", actual)

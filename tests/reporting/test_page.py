@@ -8,6 +8,7 @@ import shutil
 import types
 from pathlib import Path
 
+import jinja2
 import numpy as np
 import pytest
 
@@ -16,15 +17,16 @@ from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages import before_after, html
 from cgan_tf.pages import patches as pages_patches
-from cgan_tf.pages.html import Sliders, Table, section
+from cgan_tf.pages.html import Sliders, Table, section_of
 from cgan_tf.pages.style import format_p
-from cgan_tf.reporting import figure_1
-from cgan_tf.reporting import page as reporting_page
+from cgan_tf.reporting import accounts, figure_1
+from cgan_tf.reporting.inputs import ReportInputs, read_set
 from cgan_tf.reporting.page import write_report
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.auc import delong_test
 from tests.toys.experiment import SETS
 from tests.toys.pages import PageReader, levels_of
+from tests.toys.report import report_inputs
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
 MASS = "malignant_mass"
@@ -234,7 +236,8 @@ def test_the_box_is_that_of_the_lesion_added_or_removed(toy_experiment):
 def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
     patches = PatchSet(toy_experiment / "patches")
     config = ReportConfig(synthetic_dirs=tuple(str(toy_experiment / name) for name in SETS))
-    figure, gallery = figure_1.examples(config, patches)
+    inputs = ReportInputs(config, (), patches, list(map(read_set, config.synthetic_dirs)))
+    figure, gallery = figure_1.section(inputs), figure_1.before_and_after(inputs)
     (plot,) = figure.parts
     axes = plot.figure.axes
     places = np.array([axis.get_position().bounds for axis in axes]).reshape(4, 4, 2, 4)
@@ -268,14 +271,33 @@ def test_ledger_is_added_up():
     patches = types.SimpleNamespace(
         manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
     )
-    text = html.page("", "", [reporting_page.data(patches)])
+    text = html.page("", "", [accounts.data(report_inputs(patches=patches))])
     assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in text
     assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in text
     assert "Rejected images: 3 too dark" in text
     assert "benign" not in text
 
 
-def test_html_helpers_escape():
-    assert html.table(Table("t", ["<a>"], [["<b>"]])).count("&lt;") == 2
-    assert "&lt;" in html.details("<a>", "x")
-    assert section("Empty", "") is None
+def test_every_part_escapes_its_text():
+    parts = [
+        html.Heading("<x1>"),
+        html.Paragraph("<x2>", "<x3>"),
+        html.Notes(["<x4>"]),
+        html.Facts([("<x5>", "<x6>", "<x7>")]),
+        html.Links([("<x8>", "<x9>")]),
+        html.Details("<x10>", "<x11>"),
+        Table("t", ["<x12>"], [["<x13>"]]),
+        html.Document("<x14>", "<x15>", "<x16>"),
+    ]
+    text = html.page("<x17>", [html.Paragraph("<x18>")], [section_of("<x19>", *parts)])
+    assert "<x" not in text
+    reader = PageReader(text)
+    values = [value for _, _, value in reader.attributes if value]
+    shown = " ".join([*reader.text, *values])
+    assert [n for n in range(1, 20) if f"<x{n}>" not in shown] == []
+    assert section_of("Empty") is None
+
+
+def test_a_name_that_a_template_does_not_know_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        html.page("T", [], [html.Section("S", [types.SimpleNamespace()])])

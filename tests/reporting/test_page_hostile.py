@@ -15,8 +15,8 @@ from cgan_tf.assessment.run import measure_quality
 from cgan_tf.config import QualityConfig, ReportConfig
 from cgan_tf.labels import PATCH_CLASSES, SPLITS, TASKS
 from cgan_tf.pages.before_after import SCRIPT
+from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
 from cgan_tf.reporting.page import write_report
-from cgan_tf.reporting.table_1 import FailedRun, write_failed_runs
 from cgan_tf.runs.errors import UserError
 from tests.toys import quality_sets
 from tests.toys.experiment import SETS

@@ -12,10 +12,16 @@ from cgan_tf.config import QualityConfig, ReportConfig
 from cgan_tf.pages import html as pages_html
 from cgan_tf.pages.files import section_files
 from cgan_tf.pages.html import Gallery, Plot, Table
+from cgan_tf.reporting import quality as reporting_quality
 from cgan_tf.reporting.page import write_report
-from cgan_tf.reporting.quality import PANELS, quality
+from cgan_tf.reporting.quality import PANELS
 from cgan_tf.runs.errors import UserError
 from tests.toys import quality_sets
+from tests.toys.report import report_inputs
+
+
+def quality(directory):
+    return reporting_quality.section(report_inputs(quality_dir=str(directory)))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def sets(directory):
 
 @pytest.fixture(scope="module")
 def text(directory):
-    page = pages_html.page("", "", [quality(str(directory))])
+    page = pages_html.page("", "", [quality(directory)])
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
 
 
@@ -58,7 +64,7 @@ def test_every_verdict_is_on_the_page(text, sets):
 
 
 def test_numbers_are_those_of_the_file(directory, sets):
-    tables = {p.name: p for p in quality(str(directory)).parts if isinstance(p, Table)}
+    tables = {p.name: p for p in quality(directory).parts if isinstance(p, Table)}
     assert list(tables) == [
         "quality_mass_overlap", "quality_mass_lesions", "quality_mass_spread",
         "quality_removal_lesions", "quality_removal_spread",
@@ -79,7 +85,7 @@ def test_numbers_are_those_of_the_file(directory, sets):
 
 
 def test_pictures_are_those_of_the_run(directory, sets):
-    galleries = [part for part in quality(str(directory)).parts if isinstance(part, Gallery)]
+    galleries = [part for part in quality(directory).parts if isinstance(part, Gallery)]
     names = [f"quality_mass_{kind}" for kind in ("best", "median", "worst", "copy")]
     assert [gallery.name for gallery in galleries] == names  # removal has no feature space here
     shown = [png for gallery in galleries for png, _ in gallery.pictures]
@@ -88,7 +94,7 @@ def test_pictures_are_those_of_the_run(directory, sets):
 
 
 def test_the_plot_has_a_row_for_each_set(directory, sets):
-    (plot,) = (part for part in quality(str(directory)).parts if isinstance(part, Plot))
+    (plot,) = (part for part in quality(directory).parts if isinstance(part, Plot))
     axes = plot.figure.axes
     assert len(axes) == len(sets) * (len(PANELS) + 1)
     area = axes[1].lines
@@ -101,7 +107,7 @@ def test_the_plot_has_a_row_for_each_set(directory, sets):
 
 
 def test_files_of_the_section(directory):
-    files = set(section_files([quality(str(directory))]))
+    files = set(section_files([quality(directory)]))
     assert {"quality_lesions.png", "quality_mass_best.png", "quality_mass_overlap.csv"} <= files
 
 
@@ -116,18 +122,18 @@ def test_undefined_numbers_are_said(directory, sets, tmp_path):
     (tmp_path / "quality.json").write_text(json.dumps(content), encoding="utf-8")
     manifest = (directory / "manifest.json").read_text(encoding="utf-8")
     (tmp_path / "manifest.json").write_text(manifest, encoding="utf-8")
-    page = pages_html.page("", "", [quality(str(tmp_path))])
+    page = pages_html.page("", "", [quality(tmp_path)])
     assert page.count("undefined") >= 5
 
 
 def test_a_missing_picture_or_run_is_named(directory, tmp_path):
     assert quality("") is None
     with pytest.raises(UserError, match="expected the manifest of quality"):
-        quality(str(tmp_path))
+        quality(tmp_path)
     for name in ("quality.json", "manifest.json"):
         (tmp_path / name).write_bytes((directory / name).read_bytes())
     with pytest.raises(UserError, match=r"mass_01_best.png: cannot be read"):
-        quality(str(tmp_path))
+        quality(tmp_path)
 
 
 def test_the_report_has_the_section(directory, toy_experiment, tmp_path):

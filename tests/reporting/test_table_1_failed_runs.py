@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgan_tf.reporting.table_1 import FailedRun, read_failed_runs, write_failed_runs
+from cgan_tf.reporting.comparisons import FailedRun, read_failed_runs, write_failed_runs
 from cgan_tf.runs.errors import UserError
 
 

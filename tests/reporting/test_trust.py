@@ -6,19 +6,21 @@ import cv2
 import numpy as np
 import pytest
 
+from cgan_tf.pages.html import Gallery, Heading
 from cgan_tf.reporting import trust
 from cgan_tf.runs.errors import UserError
+from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test, sweep
 
 
 def test_calibration_is_that_of_the_metrics():
     evaluation = scored_test(0.5, skill=2.0)
     values = evaluation.metrics.calibration
-    section = trust.calibration([evaluation])
+    section = trust.calibration(report_inputs([evaluation]))
     (row,) = section.parts[1].rows
     assert row[1].startswith(f"{values.slope:.2f} ({values.slope_low:.2f} to ")
     assert row[5] == f"{values.brier_score:.3f}"
-    assert values.prevalence_note in section.parts[2]
+    assert values.prevalence_note in section.parts[2].text
 
 
 def test_the_diagram_has_the_bins():
@@ -31,16 +33,16 @@ def test_the_diagram_has_the_bins():
     assert len(trust.calibration_figure(sweep()).axes) == 6
 
 
-def test_an_undefined_slope_is_said_in_words():
+def test_an_undefined_slope_has_its_reason():
     evaluation = scored_test(0.0, skill=100.0)  # a threshold separates the classes
-    section = trust.calibration([evaluation])
+    section = trust.calibration(report_inputs([evaluation]))
     assert section.parts[1].rows[0][1].startswith("undefined: a threshold separates")
 
 
 def test_subgroups_of_two_classifiers_stand_side_by_side():
     chosen = [scored_test(0.0), scored_test(0.5, skill=2.0)]
 
-    section = trust.subgroups(chosen)
+    section = trust.subgroups(report_inputs(chosen))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     rows = {row[0]: row[1:] for row in table.rows}
     patches, women, first, second = rows["lesion type: mass"]
@@ -50,7 +52,7 @@ def test_subgroups_of_two_classifiers_stand_side_by_side():
         low, high = group.low_by_patient, group.high_by_patient
         assert text == f"{group.auc:.3f} ({low:.3f}–{high:.3f})"
     assert len(table.records) == 2 * len(table.rows)
-    assert "Breast density is unknown for every malignant patch." in section.parts[-1]
+    assert "Breast density is unknown for every malignant patch." in section.parts[-1].text
 
 
 def test_a_subgroup_of_few_women_has_no_interval():
@@ -58,7 +60,7 @@ def test_a_subgroup_of_few_women_has_no_interval():
     groups = evaluation.metrics.subgroups["lesion_type"].groups
     few = {"low_by_patient": None, "high_by_patient": None, "note": "undefined: few"}
     groups["mass"] = dataclasses.replace(groups["mass"], **few)
-    section = trust.subgroups([evaluation])
+    section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
     assert mass[3] == f"{groups['mass'].auc:.3f} (too few women)"
@@ -71,7 +73,7 @@ def test_a_subgroup_of_one_class_is_undefined_in_a_word():
     nothing = dict.fromkeys(("auc", "low_by_patient", "high_by_patient"))
     nothing |= {"negatives": 0, "note": "undefined: 3 patients with positive ..."}
     groups["mass"] = dataclasses.replace(groups["mass"], **nothing)
-    section = trust.subgroups([evaluation])
+    section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
     assert mass[1:] == ("60 / 0", "40 / 40", "undefined")
@@ -90,14 +92,15 @@ def with_pictures(tmp_path):
 
 
 def test_pictures_of_mistakes_are_shown_with_their_logits(with_pictures):
-    section = trust.grad_cams([with_pictures, scored_test(0.5)])  # one has none
-    (gallery,) = [part for part in section.parts if not isinstance(part, str)]
+    section = trust.grad_cams(report_inputs([with_pictures, scored_test(0.5)]))  # one has none
+    (gallery,) = [part for part in section.parts if isinstance(part, Gallery)]
     assert gallery.pictures[0][1] == "p7, logit -2.50"
-    assert any("lesions taken for normal" in part for part in section.parts if part is not gallery)
-    assert trust.grad_cams([scored_test(0.0)]) is None
+    headings = [part.text for part in section.parts if isinstance(part, Heading)]
+    assert headings == ["Baseline: lesions mistaken for normal tissue"]
+    assert trust.grad_cams(report_inputs([scored_test(0.0)])) is None
 
 
 def test_a_missing_picture_is_one_line(with_pictures):
     (with_pictures.directory / "grad_cam" / "fn.png").unlink()
     with pytest.raises(UserError, match=r"fn\.png: cannot be read"):
-        trust.grad_cams([with_pictures])
+        trust.grad_cams(report_inputs([with_pictures]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cgan_tf.config import ExperimentConfig
-from cgan_tf.reporting.table_1 import FailedRun, read_failed_runs
+from cgan_tf.reporting.comparisons import FailedRun, read_failed_runs
 from cgan_tf.runs import machine
 from cgan_tf.runs.directory import open_run, read_json
 from cgan_tf.runs.errors import UserError
