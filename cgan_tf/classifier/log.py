@@ -1,6 +1,5 @@
 """What a training shows: metrics.csv, TensorBoard and the scores of every validation."""
 
-import csv
 import io
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import tensorflow as tf
 from cgan_tf.classifier.inputs import schedule_of
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.runs.directory import write_bytes
-from cgan_tf.runs.training import summary_writer
+from cgan_tf.runs.training import MetricsTable, summary_writer
 
 COLUMNS = ("samples", "loss", "synthetic_share", "validation_auc", "best_auc")
 
@@ -20,10 +19,10 @@ class ClassifierLog:
 
     def __init__(self, directory: Path, config: ClassifierConfig, start: int):
         """Forgets what was logged after the checkpoint at sample `start`."""
-        self.path, self.scores = directory / "metrics.csv", directory / "validation"
+        self.scores = directory / "validation"
         self.schedule = schedule_of(config)
         self.scores.mkdir(exist_ok=True)
-        self.rows = [row for row in _read_rows(self.path) if int(row["samples"]) <= start]
+        self.table = MetricsTable(directory / "metrics.csv", start)
         self.writer = summary_writer(directory, start, config)
 
     def add_validation(
@@ -46,14 +45,8 @@ class ClassifierLog:
         write_bytes(self.scores / f"{samples:08d}.npz", buffer.getvalue())
         share = float(self.schedule.share(samples - 1))
         values = dict(zip(COLUMNS[1:], (loss, share, auc, best_auc), strict=True))
-        self.rows.append(
-            {"samples": str(samples), **{name: f"{value:.8g}" for name, value in values.items()}}
-        )
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self.rows)
-        write_bytes(self.path, text.getvalue().encode())
+        shown = {name: f"{value:.8g}" for name, value in values.items()}
+        self.table.add({"samples": str(samples), **shown})
         with self.writer.as_default(step=samples):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -63,12 +56,5 @@ class ClassifierLog:
         """Every validation of the run: samples and AUC."""
         return [
             {"samples": int(row["samples"]), "auc": float(row["validation_auc"])}
-            for row in self.rows
+            for row in self.table.rows
         ]
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

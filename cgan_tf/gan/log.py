@@ -1,6 +1,5 @@
 """What a training shows: metrics.csv, TensorBoard, image grids, and the layers of --dry_run."""
 
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,8 @@ from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
 from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
 from cgan_tf.models.layers import double, halve, record_layers
 from cgan_tf.pages.patches import patch_levels
-from cgan_tf.runs.directory import write_bytes
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.training import summary_writer
+from cgan_tf.runs.training import MetricsTable, summary_writer
 
 GRID_COLUMNS = 8
 # TensorBoard shows what is before the stroke as a section.
@@ -49,8 +47,7 @@ class GanLog:
     ):
         """`pending`: metrics since the last row, of the run that `start_step` goes on from."""
         self.config, self.directory = config, directory
-        self.csv_path = directory / "metrics.csv"
-        _drop_rows_after(self.csv_path, start_step)
+        self.table = MetricsTable(directory / "metrics.csv", start_step, line_end="\r\n")
         self.writer = summary_writer(directory, start_step, config)
         (directory / "grids").mkdir(exist_ok=True)
         self.pending: list[Mapping[str, tf.Tensor | float]] = list(pending)
@@ -90,12 +87,8 @@ class GanLog:
                 f"{self.directory}: {wrong} not finite near step {step}; the last checkpoint "
                 "before it is kept"
             )
-        new = not self.csv_path.exists()
-        with self.csv_path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "phase", *means])
-            writer.writerow([step, phase, *(f"{value:.6g}" for value in means.values())])
+        shown = {name: f"{value:.6g}" for name, value in means.items()}
+        self.table.add({"step": str(step), "phase": phase, **shown})
         with self.writer.as_default(step=step):
             for name, value in means.items():
                 tf.summary.scalar(tag_of(name), value)
@@ -148,19 +141,6 @@ def _spread(indexes) -> np.ndarray:
         places = np.linspace(0, len(index) - 1, GRID_COLUMNS).astype(int)
         patches.append(index.pixels(places[column]))
     return np.stack(patches)[..., None]
-
-
-def _drop_rows_after(path: Path, step: int) -> None:
-    """Forgets what was logged after the checkpoint that the run goes on from, and a torn end."""
-    if not path.exists():
-        return
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = [line for line in file if line.endswith("\n")] or [""]
-    kept = [row for row in rows if int(row.partition(",")[0]) <= step]
-    if kept:
-        write_bytes(path, "".join([header, *kept]).encode())
-    else:
-        path.unlink()
 
 
 Rows = list[tuple[str, tuple[int, ...], int]]

@@ -1,4 +1,4 @@
-"""What both trainings share: checkpoints, TensorBoard files, the errors of tf.data.
+"""What both trainings share: checkpoints, metrics.csv, TensorBoard files, errors of tf.data.
 
 checkpoints/step-0001000/ holds TensorFlow's files, state.json (Python values) and checksums.json.
 It is written under a temporary name, so a directory under its final name is complete; the
@@ -6,12 +6,13 @@ checksums reveal what a disk damaged later. A run resumes from the newest sound 
 """
 
 import contextlib
+import csv
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import api as hparams
 
-from cgan_tf.runs.directory import read_json, sha256, write_json
+from cgan_tf.runs.directory import read_json, sha256, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict, flags_text
 
@@ -149,6 +150,44 @@ def _reason(error: Exception) -> str:
     """One short line of what the system said."""
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     return " ".join(str(text).split()).split("; ")[-1][:200]
+
+
+class MetricsTable:
+    """metrics.csv of a training, a row appended at a time; the first column counts steps.
+
+    Attributes:
+      rows: every row of the run so far, as text.
+    """
+
+    def __init__(self, path: Path, start: int, line_end: str = "\n"):
+        """Forgets what follows step `start`, from which the run resumes, and a torn last row."""
+        self.path, self.line_end = path, line_end
+        self.rows: list[dict[str, str]] = []
+        if path.exists():
+            self._forget_after(start)
+
+    def add(self, row: Mapping[str, str]) -> None:
+        """Appends a row; `UserError` when the disk refuses."""
+        new = not self.path.exists()
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(row), lineterminator=self.line_end)
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self.rows.append(dict(row))
+
+    def _forget_after(self, start: int) -> None:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            header, *lines = [line for line in file if line.endswith("\n")] or [""]
+        kept = [line for line in lines if int(line.partition(",")[0]) <= start]
+        if kept:
+            write_bytes(self.path, "".join([header, *kept]).encode())
+            self.rows = list(csv.DictReader([header, *kept]))
+        else:
+            self.path.unlink()
 
 
 @contextlib.contextmanager

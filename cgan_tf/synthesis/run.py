@@ -4,12 +4,12 @@ It draws candidates until enough are accepted. Accepted records wait in `accepte
 which `progress.json` says how much is valid.
 """
 
+import dataclasses
 import json
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from cgan_tf.pages.contact_sheets import draw_sheet
 from cgan_tf.pages.patches import Pair
 from cgan_tf.pages.viewer import gallery_page
 from cgan_tf.runs import console
+from cgan_tf.runs.dataclass_json import from_json, to_json
 from cgan_tf.runs.directory import (
     finish_run,
     read_json,
@@ -67,6 +68,22 @@ def check_config(config: SynthesisConfig) -> None:
             raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
 
 
+@dataclasses.dataclass
+class Progress:
+    """progress.json: how far a run is.
+
+    Attributes:
+      candidates: tried. accepted: of them. bytes: of the accepted records in `PENDING`.
+      rejected: candidates by reason. areas: largest objects of the last candidates, in pixels.
+    """
+
+    candidates: int = 0
+    accepted: int = 0
+    bytes: int = 0
+    rejected: dict[str, int] = dataclasses.field(default_factory=dict)
+    areas: tuple[int, ...] = ()
+
+
 class Synthesis:
     """One run: its candidates and what it has accepted so far."""
 
@@ -76,23 +93,21 @@ class Synthesis:
 
     def _resume(self) -> None:
         """Goes back to the last state that `progress.json` vouches for."""
-        self.state: dict[str, Any] = {
-            "candidates": 0, "accepted": 0, "bytes": 0, "rejected": {}, "areas": [],
-        }  # fmt: skip
-        pending = self.directory / PENDING
-        if (self.directory / PROGRESS).exists():
-            saved = read_json(self.directory / PROGRESS)
-            if pending.exists() and pending.stat().st_size >= saved["bytes"]:
-                self.state |= saved  # else records were lost with the machine: from the start
+        self.state = Progress()
+        pending, path = self.directory / PENDING, self.directory / PROGRESS
+        if path.exists():
+            saved = from_json(Progress, read_json(path), str(path))
+            if pending.exists() and pending.stat().st_size >= saved.bytes:
+                self.state = saved  # else records were lost with the machine: from the start
         with pending.open("ab") as file:
-            file.truncate(self.state["bytes"])
+            file.truncate(self.state.bytes)
 
     def run(self) -> None:
         """Draws candidates until the count is met, then writes shards and manifest."""
         config, state = self.config, self.state
         label = f"{self.candidates.task} patches"
         with (
-            console.progress_bar(config.count, label, "patches", state["accepted"]) as bar,
+            console.progress_bar(config.count, label, "patches", state.accepted) as bar,
             ThreadPoolExecutor(core_count()) as threads,
             ThreadPoolExecutor(1) as generating,
         ):
@@ -109,9 +124,9 @@ class Synthesis:
 
         Whether a batch is made does not depend on how fast the others are.
         """
-        size, first = self.config.batch_size, self.state["candidates"]
+        size, first = self.config.batch_size, self.state.candidates
         begun: deque[Future[list[Future[Candidate]]]] = deque()
-        while (missing := self.config.count - self.state["accepted"]) > 0:
+        while (missing := self.config.count - self.state.accepted) > 0:
             while len(begun) < _BEGUN and len(begun) * size < missing:
                 begun.append(self.candidates.start(first, threads, generating))
                 first += size
@@ -120,37 +135,37 @@ class Synthesis:
     def _keep(self, batch: list[Future[Candidate]]) -> int:
         """Adds what is accepted, in order, up to the count; returns how many."""
         config, state = self.config, self.state
-        frames, rejected = [], Counter(state["rejected"])
+        frames, rejected, areas = [], Counter(state.rejected), list(state.areas)
         for future in batch:
             candidate = future.result()
-            state["candidates"] = candidate.number + 1
-            state["areas"].append(candidate.area_px)
+            state.candidates = candidate.number + 1
+            areas.append(candidate.area_px)
             if candidate.rejected:
                 rejected[candidate.rejected] += 1
             else:
                 frames.append(candidate.frame)
-            if state["accepted"] + len(frames) == config.count:
+            if state.accepted + len(frames) == config.count:
                 break
         with (self.directory / PENDING).open("ab") as file:
             file.writelines(frames)
-        state["accepted"] += len(frames)
-        state["bytes"] += sum(map(len, frames))
-        state["rejected"] = dict(sorted(rejected.items()))
-        state["areas"] = state["areas"][-config.patience :]
-        write_json(self.directory / PROGRESS, state)
+        state.accepted += len(frames)
+        state.bytes += sum(map(len, frames))
+        state.rejected = dict(sorted(rejected.items()))
+        state.areas = tuple(areas[-config.patience :])
+        write_json(self.directory / PROGRESS, to_json(state))
         return len(frames)
 
     def _stop_if_hopeless(self) -> None:
         state, config = self.state, self.config
-        if state["candidates"] < config.patience:
+        if state.candidates < config.patience:
             return
-        if state["accepted"] >= config.min_acceptance * state["candidates"]:
+        if state.accepted >= config.min_acceptance * state.candidates:
             return
-        areas = np.percentile(state["areas"], [5, 50, 95]) / self.candidates.card["size"] ** 2
+        areas = np.percentile(state.areas, [5, 50, 95]) / self.candidates.card["size"] ** 2
         low, middle, high = areas
         raise UserError(
-            f"{config.generator}: {state['accepted']} of {state['candidates']} candidates "
-            f"accepted {json.dumps(state['rejected'])}; the largest object covers {low:.1%} / "
+            f"{config.generator}: {state.accepted} of {state.candidates} candidates "
+            f"accepted {json.dumps(state.rejected)}; the largest object covers {low:.1%} / "
             f"{middle:.1%} / {high:.1%} of the patch (5th / 50th / 95th percentile) and "
             f"--min_area_fraction asks for {config.min_area_fraction:.1%}"
         )
@@ -162,18 +177,16 @@ class Synthesis:
         shard_bytes = self.config.shard_megabytes * 10**6
         with ThreadPoolExecutor(1) as beside:
             pictures = beside.submit(self._write_pictures, split, name, accepted.places)
-            entry = write_patch_set(
-                self.directory, split, name, accepted, shard_bytes, state["bytes"]
-            )
+            entry = write_patch_set(self.directory, split, name, accepted, shard_bytes, state.bytes)
             pictures.result()
         splits = {split: {name: entry}}
         write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
         content = {
             "task": task,
-            "candidates": state["candidates"],
-            "accepted": state["accepted"],
-            "acceptance_rate": state["accepted"] / state["candidates"],
-            "rejected": state["rejected"],
+            "candidates": state.candidates,
+            "accepted": state.accepted,
+            "acceptance_rate": state.accepted / state.candidates,
+            "rejected": state.rejected,
             "generator_checksum": self.candidates.card["checksum"],
             "splits": splits,
         }
@@ -181,7 +194,7 @@ class Synthesis:
         (self.directory / PENDING).unlink()
         (self.directory / PROGRESS).unlink(missing_ok=True)
         print(
-            f"{self.directory}: {state['accepted']} {task} patches, "
+            f"{self.directory}: {state.accepted} {task} patches, "
             f"{content['acceptance_rate']:.0%} of the candidates accepted"
         )
 
@@ -194,7 +207,7 @@ class Synthesis:
         write_bytes(self.directory / CONTACT_SHEET, content)
         facts = (
             f"{len(records):,} of {len(index):,} patches, drawn at random (seed "
-            f"{self.config.seed}); {state['accepted'] / state['candidates']:.0%} of the candidates "
+            f"{self.config.seed}); {state.accepted / state.candidates:.0%} of the candidates "
             "were accepted."
         )
         pairs = [Pair(record, self.candidates.source_of(record)) for record in records]

@@ -288,7 +288,7 @@ class TestEarlyStopping:
 
         def interrupted(log):
             validate(log)
-            training.stop_requested = len(log.rows) in stops
+            training.stop_requested = len(log.table.rows) in stops
 
         monkeypatch.setattr(training, "_validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
