@@ -1,14 +1,16 @@
-# make demo   the whole chain on a phantom, to demo/report.html
-# make test   lint, then the fast tests
-# make test-slow  the tests that start, kill and compare whole runs
-# make chaos  every program killed, starved and doubled at tiny size, into docs/reliability.md
-# make lint   ruff, mypy, import-linter
-# make bench  every benchmark of speed, to benchmarks/results.md (BENCH=--quick: to see that it runs)
-# make parity golden files of tensorflow-addons anew, and the tests against them (Python 3.11)
+# make demo       run the whole chain on a phantom; writes demo/report.html
+# make test       lint, then run the fast tests
+# make test-slow  run the tests that start, kill and compare whole runs
+# make chaos      kill every program, fill its disk, start it twice; updates docs/reliability.md
+# make lint       run ruff, mypy and import-linter
+# make format     fix lint errors where possible and format the code
+# make bench      run all speed benchmarks; writes benchmarks/results.md (BENCH=--quick for a trial run)
+# make parity     regenerate the golden files of tensorflow-addons and test against them (Python 3.11)
+# make clean      remove environments, the demo's output and build files
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# File after file in the order of tests/conftest.py: what takes longest comes first.
+# Whole files in the order of tests/conftest.py, which puts the slowest first.
 PYTEST := $(BIN)/python -m pytest -rs --durations=15 --numprocesses=auto --dist=loadfile \
   --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -39,7 +41,7 @@ format: $(VENV)/dev.stamp
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11 to 3.13 wanted, found $$($(PYTHON) --version); try make PYTHON=python3.12" >&2; exit 1; }
+	  { echo "Python 3.11 to 3.13 is required, found $$($(PYTHON) --version); try make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
@@ -52,7 +54,7 @@ $(VENV)/dev.stamp: $(VENV)/bin/pip pyproject.toml constraints.txt
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
-# An environment of its own: PyTorch, which nothing else needs, is large.
+# A separate environment, because PyTorch is large and nothing else needs it.
 BENCH_VENV := .venv-bench
 
 bench: $(BENCH_VENV)/stamp
