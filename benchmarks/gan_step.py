@@ -89,8 +89,8 @@ def rates_note(flops: int, seconds: dict[str, list[float]], fastest: float) -> s
     """Rates, for what is possible: `fastest` are the operations a second of a matrix product."""
     ours = flops / statistics.median(seconds[frame.OURS])
     note = (
-        f"{flops / 1e9:,.0f} GFLOP of convolutions a step, {ours / 1e9:,.0f} GFLOP/s of ours; "
-        f"a product of two large matrices runs at {fastest / 1e9:,.0f} GFLOP/s"
+        f"{flops / 1e9:,.0f} GFLOP of convolutions per step, {ours / 1e9:,.0f} GFLOP/s in ours; "
+        f"a product of two large matrices reaches {fastest / 1e9:,.0f} GFLOP/s"
     )
     if TORCH not in seconds:
         return note

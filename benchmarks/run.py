@@ -34,9 +34,9 @@ BENCHMARKS = {
     "growth": "Growth",
 }
 EXPLANATION = (
-    "The alternatives take turns with ours in one process. Times are medians; a ratio is the",
-    "median over the rounds of (the other's time / ours): above 1 we are faster. The bound is what",
-    "the work that cannot be avoided costs alone; its ratio is its share of our time.",
+    "Ours and the alternatives run alternately in one process. Times are medians. A ratio is the",
+    "median over the rounds of the alternative's time divided by ours: above 1, ours is faster.",
+    "The bound is the time for the unavoidable work alone; its ratio is its fraction of ours.",
 )
 KEPT = Path("build/benchmarks")  # what each printed last
 VERSIONS = ("tensorflow", "keras", "torch", "apache-beam", "numpy", "scikit-learn")
@@ -91,7 +91,7 @@ def page(
     """The lines of results.md in `directory`, where pictures of a benchmark are in its folder."""
     yield "# How fast it is"
     yield ""
-    yield f"Written by `{command}` ({time.strftime('%Y-%m-%d')}); `make bench` does it again."
+    yield f"Written by `{command}` ({time.strftime('%Y-%m-%d')}); `make bench` writes it again."
     yield ""
     yield from machine()
     yield ""
