@@ -87,7 +87,7 @@ def generate_alone(own, options: frame.Options, count: int) -> None:
 
     from cgan_tf.gan.export import generate
 
-    batch, size, width = options.batch_size, own.card["size"], own.card["z_width"]
+    batch, size, width = options.batch_size, own.card.size, own.card.z_width
     images, z = np.zeros((batch, size, size), np.float32), np.zeros((batch, width), np.float32)
     for _ in range(0, count, batch):
         generate(own.generator, own.card, own.task, images, z)
@@ -105,7 +105,7 @@ def loop(own, options: frame.Options, path: Path) -> None:
         for first in range(0, options.count, options.batch_size):
             numbers = range(first, first + options.batch_size)
             images = np.stack([own.sources.record(n % len(own.sources)).patch for n in numbers])
-            z = rng.uniform(-1, 1, (len(images), own.card["z_width"])).astype(np.float32)
+            z = rng.uniform(-1, 1, (len(images), own.card.z_width)).astype(np.float32)
             channels = generate(own.generator, own.card, own.task, images, z)
             for image, channel in zip(images, channels, strict=True):
                 writer.write(_example(image, channel))

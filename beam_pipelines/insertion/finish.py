@@ -264,7 +264,7 @@ def _dicom_files(
 def _derivation(made: MadeImage, setup: Setup) -> Derivation:
     count = len(made.lesions)
     change = "removed from" if setup.removal else "inserted into"
-    generator = setup.card["checksum"][:16]
+    generator = setup.card.checksum[:16]
     return Derivation(
         description=(
             f"Synthetic: {_NOUNS[setup.task]} {change} the image by a contextual GAN at {count} "

@@ -18,7 +18,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from beam_pipelines.sources.base import Box
 from cgan_tf.config import InsertionConfig
 from cgan_tf.data.keyed import digest
-from cgan_tf.gan.card import task_of
+from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.labels import scaled_length
 from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
@@ -33,7 +33,6 @@ _SHOWN = 0.5  # of a lesion's sum at least
 _OUTSIDE = 0.05  # of a lesion's sum at most
 
 Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-Card = dict[str, Any]  # model.json, see `cgan_tf.gan.card`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +115,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
     generator: bits depend on the shape of a batch, and Beam's depend on the clock.
     """
 
-    def __init__(self, config: InsertionConfig, card: Card, threads: Threads):
+    def __init__(self, config: InsertionConfig, card: GeneratorCard, threads: Threads):
         # One image at a time: there is nothing to gain from more, and images take memory.
         super().__init__(max_batch_size=1)
         self.config, self.card, self.threads = config, card, threads
@@ -143,7 +142,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
         extraction = {
             "removal": self.task == "removal",
             "min_area_fraction": self.config.min_area_fraction,
-            **self.config.postprocessing(self.card["size"]),
+            **self.config.postprocessing(self.card.size),
         }
         return [draw_lesions(channels, request, extraction) for request in batch]
 
@@ -168,14 +167,14 @@ class Setup:
     """Flags and card, resolved.
 
     Attributes:
-      card: of the generator, without the flags of its training.
+      card: of the generator.
       border: pixels at the edge of a patch where the generator changes nothing.
       reduction, spacing_mm: arguments of `dicom.reduce` that make what the generator is shown.
       fingerprint: stands for all that decides the pixels of an image besides its source.
     """
 
     config: InsertionConfig
-    card: Card
+    card: GeneratorCard
     task: str
     border: int
     reduction: int
@@ -185,7 +184,7 @@ class Setup:
     @property
     def size(self) -> int:
         """Of the generator's patches."""
-        return self.card["size"]
+        return self.card.size
 
     @property
     def removal(self) -> bool:
@@ -193,7 +192,7 @@ class Setup:
         return self.task == "removal"
 
 
-def setup_of(config: InsertionConfig, card: Card) -> Setup:
+def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
     """Checks the flags and resolves those that follow the generator; `UserError` otherwise."""
     task = task_of(config, card)
     for name in ("lesions_per_image", "draws"):
@@ -209,23 +208,23 @@ def setup_of(config: InsertionConfig, card: Card) -> Setup:
             "images (--source=optimam)"
         )
     reduction, spacing = _resolution(config, card)
-    border = card.get("flags", {}).get("border", 0)
+    border = card.flags.get("border", 0)
     flags = {k: v for k, v in config_to_dict(config).items() if k not in _OTHER_FLAGS}
-    decides = json.dumps([card["checksum"], task, reduction, spacing, flags], sort_keys=True)
+    decides = json.dumps([card.checksum, task, reduction, spacing, flags], sort_keys=True)
     return Setup(
         config=config,
-        card={name: value for name, value in card.items() if name != "flags"},
+        card=card,
         task=task,
-        border=scaled_length(border, card["size"]),
+        border=scaled_length(border, card.size),
         reduction=reduction,
         spacing_mm=spacing,
         fingerprint=digest(decides).hex(),
     )
 
 
-def _resolution(config: InsertionConfig, card: Card) -> tuple[int, float]:
+def _resolution(config: InsertionConfig, card: GeneratorCard) -> tuple[int, float]:
     """(reduction, spacing in mm): those of the flags, else those of the generator's patches."""
-    trained = card.get("resolution", {})
+    trained = card.resolution
     if config.reduction == 0 and config.resample_spacing_mm < 0 and not trained:
         raise UserError(
             f"{config.generator}: does not say at which resolution its training patches were; "

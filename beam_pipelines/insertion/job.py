@@ -180,12 +180,12 @@ def insert_lesions(config: InsertionConfig) -> None:
         raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
     check_paths(options, generator=config.generator, output_dir=config.output_dir)
 
-    def open_inputs() -> tuple[dict[str, Any], Setup, PatchesConfig, Source]:
-        card, patches = read_card(config.generator), _as_patches(config)
-        return card, setup_of(config, card), patches, open_source(patches)
+    def open_inputs() -> tuple[Setup, PatchesConfig, Source]:
+        setup, patches = setup_of(config, read_card(config.generator)), _as_patches(config)
+        return setup, patches, open_source(patches)
 
-    def work(inputs: tuple[dict[str, Any], Setup, PatchesConfig, Source], run: Run) -> None:
-        card, setup, patches, source = inputs
+    def work(inputs: tuple[Setup, PatchesConfig, Source], run: Run) -> None:
+        setup, patches, source = inputs
         try:
             index = index_of(source, patches, str(run.directory / sources_index.DIRECTORY), options)
             images = fitting(index, setup)
@@ -195,7 +195,7 @@ def insert_lesions(config: InsertionConfig) -> None:
             raise
         threads = resolve_threads(config, run.directory)
         save_threads(run.directory, threads)
-        stages = InsertLesions(setup, card, threads)
+        stages = InsertLesions(setup, threads)
         results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
         _finish(run.directory, setup, index, results)
 
@@ -304,7 +304,7 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
         "program": PROGRAM,
         "version": __version__,
         "task": setup.task,
-        "generator_checksum": setup.card["checksum"],
+        "generator_checksum": setup.card.checksum,
         "seed": config.seed,
     }
     write_json(directory / BOXES_JSON, coco(images, setup.task, about))

@@ -138,7 +138,7 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
 
 def scalars(setup: Setup, sop_uid: str, place: str) -> np.ndarray:
     """float32 [draws, z_width]: "drawn uniformly from [-1,1]", each draw a stream of its own."""
-    config, width = setup.config, setup.card["z_width"]
+    config, width = setup.config, setup.card.z_width
     streams = [
         draw_stream(digest(config.seed, "insertion scalars", setup.task, sop_uid, place, draw))
         for draw in range(config.draws)

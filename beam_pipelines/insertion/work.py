@@ -16,7 +16,7 @@ import cv2
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
 from beam_pipelines.insertion.finish import finish
-from beam_pipelines.insertion.generator import Answer, Card, LesionModelHandler, Setup
+from beam_pipelines.insertion.generator import Answer, LesionModelHandler, Setup
 from beam_pipelines.insertion.places import Prepared, prepare
 from beam_pipelines.insertion.tables import MadeImage, made_image_from
 from beam_pipelines.jobs.work import ERROR, Item
@@ -77,10 +77,10 @@ def result_from(values: Item) -> Result:
 class InsertLesions(beam.PTransform):
     """Items of `work_item`, as JSON, to results that `result_from` reads."""
 
-    def __init__(self, setup: Setup, card: Card, threads: Threads):
+    def __init__(self, setup: Setup, threads: Threads):
         super().__init__()
         self.setup = setup
-        self.handler = LesionModelHandler(setup.config, card, threads)
+        self.handler = LesionModelHandler(setup.config, setup.card, threads)
 
     def expand(self, lines: beam.PCollection) -> beam.PCollection:
         prepared = lines | "Prepare" >> beam.ParDo(_Prepare(self.setup)).with_outputs(

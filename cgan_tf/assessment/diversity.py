@@ -26,6 +26,7 @@ from cgan_tf.assessment.lesions import (
 from cgan_tf.assessment.reading import lesion_classes
 from cgan_tf.config import DiversityConfig
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.pages.patches import mosaic, patch_levels
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
 from cgan_tf.runs import console
@@ -114,7 +115,7 @@ def measure_diversity(config: DiversityConfig) -> None:
 
     def work(patches: PatchSet, run: Run) -> None:
         trials = open_trials(config, patches)
-        content = {"task": trials.task, "generator_checksum": trials.card["checksum"]}
+        content = {"task": trials.task, "generator_checksum": trials.card.checksum}
         _write(run.directory, content, lesion_sets(trials, patches))
         finish_run(run.directory, PROGRAM, content)
 
@@ -140,7 +141,7 @@ class Trials:
 
     config: DiversityConfig
     function: Any
-    card: dict[str, Any]
+    card: GeneratorCard
     task: str
     images: np.ndarray
     z: np.ndarray
@@ -164,14 +165,13 @@ class Trials:
 def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
     """Loads the generator and draws patches and scalars."""
     from cgan_tf.data.keyed import SampleOrder
-    from cgan_tf.gan.card import task_of
     from cgan_tf.gan.export import load_generator
     from cgan_tf.synthesis.candidates import candidate_scalars, open_sources, source_classes
 
     function, card = load_generator(config.generator)
     task = task_of(config, card)
     sources = open_sources(config, patches, card, "train", source_classes(task))
-    key, width = f"diversity/{task}", card["z_width"]
+    key, width = f"diversity/{task}", card.z_width
     order = SampleOrder(config.seed, key, len(sources))
     images = np.stack([sources.pixels(order[n]) for n in range(min(config.patches, len(sources)))])
     count = max(config.draws, len(images))

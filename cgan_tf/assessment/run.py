@@ -35,6 +35,7 @@ from cgan_tf.assessment.results import (
 )
 from cgan_tf.config import DiversityConfig, QualityConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
+from cgan_tf.gan.card import CARD
 from cgan_tf.labels import SPLITS, TASKS
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
@@ -107,7 +108,7 @@ def match_generators(directories: Sequence[str], sets: Sequence[SyntheticSet]) -
     checksums = [each.generator_checksum for each in sets]
     known = {}
     for directory in directories:
-        checksum = read_json(Path(directory) / "model.json").get("checksum")
+        checksum = read_json(Path(directory) / CARD).get("checksum")
         if checksum not in checksums:
             raise UserError(f"{directory}: expected a generator that made one of --synthetic")
         known[checksum] = directory

@@ -1,5 +1,6 @@
 """The card of an exported generator (model.json): what it is, and the checksum of its files."""
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,37 +8,103 @@ from typing import Any
 
 from cgan_tf.config import LesionsConfig
 from cgan_tf.labels import TASKS
-from cgan_tf.runs.directory import MANIFEST_FILE, read_json, sha256
+from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256, write_json
 from cgan_tf.runs.errors import UserError
 
 CARD = "model.json"
+CONDITIONAL = "conditional"
 _KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
+_OPTIONAL: dict[str, type] = {
+    "step": int, "patches_manifest_sha256": str, "resolution": dict, "licence": str, "flags": dict
+}  # fmt: skip
 
 
-def read_card(directory: str | Path) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class GeneratorCard:
+    """What an exported generator is; model.json holds it.
+
+    Attributes:
+      task: one of `TASKS`, or `CONDITIONAL`.
+      size: side of a patch in pixels. z_width: number of random scalars.
+      checksum: of the SavedModel's files, see `directory_checksum`.
+      step: of the training. patches_manifest_sha256: of the patches it was trained on.
+      resolution: how these were resampled, see `resolution_of`; empty where nobody knows.
+      licence: of the generator. flags: of its training.
+    """
+
+    task: str
+    size: int
+    z_width: int
+    checksum: str
+    step: int = 0
+    patches_manifest_sha256: str = ""
+    resolution: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    licence: str = ""
+    flags: Json = dataclasses.field(default_factory=dict)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it takes a category beside the image."""
+        return self.task == CONDITIONAL
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it can do; a category is a place in here."""
+        return TASKS if self.conditional else (self.task,)
+
+    def summary(self) -> Json:
+        """The card without the flags, as the manifest of the training holds it."""
+        return {
+            "format": 1,
+            "task": self.task,
+            **({"categories": list(TASKS)} if self.conditional else {}),
+            "size": self.size,
+            "z_width": self.z_width,
+            "step": self.step,
+            "checksum": self.checksum,
+            "patches_manifest_sha256": self.patches_manifest_sha256,
+            "resolution": dict(self.resolution),
+            "licence": self.licence,
+        }
+
+
+def write_card(directory: Path, card: GeneratorCard) -> None:
+    """Writes model.json."""
+    write_json(directory / CARD, card.summary() | {"flags": card.flags})
+
+
+def read_card(directory: str | Path) -> GeneratorCard:
     """The card of a generator directory.
 
     Raises `UserError` when it is missing or damaged or the files are not those it was written for:
     damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
     """
     directory = Path(directory)
-    card = read_json(directory / CARD)
+    values = read_json(directory / CARD)
     found = directory_checksum(directory)
-    if found != card.get("checksum"):
-        raise UserError(f"{directory}: expected checksum {card.get('checksum')}, found {found}")
-    _check_card(directory, card)
+    if found != values.get("checksum"):
+        raise UserError(f"{directory}: expected checksum {values.get('checksum')}, found {found}")
+    return card_from(values, directory)
+
+
+def card_from(values: Json, directory: str | Path) -> GeneratorCard:
+    """The card that model.json of `directory` holds.
+
+    Raises `UserError` for one without what every user of a generator reads. What came to cards
+    later may be missing.
+    """
+    known = {name: values[name] for name in (*_KINDS, *_OPTIONAL) if name in values}
+    for name, kind in (_KINDS | _OPTIONAL).items():
+        if (name in known or name in _KINDS) and not isinstance(known.get(name), kind):
+            raise wrong_card(directory, name, kind.__name__, known.get(name))
+    card = GeneratorCard(**known)
+    if card.task not in (*TASKS, CONDITIONAL):
+        raise wrong_card(directory, "task", " or ".join(TASKS), card.task)
+    categories = list(TASKS) if card.conditional else None
+    if values.get("categories") != categories:
+        expected = str(categories or "nothing")
+        raise wrong_card(directory, "categories", expected, values.get("categories"))
     return card
-
-
-def _check_card(directory: Path, card: Mapping[str, Any]) -> None:
-    """Raises `UserError` for a card without what every user of a generator reads."""
-    for name, kind in _KINDS.items():
-        if not isinstance(card.get(name), kind):
-            raise wrong_card(directory, name, kind.__name__, card.get(name))
-    if card["task"] not in (*TASKS, "conditional"):
-        raise wrong_card(directory, "task", " or ".join(TASKS), card["task"])
-    if card.get("categories", list(TASKS)) != list(TASKS):
-        raise wrong_card(directory, "categories", str(list(TASKS)), card["categories"])
 
 
 def wrong_card(directory: str | Path, name: str, expected: str, found: Any) -> UserError:
@@ -54,13 +121,12 @@ def directory_checksum(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def task_of(config: LesionsConfig, card: Mapping[str, Any]) -> str:
+def task_of(config: LesionsConfig, card: GeneratorCard) -> str:
     """The generator's task, or the category that --task names of a conditional one's."""
-    known = card.get("categories", [card["task"]])
-    task = config.task or card["task"]
-    if task not in known:
+    task = config.task or card.task
+    if task not in card.tasks:
         raise UserError(
-            f"--task: expected {' or '.join(known)} for {config.generator}, "
+            f"--task: expected {' or '.join(card.tasks)} for {config.generator}, "
             f"found {config.task or 'nothing'}"
         )
     return task

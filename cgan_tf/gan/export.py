@@ -7,7 +7,6 @@ generator was trained in: it differs from a SavedModel in mixed_bfloat16 by that
 import json
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,31 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig, OnnxConfig
-from cgan_tf.gan.card import CARD, directory_checksum, read_card, resolution_of, wrong_card
+from cgan_tf.gan.card import (
+    CARD,
+    GeneratorCard,
+    directory_checksum,
+    read_card,
+    resolution_of,
+    write_card,
+    wrong_card,
+)
 from cgan_tf.labels import TASKS
 from cgan_tf.models.generator import combine, condition_of, scalar_count
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import sha256, write_bytes, write_json
+from cgan_tf.runs.directory import read_json, sha256, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_from_dict, config_to_dict
 
 
-def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any]:
+def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard:
     """Writes the averaged generator to `directory` and returns its card.
 
     Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
       serving_default(image) -> lesion, combined, with scalars drawn inside;
       with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
-    Both of a conditional generator also take category, int32 [batch]: places in the card's
-    "categories". Raises `UserError` for a disk that is full.
+    Both of a conditional generator also take category, int32 [batch]: places in `TASKS`.
+    Raises `UserError` for a disk that is full.
     """
     generator, size, width = model.averaged, config.size, scalar_count(config.size)
 
@@ -61,26 +68,24 @@ def export_generator(model, config: GanConfig, directory: Path) -> dict[str, Any
         archive.write_out(str(temporary), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
         raise UserError(f"{directory}: cannot be written: {error.message}") from error
-    card = {
-        "format": 1,
-        "task": config.model_name(),
-        **({"categories": list(TASKS)} if config.conditional else {}),
-        "size": size,
-        "z_width": width,
-        "step": int(model.step.numpy()),
-        "checksum": directory_checksum(temporary),
-        "patches_manifest_sha256": sha256(Path(config.patches_dir) / "manifest.json"),
-        "resolution": resolution_of(config.patches_dir),
-        "licence": config.licence,
-        "flags": config_to_dict(config),
-    }
-    write_json(temporary / CARD, card)
+    card = GeneratorCard(
+        task=config.model_name(),
+        size=size,
+        z_width=width,
+        step=int(model.step.numpy()),
+        checksum=directory_checksum(temporary),
+        patches_manifest_sha256=sha256(Path(config.patches_dir) / "manifest.json"),
+        resolution=resolution_of(config.patches_dir),
+        licence=config.licence,
+        flags=config_to_dict(config),
+    )
+    write_card(temporary, card)
     shutil.rmtree(directory, ignore_errors=True)
     temporary.replace(directory)
-    return {key: value for key, value in card.items() if key != "flags"}
+    return card
 
 
-def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
+def load_generator(directory: str | Path) -> tuple[Any, GeneratorCard]:
     """The `with_noise` signature and the card of an exported generator.
 
     Raises `UserError` as `read_card` does, and for a card that does not fit the generator.
@@ -90,22 +95,22 @@ def load_generator(directory: str | Path) -> tuple[Any, dict[str, Any]]:
     function = loaded.signatures["with_noise"]
     inputs = function.structured_input_signature[1]
     for name, found in (("size", inputs["image"].shape[1]), ("z_width", inputs["z"].shape[1])):
-        if card[name] != found:
-            raise wrong_card(directory, name, str(found), card[name])
+        if getattr(card, name) != found:
+            raise wrong_card(directory, name, str(found), getattr(card, name))
     function.owner = loaded  # the signature alone would let the variables go
     return function, card
 
 
 def generate(
-    function: Any, card: Mapping[str, Any], task: str, images: np.ndarray, z: np.ndarray
+    function: Any, card: GeneratorCard, task: str, images: np.ndarray, z: np.ndarray
 ) -> np.ndarray:
     """Lesion channels [n, size, size] of patches [n, size, size] in [-1, 1], scalars [n, z_width].
 
     `function` and `card` are those of `load_generator`; `task` is asked of a conditional generator.
     """
     inputs = {"image": tf.constant(images[..., None]), "z": tf.constant(z)}
-    if "categories" in card:
-        inputs["category"] = tf.fill([len(images)], card["categories"].index(task))
+    if card.conditional:
+        inputs["category"] = tf.fill([len(images)], card.tasks.index(task))
     return function(**inputs)["lesion"].numpy()[..., 0]
 
 
@@ -145,7 +150,7 @@ def convert(directory: Path) -> Any:
     from cgan_tf.models.generator import combine
 
     generator, card = float32_generator(directory)
-    size, width = card["size"], card["z_width"]
+    size, width = card.size, card.z_width
     signature = [
         tf.TensorSpec([None, size, size, 1], tf.float32, name="image"),
         tf.TensorSpec([None, width], tf.float32, name="z"),
@@ -161,26 +166,28 @@ def convert(directory: Path) -> Any:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]
     model.metadata_props.append(
-        onnx.StringStringEntryProto(key=CARD_KEY, value=json.dumps(card, sort_keys=True))
+        onnx.StringStringEntryProto(
+            key=CARD_KEY, value=json.dumps(read_json(directory / CARD), sort_keys=True)
+        )
     )
     onnx.checker.check_model(model)
     return model
 
 
-def float32_generator(directory: Path) -> tuple[Any, dict[str, Any]]:
+def float32_generator(directory: Path) -> tuple[Any, GeneratorCard]:
     """The exported generator built anew in float32, and its card."""
     import tensorflow as tf
 
     from cgan_tf.models.generator import Generator
 
     function, card = load_generator(directory)
-    if "categories" in card:
+    if card.conditional:
         raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
     # A flag that is younger than the card had its default.
-    flags = config_to_dict(GanConfig()) | card["flags"] | {"precision": "float32"}
+    flags = config_to_dict(GanConfig()) | card.flags | {"precision": "float32"}
     config = config_from_dict(GanConfig, flags)
     generator = Generator(config, name="averaged")
-    size, width = card["size"], card["z_width"]
+    size, width = card.size, card.z_width
     image, z = tf.zeros([1, size, size, 1]), tf.zeros([1, width])
     generator(image, z, phase="fade", alpha=tf.constant(0.5))  # "fade" builds every layer
     values = {variable.name: variable.numpy() for variable in function.owner.variables}

@@ -234,11 +234,11 @@ class Training:
     def _export(self) -> None:
         from cgan_tf.gan.export import export_generator
 
-        model_card = export_generator(self.model, self.config, self.directory / "generator")
+        card = export_generator(self.model, self.config, self.directory / "generator")
         seconds = time.monotonic() - self.started_at
         content = {
             "steps": int(self.model.step.numpy()),
-            "generator": model_card,
+            "generator": card.summary(),
             "threads": dataclasses.asdict(self.threads),
             # Of this process; the one before, if there was one, is not known.
             "seconds": round(seconds, 3),

@@ -21,6 +21,9 @@ from cgan_tf import __version__
 from cgan_tf.runs.errors import UserError, writing
 from cgan_tf.runs.flags import config_to_dict
 
+# A JSON object that is a document of its own: a file as it is read or written, or a part of it.
+# What the program goes on with is a dataclass, made from it where it is read.
+Json = dict[str, Any]
 Inputs = TypeVar("Inputs")
 
 RUN_FILE = "run.json"

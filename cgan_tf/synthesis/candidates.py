@@ -7,7 +7,6 @@ post-process and encode the one before.
 
 import dataclasses
 from concurrent.futures import Executor, Future
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from cgan_tf.data import tfrecords
 from cgan_tf.data.keyed import SampleOrder, keyed_generator
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet
 from cgan_tf.data.records import PatchRecord, encode_record
-from cgan_tf.gan.card import task_of
+from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.labels import (
     MALIGNANT_CALCIFICATION,
     MALIGNANT_CLASSES,
@@ -64,14 +63,14 @@ def source_classes(task: str) -> tuple[str, ...]:
 def open_sources(
     config: GeneratedLesionsConfig,
     patches: PatchSet,
-    card: dict[str, Any],
+    card: GeneratorCard,
     split: str,
     classes: tuple[str, ...],
 ) -> PatchIndex:
     """The patches fed to a generator; `UserError` when they are not of its size."""
     sources = patches.index(split, *classes)
     found = sources.pixels(0).shape[0]
-    if found != card["size"]:
+    if found != card.size:
         raise UserError(
             f"{patches.directory}: expected patches of {card['size']} px for "
             f"{config.generator}, found {found}"
@@ -126,14 +125,14 @@ class Candidates:
         return generate(self.generator, self.card, self.task, images, z)
 
     def _scalars(self, number: int) -> np.ndarray:
-        return candidate_scalars(self.config.seed, self.task, number, self.card["z_width"])
+        return candidate_scalars(self.config.seed, self.task, number, self.card.z_width)
 
     def _finished(self, number: int, source: PatchRecord, channel: np.ndarray) -> Candidate:
         lesion = extract_lesion(
             channel,
             removal=self.task == "removal",
             min_area_fraction=self.config.min_area_fraction,
-            **self.config.postprocessing(self.card["size"]),
+            **self.config.postprocessing(self.card.size),
         )
         if lesion.rejected:
             return Candidate(number, lesion.area_px, lesion.rejected, b"")
@@ -166,5 +165,5 @@ class Candidates:
             lesion_area_px=lesion.area_px,
             threshold=self.config.threshold,
             min_area_fraction=self.config.min_area_fraction,
-            generator_checksum=self.card["checksum"],
+            generator_checksum=self.card.checksum,
         )

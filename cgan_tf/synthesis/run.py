@@ -161,7 +161,7 @@ class Synthesis:
             return
         if state.accepted >= config.min_acceptance * state.candidates:
             return
-        areas = np.percentile(state.areas, [5, 50, 95]) / self.candidates.card["size"] ** 2
+        areas = np.percentile(state.areas, [5, 50, 95]) / self.candidates.card.size**2
         low, middle, high = areas
         raise UserError(
             f"{config.generator}: {state.accepted} of {state.candidates} candidates "
@@ -180,14 +180,14 @@ class Synthesis:
             entry = write_patch_set(self.directory, split, name, accepted, shard_bytes, state.bytes)
             pictures.result()
         splits = {split: {name: entry}}
-        write_tfds_files(self.directory, splits, self.candidates.card["size"], synthetic=True)
+        write_tfds_files(self.directory, splits, self.candidates.card.size, synthetic=True)
         content = {
             "task": task,
             "candidates": state.candidates,
             "accepted": state.accepted,
             "acceptance_rate": state.accepted / state.candidates,
             "rejected": state.rejected,
-            "generator_checksum": self.candidates.card["checksum"],
+            "generator_checksum": self.candidates.card.checksum,
             "splits": splits,
         }
         finish_run(self.directory, "synthesize", content)

@@ -20,6 +20,7 @@ from cgan_tf.assessment.run import SetAssessment, measure_quality, set_name
 from cgan_tf.config import QualityConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan import export
+from cgan_tf.gan.card import GeneratorCard, write_card
 from cgan_tf.runs.errors import UserError
 from tests.toys import quality_sets
 from tests.toys.interruptions import interrupted_at
@@ -199,9 +200,9 @@ class TestGenerators:
     @pytest.fixture
     def generator(self, tmp_path, monkeypatch):
         """A generator that made the set, which gives a disk at z's place."""
-        card = {"task": "mass", "size": quality_sets.SIZE, "z_width": 4, "checksum": "0" * 64}
+        card = GeneratorCard("mass", quality_sets.SIZE, z_width=4, checksum="0" * 64)
         (tmp_path / "generator").mkdir()
-        (tmp_path / "generator/model.json").write_text(json.dumps(card), encoding="utf-8")
+        write_card(tmp_path / "generator", card)
 
         def disks(image, z):
             x, y = 32 + 10 * z[:, 0, None, None], 32 + 10 * z[:, 1, None, None]
@@ -220,8 +221,8 @@ class TestGenerators:
         assert checks["too little variety over the scalars"]  # one size, one contrast
 
     def test_a_generator_of_another_set_is_refused(self, config, generator, tmp_path):
-        card = generator[1] | {"checksum": "1" * 64}
-        (tmp_path / "generator/model.json").write_text(json.dumps(card), encoding="utf-8")
+        card = dataclasses.replace(generator[1], checksum="1" * 64)
+        write_card(tmp_path / "generator", card)
         with pytest.raises(UserError, match="expected a generator that made one of --synthetic"):
             measure_quality(dataclasses.replace(config, generators=(generator[0],)))
 

@@ -296,7 +296,7 @@ def test_the_sound_files_are_read(patches, generator):
     function, card = export.load_generator(generator)
     image, z = tf.ones([2, 32, 32, 1]), tf.zeros([2, 6])
     assert (function(image=image, z=z)["lesion"].numpy() == 0.5).all()
-    assert card["size"] == 32
+    assert card.size == 32
     index = PatchSet(patches[0]).index("train", "malignant_mass")
     assert [index.record(n).patch_id for n in range(3)] == [r.patch_id for r in patches[1]]
 
@@ -317,6 +317,10 @@ WRONG_CARDS = (
     _Wrong({"task": "cyst"}, "task"),
     _Wrong({"task": ["mass"]}, "task"),
     _Wrong({"checksum": None}, "checksum"),
+    _Wrong({"categories": ["mass", "calcification", "removal"]}, "categories: expected nothing"),
+    _Wrong({"task": "conditional"}, "categories: expected .*'removal'"),
+    _Wrong({"resolution": 0.07}, "resolution: expected dict"),
+    _Wrong({"flags": None}, "flags: expected dict"),
 )
 
 

@@ -79,7 +79,7 @@ def test_the_card(gan_run):
 
 def test_it_is_the_averaged_generator_at_full_resolution(gan_run, trained, expected):
     function, card = load_generator(gan_run.finished / "generator")
-    assert card["size"] == 32
+    assert card.size == 32
     outputs = function(image=IMAGES, z=Z)
     np.testing.assert_allclose(outputs["lesion"], expected, rtol=0, atol=1e-5)
     combined = np.clip(IMAGES + outputs["lesion"], -1, 1)
@@ -93,7 +93,7 @@ def test_it_is_the_averaged_generator_at_full_resolution(gan_run, trained, expec
 def test_a_conditional_generator_takes_a_category(conditional_export, task):
     model, directory = conditional_export
     function, card = load_generator(directory)
-    assert (card["task"], card["categories"]) == ("conditional", list(TASKS))
+    assert (card.task, card.tasks) == ("conditional", TASKS)
     categories = tf.constant([task, task, 0, 1, 2])
     outputs = function(image=IMAGES, z=Z, category=categories)
     expected = model.averaged(
@@ -165,7 +165,7 @@ def bfloat16(gan_run, tmp_path_factory):
     model = ContextualGan(config)
     randomise(model.averaged)
     directory = tmp_path_factory.mktemp("bfloat16") / "generator"
-    assert export_generator(model, config, directory)["licence"] == ""
+    assert export_generator(model, config, directory).licence == ""
     return model, directory
 
 
@@ -288,8 +288,8 @@ def test_an_old_export_is_replaced_whole(gan_run, trained, tmp_path, expected):
     assert [path.name for path in tmp_path.iterdir()] == ["generator"]
     function, found = load_generator(directory)
     assert (
-        found["checksum"]
-        == card["checksum"]
+        found.checksum
+        == card.checksum
         != read_json(gan_run.finished / "generator" / "model.json")["checksum"]
     )
     lesion = function(image=IMAGES, z=Z)["lesion"].numpy()

@@ -15,7 +15,7 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import LEVELS, decode_record
 from cgan_tf.data.tfrecords import frame
 from cgan_tf.gan import export
-from cgan_tf.labels import TASKS
+from cgan_tf.gan.card import GeneratorCard
 from cgan_tf.runs.directory import read_json, read_manifest
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis import candidates, run
@@ -56,12 +56,16 @@ def generator(monkeypatch):
     """The generator that synthesize will find; its function and card may be changed."""
     found = {
         "function": disks(),
-        "card": {"task": "mass", "size": SIZE, "z_width": 6, "checksum": "c" * 64},
+        "card": GeneratorCard("mass", SIZE, z_width=6, checksum="c" * 64),
     }
     monkeypatch.setattr(
         export, "load_generator", lambda directory: (found["function"], found["card"])
     )
     return found
+
+
+def change_card(generator, **changes):
+    generator["card"] = dataclasses.replace(generator["card"], **changes)
 
 
 @pytest.fixture
@@ -108,7 +112,7 @@ class TestConditional:
             return plain(image, z)
 
         generator["function"] = generate
-        generator["card"] |= {"task": "conditional", "categories": list(TASKS)}
+        change_card(generator, task="conditional")
         return asked
 
     def test_the_category_is_handed_over_and_recorded(self, config, asked, tmp_path):
@@ -239,7 +243,7 @@ class TestOutput:
             assert record.generator_checksum == "c" * 64
 
     def test_removal_cleans_malignant_patches(self, config, generator, patches, tmp_path):
-        generator["card"]["task"] = "removal"
+        change_card(generator, task="removal")
         generator["function"] = disks(sign=-1.0)
         synthesize(config)
         records = records_of(tmp_path / "synthetic", "normal")
@@ -399,7 +403,7 @@ class TestRefusal:
         assert not (tmp_path / "synthetic").exists()
 
     def test_unless_it_is_for_evaluation(self, config, generator, tmp_path):
-        generator["card"]["task"] = "removal"
+        change_card(generator, task="removal")
         generator["function"] = disks(sign=-1.0)
         synthesize(
             dataclasses.replace(config, source_split="test", allow_evaluation_split=True, count=3)
@@ -409,7 +413,7 @@ class TestRefusal:
         assert PatchSet(tmp_path / "synthetic").count("train", "normal") == 0
 
     def test_patches_of_another_size(self, config, generator):
-        generator["card"]["size"] = 64
+        change_card(generator, size=64)
         with pytest.raises(UserError, match="expected patches of 64 px for G, found 32"):
             synthesize(config)
 
