@@ -12,7 +12,7 @@ All pixel lengths are given for the paper's 256 px patches and scale with size /
 import dataclasses
 from typing import Any
 
-from cgan_tf.labels import PAPER_SIZE, SPLITS, TASKS, scaled_length
+from cgan_tf.labels import PAPER_SIZE, SPLITS, TASKS
 
 
 def option(default: Any, help_text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -319,14 +319,6 @@ class LesionsConfig:
     )
     dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
     smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
-
-    def postprocessing(self, size: int) -> dict[str, Any]:
-        """Arguments of postprocess.extract_lesion that these flags give for patches of `size`."""
-        return {
-            "threshold": self.threshold,
-            "dilation_px": scaled_length(self.dilation, size),
-            "sigma_px": self.smoothing * size / PAPER_SIZE,
-        }
 
 
 @dataclasses.dataclass(frozen=True)

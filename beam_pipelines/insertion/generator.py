@@ -9,7 +9,7 @@ other images a worker has, and in whatever order.
 import collections
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
 from cgan_tf.runs.machine import Threads, set_threads
-from cgan_tf.synthesis.postprocess import Lesion, extract_lesion
+from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion, extraction_of
 
 ELSEWHERE = "elsewhere"  # the largest object is not at the lesion that is to be removed
 SATURATED = "saturated"  # most of it is lost at the end of the grey scale
@@ -65,12 +65,12 @@ class Answer:
     rejected: dict[str, int]
 
 
-def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, object]) -> Answer:
+def draw_lesions(generate: Generate, request: Request, extraction: Extraction) -> Answer:
     """The first accepted lesion of each place.
 
     Args:
       generate: patches [n, size, size] and scalars [n, z_width] to lesion channels.
-      extraction: the arguments of `extract_lesion`.
+      extraction: the settings of `extract_lesion`.
     """
     lesions: list[Lesion | None] = [None] * len(request.patches)
     draws = [0] * len(lesions)
@@ -82,7 +82,7 @@ def draw_lesions(generate: Generate, request: Request, extraction: Mapping[str, 
         channels = generate(request.patches[places], request.scalars[places, draw])
         for place, channel in zip(places, channels, strict=True):
             draws[place] = draw + 1
-            lesion = extract_lesion(channel, **extraction)  # type: ignore[arg-type]
+            lesion = extract_lesion(channel, extraction)
             fault = lesion.rejected or _fault(lesion, request, place)
             if fault:
                 rejected[fault] += 1
@@ -139,11 +139,12 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
         def channels(patches: np.ndarray, z: np.ndarray) -> np.ndarray:
             return generate(model, self.card, self.task, patches, z)
 
-        extraction = {
-            "removal": self.task == "removal",
-            "min_area_fraction": self.config.min_area_fraction,
-            **self.config.postprocessing(self.card.size),
-        }
+        extraction = extraction_of(
+            self.config,
+            self.card.size,
+            removal=self.task == "removal",
+            min_area_fraction=self.config.min_area_fraction,
+        )
         return [draw_lesions(channels, request, extraction) for request in batch]
 
     def get_num_bytes(self, batch: Sequence[Request]) -> int:

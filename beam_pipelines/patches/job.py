@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.jobs import work as jobs_work
 from beam_pipelines.jobs.options import beam_options, check_paths
-from beam_pipelines.jobs.work import Item, files_bar, work_results
+from beam_pipelines.jobs.work import files_bar, work_results
 from beam_pipelines.patches import shards
 from beam_pipelines.patches.ledger import (
     Account,
@@ -28,15 +28,16 @@ from beam_pipelines.patches.shards import (
     CutToSpill,
     Row,
     WriteShard,
-    WrittenShard,
     by_image,
     chosen_rows,
     shard_plan,
     spill_name,
+    spilled_from,
     splits_of,
     work_item,
+    written_from,
 )
-from beam_pipelines.rejections import IMAGES, Rejection, rejection_from
+from beam_pipelines.rejections import IMAGES, Rejection
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Image, Source, UnitIndex
 from beam_pipelines.sources.index import open_source
@@ -44,7 +45,8 @@ from beam_pipelines.storage import files
 from beam_pipelines.storage.output import Output, open_run
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data import tfds_files
-from cgan_tf.runs.directory import RUN_FILE, run_to_the_end
+from cgan_tf.data.patch_sets import Splits
+from cgan_tf.runs.directory import RUN_FILE, Json, run_to_the_end
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_patches"
@@ -140,22 +142,23 @@ class _Job:
         ):
             function = CutToSpill(self.config, self.directory)
             for result in self._run(function, items, f"round{number}", collected):
-                rows += (Row(*values) for values in result["rows"])
-                rejections.update(map(rejection_from, result["rejections"]))
+                spilled = spilled_from(result)
+                rows += spilled.rows
+                rejections.update(spilled.rejections)
         return rows, rejections
 
-    def write_shards(self, chosen: list[Row]) -> dict[str, Any]:
-        """The `splits` of the manifest."""
+    def write_shards(self, chosen: list[Row]) -> Splits:
+        """Writes the shards of the patch set."""
         plan = shard_plan(chosen, self.config.shard_megabytes * 1_000_000)
         items = (planned.as_item() for planned in plan)
         function = WriteShard(self.config.output_dir, self.directory)
         with self._measuring("shards") as collected:
             results = self._run(function, items, "shards", collected)
-            return splits_of([WrittenShard(**result) for result in results])
+            return splits_of(list(map(written_from, results)))
 
     def _run(
-        self, function: Any, items: Iterable[Item], name: str, collected: jobs_work.Collected
-    ) -> Iterator[Item]:
+        self, function: Any, items: Iterable[Json], name: str, collected: jobs_work.Collected
+    ) -> Iterator[Json]:
         return work_results(function, items, self.directory, name, self.options, collected)
 
     @contextlib.contextmanager

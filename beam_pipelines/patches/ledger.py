@@ -11,6 +11,7 @@ from beam_pipelines.sources.base import UnitIndex
 from beam_pipelines.storage import files
 from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.config import PatchesConfig
+from cgan_tf.data.patch_sets import Splits, splits_json
 
 
 def ledger_of(
@@ -118,13 +119,13 @@ class Account:
     """What a run has made and from what.
 
     Attributes:
-      ledger: by kind. splits: of the manifest, see `shards.splits_of`.
+      ledger: by kind. splits: see `shards.splits_of`.
     """
 
     config: PatchesConfig
     index: UnitIndex
     ledger: dict[str, Tally]
-    splits: dict[str, Any]
+    splits: Splits
     shortfall: tuple[Shortfall, ...]
     origins: dict[str, dict[str, Origins]]
 
@@ -134,7 +135,7 @@ class Account:
             "seed": self.config.seed,
             "normals_from_lesion_images": normals_beside(self.index),
             "counts": self.index.counts,
-            "splits": self.splits,
+            "splits": splits_json(self.splits),
             "shortfall": [dataclasses.asdict(item) for item in self.shortfall],
             "origins": {
                 split: {name: dataclasses.asdict(row) for name, row in classes.items()}

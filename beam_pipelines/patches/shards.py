@@ -15,20 +15,20 @@ import os
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from beam_pipelines.jobs import work
-from beam_pipelines.jobs.work import Item
 from beam_pipelines.patches.cutting import Outcome, cut_image
 from beam_pipelines.patches.plan import Draw, Quota
+from beam_pipelines.rejections import Rejection, rejection_from
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.index import image_from
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.keyed import digest
-from cgan_tf.data.patch_sets import shard_parts
+from cgan_tf.data.patch_sets import ClassShards, Shard, Splits, shard_parts
 from cgan_tf.data.records import encode_record
 from cgan_tf.data.tfrecords import frame
+from cgan_tf.runs.directory import Json
 
 DIRECTORY = ".spill"
 _LENGTH = struct.Struct("<Q")
@@ -56,7 +56,30 @@ class Row:
     length: int
 
 
-def write_spill(directory: str, name: str, outcome: Outcome) -> Item:
+@dataclasses.dataclass(frozen=True)
+class Spilled:
+    """What is said of the patches of a spill file, and of those that could not be cut."""
+
+    rows: tuple[Row, ...]
+    rejections: tuple[Rejection, ...]
+
+    def as_json(self) -> Json:
+        """The trailer of the spill file."""
+        return {
+            "rows": [dataclasses.astuple(row) for row in self.rows],
+            "rejections": [dataclasses.asdict(item) for item in self.rejections],
+        }
+
+
+def spilled_from(values: Json) -> Spilled:
+    """The inverse of `Spilled.as_json`."""
+    return Spilled(
+        tuple(Row(*row) for row in values["rows"]),
+        tuple(map(rejection_from, values["rejections"])),
+    )
+
+
+def write_spill(directory: str, name: str, outcome: Outcome) -> Json:
     """Encodes and writes the patches of one image; returns what `read_trailer` will give."""
     payloads, rows, offset = [], [], 0
     for cut in outcome.cuts:
@@ -79,18 +102,14 @@ def write_spill(directory: str, name: str, outcome: Outcome) -> Item:
         )
         payloads.append(payload)
         offset += len(payload)
-    content = {
-        "rows": [dataclasses.astuple(row) for row in rows],
-        "rejections": [dataclasses.asdict(item) for item in outcome.rejections],
-    }
-    trailer = json.dumps(content).encode()
+    trailer = json.dumps(Spilled(tuple(rows), outcome.rejections).as_json()).encode()
     whole = b"".join((*payloads, trailer, _LENGTH.pack(len(trailer))))
     files.write_atomically(os.path.join(directory, name), whole)
     return json.loads(trailer)
 
 
-def read_trailer(directory: str, name: str) -> Item:
-    """The `rows` and `rejections` of a spill file, as lists of values."""
+def read_trailer(directory: str, name: str) -> Json:
+    """What `spilled_from` reads, of a spill file."""
     path = os.path.join(directory, name)
     end = files.size(path) - _LENGTH.size
     (length,) = _LENGTH.unpack(files.read_range(path, end, _LENGTH.size))
@@ -122,21 +141,18 @@ class PlannedShard:
     file: str
     rows: tuple[Row, ...]
 
-    def as_item(self) -> Item:
+    def as_item(self) -> Json:
         """What `WriteShard` is given, ready for JSON."""
         return {**vars(self), "rows": [dataclasses.astuple(row) for row in self.rows]}
 
 
 @dataclasses.dataclass(frozen=True)
 class WrittenShard:
-    """A shard that is there: a shard of the manifest, with its split and class."""
+    """A shard that is there, with its split and class."""
 
     split: str
     patch_class: str
-    file: str
-    records: int
-    bytes: int
-    sha256: str
+    shard: Shard
 
 
 def shard_plan(rows: Iterable[Row], shard_bytes: int) -> list[PlannedShard]:
@@ -168,21 +184,19 @@ class WriteShard:
     directory: str
     spills: str
 
-    def __call__(self, item: Item) -> Item:
+    def __call__(self, item: Json) -> Json:
         """Returns the `WrittenShard` as JSON."""
         rows = [Row(*values) for values in item["rows"]]
         frames = _Summed(map(frame, read_payloads(self.spills, rows)))
         files.write_atomically_from(os.path.join(self.directory, item["file"]), frames)
         work.observe("shard_bytes", frames.bytes)
-        written = WrittenShard(
-            item["split"],
-            item["patch_class"],
-            item["file"],
-            len(rows),
-            frames.bytes,
-            frames.digest.hexdigest(),
-        )
-        return dataclasses.asdict(written)
+        shard = Shard(item["file"], len(rows), frames.bytes, frames.digest.hexdigest())
+        return dataclasses.asdict(WrittenShard(item["split"], item["patch_class"], shard))
+
+
+def written_from(values: Json) -> WrittenShard:
+    """What `WriteShard` returned."""
+    return WrittenShard(values["split"], values["patch_class"], Shard(**values["shard"]))
 
 
 class _Summed:
@@ -200,17 +214,13 @@ class _Summed:
             yield part
 
 
-def splits_of(written: Sequence[WrittenShard]) -> dict[str, dict[str, Any]]:
-    """The `splits` of the manifest."""
-    splits: dict[str, dict[str, Any]] = {}
-    for shard in sorted(written, key=lambda shard: shard.file):
-        group = splits.setdefault(shard.split, {}).setdefault(
-            shard.patch_class, {"count": 0, "shards": []}
-        )
-        group["count"] += shard.records
-        entry = dataclasses.asdict(shard)
-        del entry["split"], entry["patch_class"]
-        group["shards"].append(entry)
+def splits_of(written: Sequence[WrittenShard]) -> Splits:
+    """The shards by split and class, in the order of their files."""
+    splits: dict[str, dict[str, ClassShards]] = {}
+    for one in sorted(written, key=lambda one: one.shard.file):
+        classes = splits.setdefault(one.split, {})
+        before = classes[one.patch_class].shards if one.patch_class in classes else ()
+        classes[one.patch_class] = ClassShards((*before, one.shard))
     return splits
 
 
@@ -221,7 +231,7 @@ class CutToSpill:
     config: PatchesConfig
     directory: str
 
-    def __call__(self, item: Item) -> Item:
+    def __call__(self, item: Json) -> Json:
         """Returns the name of the spill file with its rows and rejections."""
         name = item["name"]
         if files.exists(os.path.join(self.directory, name)):
@@ -260,7 +270,7 @@ def spill_name(image: Image, draws: list[Draw]) -> str:
     return f"{digest(image.sop_uid, *sorted(draw.key for draw in draws)).hex()}.spill"
 
 
-def work_item(image: Image, draws: list[Draw]) -> Item:
+def work_item(image: Image, draws: list[Draw]) -> Json:
     """What `CutToSpill` is given, ready for JSON."""
     return {
         "name": spill_name(image, draws),

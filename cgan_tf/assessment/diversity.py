@@ -32,7 +32,7 @@ from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
-from cgan_tf.synthesis.postprocess import extract_lesion
+from cgan_tf.synthesis.postprocess import extract_lesion, extraction_of
 
 PROGRAM = "measure_diversity"
 BATCH = 16
@@ -200,16 +200,11 @@ def synthetic_set(
     Args:
       images, channels: float [n, size, size], source patches and their lesion channels in [-1, 1].
     """
-    options: dict[str, Any] = config.postprocessing(images.shape[1])
+    how = extraction_of(config, images.shape[1], removal=removal, min_area_fraction=0.0)
     made: list[np.ndarray] = []
     shapes: list[LesionShape | None] = []
     for image, channel in zip(images, channels, strict=True):
-        lesion = extract_lesion(
-            channel,
-            removal=removal,
-            min_area_fraction=0.0,
-            **options,
-        )
+        lesion = extract_lesion(channel, how)
         if lesion.lesion is None or lesion.box is None:
             made.append(image)
             shapes.append(None)

@@ -13,7 +13,7 @@ import bisect
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,12 +22,51 @@ import numpy as np
 from cgan_tf.data import tfrecords
 from cgan_tf.data.records import PatchRecord, decode_pixels, decode_record, decode_text
 from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL, PATCH_CLASSES, SOURCE, SPLITS
-from cgan_tf.runs.directory import MANIFEST_FILE, read_manifest, sha256
+from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_manifest, sha256
 from cgan_tf.runs.errors import UserError, contained
 
 PROGRAMS = ("make_patches", "synthesize")
 Member = TypeVar("Member")
 _SHARD: dict[str, type] = {"file": str, "records": int, "bytes": int, "sha256": str}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard as the manifest names it: `file` in the patch set, its size and its SHA-256."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassShards:
+    """The shards of one class of a split, in their order."""
+
+    shards: tuple[Shard, ...]
+
+    @property
+    def count(self) -> int:
+        """Patches."""
+        return sum(shard.records for shard in self.shards)
+
+
+Splits = Mapping[str, Mapping[str, ClassShards]]  # by split and class
+
+
+def splits_json(splits: Splits) -> Json:
+    """The `splits` of the manifest."""
+    return {
+        split: {
+            name: {
+                "count": entry.count,
+                "shards": [dataclasses.asdict(shard) for shard in entry.shards],
+            }
+            for name, entry in classes.items()
+        }
+        for split, classes in splits.items()
+    }
 
 
 def shard_path(split: str, patch_class: str, index: int, total: int) -> str:
@@ -40,15 +79,10 @@ def shard_count(total_bytes: int, shard_bytes: int) -> int:
     return max(1, -(-3 * total_bytes // (4 * shard_bytes)))
 
 
-def describe_shard(directory: str | Path, file: str, records: int) -> dict[str, Any]:
-    """A shard's entry in the manifest."""
+def describe_shard(directory: str | Path, file: str, records: int) -> Shard:
+    """A shard that is written."""
     path = Path(directory) / file
-    return {
-        "file": file,
-        "records": records,
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
-    }
+    return Shard(file, records, path.stat().st_size, sha256(path))
 
 
 def shard_parts(
@@ -68,14 +102,11 @@ def write_patch_set(
     payloads: Sequence[bytes] | tfrecords.Payloads,
     shard_bytes: int,
     total_bytes: int | None = None,
-) -> dict[str, Any]:
+) -> ClassShards:
     """Deals the encoded records of one split and class out to shards.
 
     Args:
       payloads: read once and in their order; twice without `total_bytes`, their size in all.
-
-    Returns:
-      The entry of the class in `splits` of the manifest.
     """
     if total_bytes is None:
         total_bytes = sum(map(len, payloads))
@@ -85,7 +116,7 @@ def write_patch_set(
         (Path(directory) / file).parent.mkdir(parents=True, exist_ok=True)
         tfrecords.write_shard(Path(directory) / file, itertools.islice(rest, len(part)))
         shards.append(describe_shard(directory, file, len(part)))
-    return {"count": len(numbers), "shards": shards}
+    return ClassShards(tuple(shards))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,26 +160,27 @@ class PatchSet:
         self.directory = Path(directory)
         self._indexes: dict[tuple[str, ...], PatchIndex] = {}
         self.manifest = read_manifest(directory, PROGRAMS)
-        self.splits: dict[str, dict[str, Any]] = self.manifest.get("splits", {})
-        if not _is_splits(self.splits):
+        splits = self.manifest.get("splits", {})
+        if not _is_splits(splits):
             raise UserError(
                 f"{self.directory / MANIFEST_FILE}: expected splits with classes, counts and shards"
             )
+        self.splits = _splits_from(splits)
         for shard in self._shards(SPLITS, PATCH_CLASSES):
-            path = contained(self.directory, shard["file"])
+            path = contained(self.directory, shard.file)
             found = path.stat().st_size if path.exists() else None
-            if found != shard["bytes"]:
-                raise UserError(f"{path}: expected {shard['bytes']} bytes, found {found}")
+            if found != shard.bytes:
+                raise UserError(f"{path}: expected {shard.bytes} bytes, found {found}")
 
     def count(self, split: str, *classes: str) -> int:
         """Patches of a split and classes."""
         entries = self.splits.get(split, {})
-        return sum(entries.get(name, {"count": 0})["count"] for name in classes)
+        return sum(entries[name].count for name in classes if name in entries)
 
     def checksum(self, split: str, *classes: str) -> str:
         """SHA-256 over the checksums of the shards: other patches, another value."""
         shards = self._shards((split,), classes)
-        return hashlib.sha256("".join(shard["sha256"] for shard in shards).encode()).hexdigest()
+        return hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
 
     def index(self, split: str, *classes: str) -> PatchIndex:
         """Random access to a split and classes, in the order of their shards.
@@ -165,7 +197,7 @@ class PatchSet:
     def _open_index(self, split: str, classes: Sequence[str]) -> PatchIndex:
         name = f"{self.directory}: {split}/{'+'.join(classes)}"
         shards = self._shards((split,), classes)
-        paths = tuple(self.directory / shard["file"] for shard in shards)
+        paths = tuple(self.directory / shard.file for shard in shards)
         places = [
             (number, offset, length)
             for number, path in enumerate(paths)
@@ -178,13 +210,22 @@ class PatchSet:
             index.record(int(first))
         return index
 
-    def _shards(self, splits: Sequence[str], classes: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            shard
-            for split in splits
-            for name in classes
-            for shard in self.splits.get(split, {}).get(name, {"shards": []})["shards"]
-        ]
+    def _shards(self, splits: Sequence[str], classes: Sequence[str]) -> list[Shard]:
+        found = (self.splits.get(split, {}).get(name) for split in splits for name in classes)
+        return [shard for entry in found if entry for shard in entry.shards]
+
+
+def _splits_from(values: Json) -> Splits:
+    """The inverse of `splits_json`, for what `_is_splits`."""
+    return {
+        split: {
+            name: ClassShards(
+                tuple(Shard(**{key: shard[key] for key in _SHARD}) for shard in entry["shards"])
+            )
+            for name, entry in classes.items()
+        }
+        for split, classes in values.items()
+    }
 
 
 def _is_splits(splits: Any) -> bool:

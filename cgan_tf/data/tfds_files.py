@@ -6,12 +6,11 @@ which only those who read with it need. A split of TensorFlow Datasets is one sp
 patch set, for example "train_malignant_mass".
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cgan_tf.data import records
-from cgan_tf.runs.directory import write_json
+from cgan_tf.data.patch_sets import Splits
+from cgan_tf.runs.directory import Json, write_json
 
 INFO_FILE = "dataset_info.json"
 FEATURES_FILE = "features.json"
@@ -24,18 +23,14 @@ DESCRIPTION = (
 _CLASSES = "tensorflow_datasets.core.features"
 _ANY_LENGTH = "-1"
 
-Json = dict[str, Any]
 
-
-def write_tfds_files(
-    directory: str | Path, splits: Mapping[str, Mapping[str, Any]], size: int, synthetic: bool
-) -> None:
+def write_tfds_files(directory: str | Path, splits: Splits, size: int, synthetic: bool) -> None:
     """Writes both files; arguments as in `dataset_info` and `features`."""
     write_json(Path(directory) / FEATURES_FILE, features(size, synthetic))
     write_json(Path(directory) / INFO_FILE, dataset_info(splits, synthetic))
 
 
-def dataset_info(splits: Mapping[str, Mapping[str, Any]], synthetic: bool) -> Json:
+def dataset_info(splits: Splits, synthetic: bool) -> Json:
     """A DatasetInfo message (dataset_info.proto); `splits` are those of the manifest."""
     return {
         "name": NAMES[synthetic],
@@ -46,12 +41,12 @@ def dataset_info(splits: Mapping[str, Mapping[str, Any]], synthetic: bool) -> Js
             {
                 "name": f"{split}_{name}",
                 "filepathTemplate": f"{split}/{name}-{{SHARD_X_OF_Y}}.tfrecord",
-                "shardLengths": [str(shard["records"]) for shard in entry["shards"]],
-                "numBytes": str(sum(shard["bytes"] for shard in entry["shards"])),
+                "shardLengths": [str(shard.records) for shard in entry.shards],
+                "numBytes": str(sum(shard.bytes for shard in entry.shards)),
             }
             for split, classes in splits.items()
             for name, entry in classes.items()
-            if entry["count"]
+            if entry.count
         ],
     }
 

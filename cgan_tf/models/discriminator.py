@@ -2,7 +2,7 @@
 filters per layer and strides of 2 replaced with max pooling operations".
 """
 
-from typing import Any
+import functools
 
 import keras
 import tensorflow as tf
@@ -27,20 +27,17 @@ class Discriminator(keras.Model):
         self.config = config
         self.blocks, self.scalars = block_count(config.size), discriminator_scalars(config)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        settings: dict[str, Any] = {
-            "normalise": config.spectral_norm != "none",
-            "compute_dtype": dtype,
-        }
+        normalise = config.spectral_norm != "none"
+        conv = functools.partial(Conv, normalise=normalise, compute_dtype=dtype)
+        attention = functools.partial(SelfAttention, normalise=normalise, compute_dtype=dtype)
         first = config.generator_filters * config.discriminator_multiplier
         filters = [first * 2**i for i in range(self.blocks)]
-        self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
-        self.convs = [Conv(f, 3, f"block_{i}", **settings) for i, f in enumerate(filters)]
+        self.half_entry = conv(filters[0], 1, "half_entry")
+        self.convs = [conv(f, 3, f"block_{i}") for i, f in enumerate(filters)]
         self.attention_block = attention_block(config)
         if self.attention_block >= 0:
-            self.attention = SelfAttention(
-                filters[self.attention_block - 1], "attention", **settings
-            )
-        self.logits = Dense(CLASSES, "logits", normalise=settings["normalise"])
+            self.attention = attention(filters[self.attention_block - 1], "attention")
+        self.logits = Dense(CLASSES, "logits", normalise=normalise)
         self.fade_entry = FadeIn("fade_entry")
 
     def build(self, images_shape, condition_shape):

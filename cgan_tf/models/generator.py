@@ -7,8 +7,8 @@ there are six, with 16, 32, 64, 128, 256, 512 filters at 128, 64, 32, 16, 8 and 
 sides, so every weight is kept when it grows.
 """
 
+import functools
 import math
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -67,34 +67,27 @@ class Generator(keras.Model):
         self.config = config
         self.blocks = block_count(config.size)
         dtype = "bfloat16" if config.precision == "mixed_bfloat16" else "float32"
-        settings: dict[str, Any] = {
-            "normalise": config.spectral_norm == "both",
-            "compute_dtype": dtype,
-        }
+        normalise = config.spectral_norm == "both"
+        conv = functools.partial(Conv, normalise=normalise, compute_dtype=dtype)
+        attention = functools.partial(SelfAttention, normalise=normalise, compute_dtype=dtype)
         filters = [config.generator_filters * 2**i for i in range(self.blocks)]
-        self.half_entry = Conv(filters[0], 1, "half_entry", **settings)
-        self.encoder = [
-            Conv(f, 3, f"encoder_{i}", strides=2, **settings) for i, f in enumerate(filters)
-        ]
-        self.bottleneck = Conv(config.bottleneck_filters, 3, "bottleneck", **settings)
-        self.embedding = Conv(
-            config.embedding_channels, 4, "embedding", padding="VALID", **settings
-        )
+        self.half_entry = conv(filters[0], 1, "half_entry")
+        self.encoder = [conv(f, 3, f"encoder_{i}", strides=2) for i, f in enumerate(filters)]
+        self.bottleneck = conv(config.bottleneck_filters, 3, "bottleneck")
+        self.embedding = conv(config.embedding_channels, 4, "embedding", padding="VALID")
         mirrored = [filters[0], *filters[:-1]]  # 16, 16, 32, ... 256, outermost first
         self.decoder = [
             (
-                Conv(f, 3, f"decoder_{i}_first", **settings),
-                Conv(f, 3, f"decoder_{i}_second", **settings),
+                conv(f, 3, f"decoder_{i}_first"),
+                conv(f, 3, f"decoder_{i}_second"),
             )
             for i, f in enumerate(mirrored)
         ]
         # Encoder block i gives size / 2^(i+1), decoder block i gives size / 2^i.
         place = self.attention_block = attention_block(config)
         if place >= 0:  # "at the 32x32 resolution"
-            self.encoder_attention = SelfAttention(
-                filters[place - 1], "encoder_attention", **settings
-            )
-            self.decoder_attention = SelfAttention(mirrored[place], "decoder_attention", **settings)
+            self.encoder_attention = attention(filters[place - 1], "encoder_attention")
+            self.decoder_attention = attention(mirrored[place], "decoder_attention")
         self.half_head, self.full_head = _head("half_head"), _head("full_head")
         self.fade_entry = FadeIn("fade_entry")
         self.fade_lesion = FadeIn("fade_lesion")

@@ -24,7 +24,7 @@ from cgan_tf.labels import (
     SOURCE,
 )
 from cgan_tf.runs.errors import UserError
-from cgan_tf.synthesis.postprocess import Lesion, extract_lesion
+from cgan_tf.synthesis.postprocess import Lesion, extract_lesion, extraction_of
 
 # Class of the result by task: a cleaned patch is a normal one.
 RESULT_CLASS = {
@@ -72,7 +72,7 @@ def open_sources(
     found = sources.pixels(0).shape[0]
     if found != card.size:
         raise UserError(
-            f"{patches.directory}: expected patches of {card['size']} px for "
+            f"{patches.directory}: expected patches of {card.size} px for "
             f"{config.generator}, found {found}"
         )
     return sources
@@ -87,6 +87,12 @@ class Candidates:
         self.config = config
         self.generator, self.card = load_generator(config.generator)
         self.task = task_of(config, self.card)
+        self.extraction = extraction_of(
+            config,
+            self.card.size,
+            removal=self.task == "removal",
+            min_area_fraction=config.min_area_fraction,
+        )
         classes = config.source_classes or source_classes(self.task)
         self.sources = open_sources(config, patches, self.card, config.source_split, classes)
         self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
@@ -128,12 +134,7 @@ class Candidates:
         return candidate_scalars(self.config.seed, self.task, number, self.card.z_width)
 
     def _finished(self, number: int, source: PatchRecord, channel: np.ndarray) -> Candidate:
-        lesion = extract_lesion(
-            channel,
-            removal=self.task == "removal",
-            min_area_fraction=self.config.min_area_fraction,
-            **self.config.postprocessing(self.card.size),
-        )
+        lesion = extract_lesion(channel, self.extraction)
         if lesion.rejected:
             return Candidate(number, lesion.area_px, lesion.rejected, b"")
         frame = tfrecords.frame(encode_record(self._result(source, lesion, number)))

@@ -11,6 +11,9 @@ import dataclasses
 import cv2
 import numpy as np
 
+from cgan_tf.config import LesionsConfig
+from cgan_tf.labels import PAPER_SIZE, scaled_length
+
 EMPTY = "empty"
 TOO_SMALL = "too_small"
 
@@ -33,24 +36,46 @@ class Lesion:
     box: tuple[int, int, int, int] | None = None
 
 
-def extract_lesion(
-    channel: np.ndarray,
-    *,
-    removal: bool,
-    threshold: float,
-    min_area_fraction: float,
-    dilation_px: int,
-    sigma_px: float,
-) -> Lesion:
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """The settings of post-processing.
+
+    Attributes:
+      removal: whether lesions are dark in the channel. threshold: of their grey levels.
+      min_area_fraction: of a patch, for the largest object.
+      dilation_px, sigma_px: of the expansion and of the Gaussian, in pixels of the patch.
+    """
+
+    removal: bool
+    threshold: float
+    min_area_fraction: float
+    dilation_px: int
+    sigma_px: float
+
+
+def extraction_of(
+    config: LesionsConfig, size: int, *, removal: bool, min_area_fraction: float
+) -> Extraction:
+    """What the flags give for patches of `size` pixels a side."""
+    return Extraction(
+        removal=removal,
+        threshold=config.threshold,
+        min_area_fraction=min_area_fraction,
+        dilation_px=scaled_length(config.dilation, size),
+        sigma_px=config.smoothing * size / PAPER_SIZE,
+    )
+
+
+def extract_lesion(channel: np.ndarray, how: Extraction) -> Lesion:
     """The paper's steps 1 to 6 on one lesion channel, float32 [size, size] in [-1, 1]."""
-    binary = channel < -threshold if removal else channel > threshold
+    binary = channel < -how.threshold if how.removal else channel > how.threshold
     largest, area = largest_object(binary)
     if area == 0:
         return Lesion(0, EMPTY)
-    if area < min_area_fraction * channel.size:
+    if area < how.min_area_fraction * channel.size:
         return Lesion(area, TOO_SMALL)
-    expanded = expand(largest, dilation_px)
-    mask = smooth(expanded, sigma_px)
+    expanded = expand(largest, how.dilation_px)
+    mask = smooth(expanded, how.sigma_px)
     rows, columns = np.flatnonzero(expanded.any(axis=1)), np.flatnonzero(expanded.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     return Lesion(area, "", mask, mask * channel.astype(np.float32), box)

@@ -15,7 +15,7 @@ import numpy as np
 
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.data import tfrecords
-from cgan_tf.data.patch_sets import PatchIndex, PatchSet, write_patch_set
+from cgan_tf.data.patch_sets import PatchIndex, PatchSet, splits_json, write_patch_set
 from cgan_tf.data.tfds_files import write_tfds_files
 from cgan_tf.pages.contact_sheets import draw_sheet
 from cgan_tf.pages.patches import Pair
@@ -188,7 +188,7 @@ class Synthesis:
             "acceptance_rate": state.accepted / state.candidates,
             "rejected": state.rejected,
             "generator_checksum": self.candidates.card.checksum,
-            "splits": splits,
+            "splits": splits_json(splits),
         }
         finish_run(self.directory, "synthesize", content)
         (self.directory / PENDING).unlink()

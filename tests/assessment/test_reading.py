@@ -7,7 +7,7 @@ import pytest
 
 from cgan_tf.assessment.reading import Change, change_of, stored_levels
 from cgan_tf.data.records import LEVELS, PatchRecord, decode_record, encode_record
-from cgan_tf.synthesis.postprocess import extract_lesion
+from cgan_tf.synthesis.postprocess import Extraction, extract_lesion
 
 SIZE = 64
 
@@ -26,9 +26,11 @@ def pair(request):
     channel += rng.uniform(0, 1e-3, channel.shape).astype(np.float32)
     channel = -channel if request.param else channel
     lesion = extract_lesion(
-        channel.clip(-1, 1), removal=request.param, threshold=0.1, min_area_fraction=0.0,
-        dilation_px=2, sigma_px=2.5,
-    )  # fmt: skip
+        channel.clip(-1, 1),
+        Extraction(
+            removal=request.param, threshold=0.1, min_area_fraction=0.0, dilation_px=2, sigma_px=2.5
+        ),
+    )
     patch = np.clip(source + lesion.lesion, -1, 1)
     record = PatchRecord("p", patch, "normal", lesion=lesion.lesion, mask=lesion.mask)
     return stored(record), source

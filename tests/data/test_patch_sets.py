@@ -5,9 +5,11 @@ import pytest
 
 from cgan_tf.data.patch_sets import (
     PatchSet,
+    Shard,
     describe_shard,
     shard_count,
     shard_path,
+    splits_json,
     write_patch_set,
 )
 from cgan_tf.data.records import PatchRecord, decode_text, encode_record
@@ -35,7 +37,8 @@ def patches(tmp_path):
         records = payloads(name, count)
         shard_bytes = len(b"".join(records)) // 3 + 1 if name == "normal" else 10**6
         splits[name] = write_patch_set(tmp_path, "train", name, records, shard_bytes)
-    write_json(tmp_path / "manifest.json", {"program": "make_patches", "splits": {"train": splits}})
+    content = {"program": "make_patches", "splits": splits_json({"train": splits})}
+    write_json(tmp_path / "manifest.json", content)
     return tmp_path
 
 
@@ -52,7 +55,7 @@ def test_files_and_manifest_entries(patches):
         path = patches / shard["file"]
         assert shard["bytes"] == path.stat().st_size
         assert shard["sha256"] == sha256(path)
-        assert describe_shard(patches, shard["file"], shard["records"]) == shard
+        assert describe_shard(patches, shard["file"], shard["records"]) == Shard(**shard)
 
 
 def test_shards_are_near_the_size_asked_for():
@@ -92,8 +95,8 @@ def test_a_class_without_patches_is_named(patches):
 
 def test_a_class_with_an_empty_shard_has_no_patches(tmp_path):
     entry = write_patch_set(tmp_path, "train", "normal", [], 100)
-    assert entry["count"] == 0
-    manifest = {"program": "synthesize", "splits": {"train": {"normal": entry}}}
+    assert (entry.count, len(entry.shards)) == (0, 1)
+    manifest = {"program": "synthesize", "splits": splits_json({"train": {"normal": entry}})}
     write_json(tmp_path / "manifest.json", manifest)
     with pytest.raises(UserError, match="found none"):
         PatchSet(tmp_path).index("train", "normal")

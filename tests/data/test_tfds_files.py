@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cgan_tf.data.patch_sets import PatchSet, write_patch_set
+from cgan_tf.data.patch_sets import ClassShards, PatchSet, Shard, splits_json, write_patch_set
 from cgan_tf.data.records import FEATURES, PatchRecord, encode_record
 from cgan_tf.data.tfds_files import (
     FEATURES_FILE,
@@ -73,7 +73,7 @@ def patches(request, tmp_path):
         splits.setdefault(split, {})[name] = entry
     program = "synthesize" if request.param else "make_patches"
     write_tfds_files(tmp_path, splits, SIZE, synthetic=request.param)
-    write_json(tmp_path / "manifest.json", {"program": program, "splits": splits})
+    write_json(tmp_path / "manifest.json", {"program": program, "splits": splits_json(splits)})
     return PatchSet(tmp_path)
 
 
@@ -100,13 +100,13 @@ def test_our_own_reader_does_not_mind_the_files_beside(patches):
 
 
 def test_a_class_without_patches_is_no_split():
-    entry = {"count": 0, "shards": [{"file": "x", "records": 0, "bytes": 0, "sha256": ""}]}
+    entry = ClassShards((Shard("x", records=0, bytes=0, sha256=""),))
     assert dataset_info({"train": {"normal": entry}}, synthetic=False)["splits"] == []
 
 
 def test_where_the_shards_are():
-    shards = [{"file": "", "records": n, "bytes": 10 * n, "sha256": ""} for n in (4, 5)]
-    info = dataset_info({"test": {"benign_mass": {"count": 9, "shards": shards}}}, synthetic=False)
+    entry = ClassShards(tuple(Shard("", n, bytes=10 * n, sha256="") for n in (4, 5)))
+    info = dataset_info({"test": {"benign_mass": entry}}, synthetic=False)
     assert info["splits"] == [
         {
             "name": "test_benign_mass",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines.insertion.finish import to_native
-from cgan_tf.synthesis.postprocess import Lesion, extract_lesion
+from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion
 
 SIZE = 32
 
@@ -20,11 +20,9 @@ def gaussian(size: int, x: float, y: float, sigma: float) -> np.ndarray:
 def blob() -> Lesion:
     return extract_lesion(
         0.5 * gaussian(SIZE, 17, 15, 4),
-        removal=False,
-        threshold=0.1,
-        min_area_fraction=0.01,
-        dilation_px=1,
-        sigma_px=1.25,
+        Extraction(
+            removal=False, threshold=0.1, min_area_fraction=0.01, dilation_px=1, sigma_px=1.25
+        ),
     )
 
 

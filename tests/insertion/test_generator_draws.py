@@ -1,18 +1,17 @@
 """Draws until a lesion is accepted: which, how many, why not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from beam_pipelines.insertion.generator import ELSEWHERE, OUTSIDE, SATURATED, Request, draw_lesions
+from cgan_tf.synthesis.postprocess import Extraction
 
 SIZE = 32
-EXTRACTION = {
-    "removal": False,
-    "threshold": 0.1,
-    "min_area_fraction": 0.02,
-    "dilation_px": 1,
-    "sigma_px": 1.0,
-}
+EXTRACTION = Extraction(
+    removal=False, threshold=0.1, min_area_fraction=0.02, dilation_px=1, sigma_px=1.0
+)
 
 
 def generate(patches, z):
@@ -61,7 +60,7 @@ def test_a_removal_must_be_at_the_lesion():
     answer = draw_lesions(
         generate,
         request([away, there], boxes=((3.0, 3.0, 9.0, 9.0),), level=-0.5),
-        {**EXTRACTION, "removal": True},
+        dataclasses.replace(EXTRACTION, removal=True),
     )
     assert answer.draws == (2,)
     assert answer.rejected == {ELSEWHERE: 1}
@@ -85,7 +84,10 @@ def test_a_lesion_lies_in_the_breast():
     assert answer.rejected == {OUTSIDE: 1}
     assert not answer.lesions[0].lesion[:, 16:].any()
     removal = request([[6, 14, 4]], boxes=((14.0, 4.0, 20.0, 10.0),), level=-0.5, tissue=tissue)
-    assert draw_lesions(generate, removal, {**EXTRACTION, "removal": True}).rejected == {}
+    assert (
+        draw_lesions(generate, removal, dataclasses.replace(EXTRACTION, removal=True)).rejected
+        == {}
+    )
 
 
 @pytest.mark.parametrize("pending", [1, 2, 3])

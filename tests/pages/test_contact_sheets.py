@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.config import ShowPatchesConfig
-from cgan_tf.data.patch_sets import PatchSet, write_patch_set
+from cgan_tf.data.patch_sets import PatchSet, splits_json, write_patch_set
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.pages.contact_sheets import choose_patches, show_patches, spread_over_clients
 from cgan_tf.runs.directory import read_json, write_json
@@ -150,7 +150,8 @@ class TestRefusals:
                 "benign_mass": write_patch_set(tmp_path / "p", "train", "benign_mass", [], 10**6),
             }
         }
-        write_json(tmp_path / "p/manifest.json", {"program": "make_patches", "splits": splits})
+        content = {"program": "make_patches", "splits": splits_json(splits)}
+        write_json(tmp_path / "p/manifest.json", content)
         show_patches(config_of(tmp_path / "p", tmp_path / "sheets"))
         assert set(pictures(tmp_path / "sheets")) == {"train_normal.png"}
         with pytest.raises(UserError, match=r"expected patches of benign_mass .* found train/nor"):

@@ -10,16 +10,18 @@ from beam_pipelines.patches.ledger import rejections_csv
 from beam_pipelines.patches.plan import Draw, Quota
 from beam_pipelines.patches.shards import (
     Row,
+    Spilled,
     WriteShard,
-    WrittenShard,
     chosen_rows,
     read_payloads,
     read_trailer,
     shard_plan,
+    spilled_from,
     splits_of,
     write_spill,
+    written_from,
 )
-from beam_pipelines.rejections import Reason, Rejection, ledger, rejection_from
+from beam_pipelines.rejections import Reason, Rejection, ledger
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data import tfrecords
@@ -38,7 +40,7 @@ def _spilled(directory, count):
         patch = np.random.default_rng(index).uniform(-1, 1, (32, 32))
         cuts.append(Cut(draw, PatchRecord(f"1.2/normal/{index}", patch, "normal", sop_uid="1.2")))
     write_spill(str(directory), "x.spill", Outcome(tuple(cuts)))
-    return [Row(*values) for values in read_trailer(str(directory), "x.spill")["rows"]]
+    return list(spilled_from(read_trailer(str(directory), "x.spill")).rows)
 
 
 def test_spills_give_back_what_was_cut(tmp_path):
@@ -52,9 +54,8 @@ def test_spills_give_back_what_was_cut(tmp_path):
 def test_a_spill_carries_rejections(tmp_path):
     rejection = Rejection("images", "/a.dcm", Reason.NO_VALID_WINDOW, "213 px")
     write_spill(str(tmp_path), "y.spill", Outcome((), (rejection,)))
-    found = read_trailer(str(tmp_path), "y.spill")
-    assert found["rows"] == []
-    assert list(map(rejection_from, found["rejections"])) == [rejection]
+    found = spilled_from(read_trailer(str(tmp_path), "y.spill"))
+    assert found == Spilled((), (rejection,))
 
 
 def test_the_choice_is_by_round_then_key_whatever_the_order():
@@ -92,13 +93,13 @@ def test_shards_are_tfrecords_in_the_order_of_the_keys(tmp_path):
     items = shard_plan(rows, 60_000)
     assert len(items) > 1
     write = WriteShard(str(tmp_path), str(tmp_path / "spill"))
-    splits = splits_of([WrittenShard(**write(item.as_item())) for item in reversed(items)])
+    splits = splits_of([written_from(write(item.as_item())) for item in reversed(items)])
     entry = splits["train"]["normal"]
-    assert entry["count"] == 40
+    assert entry.count == 40
     found = [
         decode_record(payload, "shard").patch_id
-        for shard in entry["shards"]
-        for payload in tfrecords.Payloads(tmp_path / shard["file"])
+        for shard in entry.shards
+        for payload in tfrecords.Payloads(tmp_path / shard.file)
     ]
     expected = sorted(range(40), key=lambda index: index * 37 % 101)
     assert found == [f"1.2/normal/{index}" for index in expected]

@@ -143,7 +143,7 @@ def test_the_example_of_the_documentation_works(example, tmp_path):
     run = subprocess.run(command, cwd=example, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     patches = PatchSet(tmp_path / "out")
-    counts = {name: group["count"] for name, group in patches.splits["train"].items()}
+    counts = {name: group.count for name, group in patches.splits["train"].items()}
     assert counts == {"normal": 9, "malignant_mass": 6, "benign_mass": 3}
     ledger = patches.manifest["ledger"]
     assert ledger["images"]["rejected"] == {"unreadable_file": 1}

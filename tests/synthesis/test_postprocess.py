@@ -7,6 +7,7 @@ from scipy import ndimage
 from cgan_tf.synthesis.postprocess import (
     EMPTY,
     TOO_SMALL,
+    Extraction,
     expand,
     extract_lesion,
     largest_object,
@@ -29,7 +30,7 @@ def extract(channel, **changes):
         "sigma_px": 10.0,
         **changes,
     }
-    return extract_lesion(channel.astype(np.float32), **settings)
+    return extract_lesion(channel.astype(np.float32), Extraction(**settings))
 
 
 class TestLargestObject:

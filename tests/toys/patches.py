@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from cgan_tf.config import PatchesConfig, SynthesisConfig
-from cgan_tf.data.patch_sets import PatchSet, write_patch_set
+from cgan_tf.data.patch_sets import PatchSet, splits_json, write_patch_set
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.labels import (
     LESION_CLASSES,
@@ -57,7 +57,7 @@ def write_toy_patches(
             }
             for split in SPLITS
         }
-        finish_run(directory, "make_patches", {"splits": splits})
+        finish_run(directory, "make_patches", {"splits": splits_json(splits)})
     return directory
 
 
@@ -86,8 +86,9 @@ def write_toy_synthetic(
             for number in range(count)
         ]
         name = SYNTHETIC_CLASS[task]
+        entry = write_patch_set(directory, split, name, payloads, 1 << 20)
         content = {
-            "splits": {split: {name: write_patch_set(directory, split, name, payloads, 1 << 20)}},
+            "splits": splits_json({split: {name: entry}}),
             "task": task,
             "candidates": 2 * count,
             "accepted": count,

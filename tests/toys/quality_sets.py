@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf.config import PatchesConfig, SynthesisConfig
-from cgan_tf.data.patch_sets import PatchSet, write_patch_set
+from cgan_tf.data.patch_sets import PatchSet, splits_json, write_patch_set
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.labels import MALIGNANT_MASS, NORMAL, SOURCE
 from cgan_tf.runs.directory import finish_run, open_run
-from cgan_tf.synthesis.postprocess import expand, extract_lesion, smooth
+from cgan_tf.synthesis.postprocess import Extraction, expand, extract_lesion, smooth
 
 SIZE = 64
 LESIONS = 70  # of a class and split
@@ -88,7 +88,7 @@ def write_patches(directory: Path, lesions: int = LESIONS) -> Path:
             }
             for seed, (split, names) in enumerate(classes.items())
         }  # fmt: skip
-        finish_run(directory, "make_patches", {"splits": splits})
+        finish_run(directory, "make_patches", {"splits": splits_json(splits)})
     return directory
 
 
@@ -105,7 +105,10 @@ def _real(seed: int, split: str, name: str, number: int) -> bytes:
 def _extracted(channel: np.ndarray):
     """Step 2 to 6 of synthesis, with every part of the lesion kept."""
     return extract_lesion(
-        channel, removal=False, threshold=0.1, min_area_fraction=0.0, dilation_px=3, sigma_px=1.0
+        channel,
+        Extraction(
+            removal=False, threshold=0.1, min_area_fraction=0.0, dilation_px=3, sigma_px=1.0
+        ),
     )
 
 
@@ -158,7 +161,7 @@ def _write(directory: Path, patches_dir: Path, task: str, name: str, payloads) -
         content = {
             "task": task,
             "generator_checksum": "0" * 64,
-            "splits": {"train": {name: entry}},
+            "splits": splits_json({"train": {name: entry}}),
         }
         finish_run(directory, "synthesize", content)
     return directory
