@@ -4,9 +4,9 @@ import collections
 import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from cgan_tf.labels import SPLITS
+from cgan_tf.runs.directory import Json
 
 IMAGES, MARKS, FILES = "images", "marks", "files"
 KINDS = (IMAGES, MARKS, FILES)
@@ -144,7 +144,7 @@ class Tally:
     not_needed: int
     rejected: dict[str, int]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """The tally in the ledger of a manifest."""
         return dataclasses.asdict(self)
 
@@ -183,7 +183,7 @@ def ledger(
     return account
 
 
-def rejection_from(values: Mapping[str, Any]) -> Rejection:
+def rejection_from(values: Json) -> Rejection:
     """The inverse of `dataclasses.asdict` after JSON."""
     origin = values["origin"]
     if origin:

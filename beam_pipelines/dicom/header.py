@@ -7,12 +7,13 @@ type count as absent.
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pydicom.uid import UID_dictionary
 
 from beam_pipelines.rejections import Reason
+from cgan_tf.runs.directory import Json
 
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
@@ -98,7 +99,7 @@ class _Attributes(Protocol):
 class _SideCar:
     """A JSON object of PS3.18 annex F."""
 
-    def __init__(self, content: Mapping[str, Any]):
+    def __init__(self, content: Json):
         self.content = content
 
     def values(self, tag: str) -> list[Any]:
@@ -136,7 +137,7 @@ def header_of_dataset(dataset: Any) -> Header:
     return _header(_File(dataset))
 
 
-def header_of_side_car(content: Mapping[str, Any]) -> Header:
+def header_of_side_car(content: Json) -> Header:
     """The header of a JSON side-car."""
     return _header(_SideCar(content))
 

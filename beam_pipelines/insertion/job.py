@@ -35,7 +35,7 @@ from cgan_tf.data.keyed import unit_hash
 from cgan_tf.gan.card import read_card
 from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.viewer import write_viewer
-from cgan_tf.runs.directory import RUN_FILE, Run, finish_run, run_to_the_end, write_json
+from cgan_tf.runs.directory import RUN_FILE, Json, Run, finish_run, run_to_the_end, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads
 
@@ -71,7 +71,7 @@ class Account:
         """Places that an image had no room for."""
         return self.wanted - self.tried
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """The manifest's numbers."""
         return {
             "images": self.images,

@@ -10,7 +10,6 @@ import collections
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -20,13 +19,12 @@ from beam_pipelines.sources.omidb_files import SYNTHETIC_FILE
 from beam_pipelines.sources.omidb_labels import MALIGNANT, SIDES, parse_date
 from beam_pipelines.storage import files
 from cgan_tf.labels import MALIGNANT_CALCIFICATION, MALIGNANT_MASS
+from cgan_tf.runs.directory import Json
 
 SYNTHETIC_KEY = "SyntheticData"
 _CLASS_OF = {"mass": MALIGNANT_MASS, "calcification": MALIGNANT_CALCIFICATION}
 _SURGERY = {True: ("H5", "OM"), False: ("H2", "OB")}  # malignant or not: lesion, side
 _UNKNOWN_DATE = "1900-01-01"
-
-Json = dict[str, Any]
 
 
 def image_path(source: str, client_id: str, names: Names) -> str:

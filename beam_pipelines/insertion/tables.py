@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.labels import TASKS
+from cgan_tf.runs.directory import Json
 
 # The same number in every set, so that sets can be merged.
 CATEGORIES = {task: number for number, task in enumerate(TASKS, 1)}
@@ -92,7 +92,7 @@ class Preview:
         strip = [self.figure3.before, self.figure3.after] if self.figure3 else []
         return [self.before, self.after, *strip]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """The entry, without `figure3` where there is none."""
         entry = dataclasses.asdict(self)
         if self.figure3 is None:
@@ -135,7 +135,7 @@ class MadeImage:
         return [*self.dicom_files, self.mask, *(self.preview.files if self.preview else [])]
 
 
-def made_image_from(values: dict[str, Any]) -> MadeImage:
+def made_image_from(values: Json) -> MadeImage:
     """The inverse of `dataclasses.asdict` after JSON."""
     lesions = tuple(_lesion_from(lesion) for lesion in values["lesions"])
     kept = tuple(KeptMark(mark["patch_class"], tuple(mark["box"])) for mark in values["kept_marks"])
@@ -144,13 +144,13 @@ def made_image_from(values: dict[str, Any]) -> MadeImage:
     return MadeImage(**{**values, **rest, "dicom_files": tuple(values["dicom_files"])})
 
 
-def _lesion_from(values: dict[str, Any]) -> PlacedLesion:
+def _lesion_from(values: Json) -> PlacedLesion:
     return PlacedLesion(
         **{**values, **{name: tuple(values[name]) for name in ("box", "runs", "patch")}}
     )
 
 
-def _preview_from(values: dict[str, Any]) -> Preview:
+def _preview_from(values: Json) -> Preview:
     strip = values["figure3"]
     if strip:
         strip = Strip(**{**strip, "boxes": tuple(map(tuple, strip["boxes"]))})
@@ -182,7 +182,7 @@ def whole_runs(runs: Sequence[int], height: int, width: int) -> list[int]:
     return [*runs, height * width - sum(runs)]
 
 
-def coco(images: Sequence[MadeImage], task: str, about: dict[str, Any]) -> dict[str, Any]:
+def coco(images: Sequence[MadeImage], task: str, about: Json) -> Json:
     """The object-detection format of cocodataset.org; x, y, width, height in stored pixels.
 
     Segmentations are uncompressed run lengths. A box of task removal is where a lesion was: the
@@ -213,7 +213,7 @@ def boxes_csv(images: Sequence[MadeImage], task: str) -> Iterator[bytes]:
     return csv_parts(COLUMNS, rows)
 
 
-def _coco_image(number: int, image: MadeImage) -> dict[str, Any]:
+def _coco_image(number: int, image: MadeImage) -> Json:
     return {
         "id": number,
         "file_name": image.file,
@@ -229,7 +229,7 @@ def _coco_image(number: int, image: MadeImage) -> dict[str, Any]:
 
 def _coco_annotation(
     number: int, image_number: int, image: MadeImage, lesion: PlacedLesion, task: str
-) -> dict[str, Any]:
+) -> Json:
     x0, y0, x1, y1 = lesion.box
     return {
         "id": number,

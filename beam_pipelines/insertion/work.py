@@ -19,13 +19,14 @@ from beam_pipelines.insertion.finish import finish
 from beam_pipelines.insertion.generator import Answer, LesionModelHandler, Setup
 from beam_pipelines.insertion.places import Prepared, prepare
 from beam_pipelines.insertion.tables import MadeImage, made_image_from
-from beam_pipelines.jobs.work import ERROR, Item
+from beam_pipelines.jobs.work import ERROR
 from beam_pipelines.patches.cutting import reject_whole
 from beam_pipelines.rejections import Rejected, Rejection, rejection_from
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.index import image_from
 from beam_pipelines.storage import files
 from cgan_tf.data.keyed import digest
+from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import Threads
 
@@ -67,7 +68,7 @@ class Result:
     rejected_draws: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def result_from(values: Item) -> Result:
+def result_from(values: Json) -> Result:
     """The inverse of `dataclasses.asdict` after JSON."""
     image = made_image_from(values["image"]) if values["image"] else None
     rejections = tuple(map(rejection_from, values["rejections"]))
@@ -131,7 +132,7 @@ class _Finish(beam.DoFn):
     def __init__(self, settings: Setup):
         self.settings = settings
 
-    def process(self, element: tuple[Job, Answer]) -> Iterator[Item]:
+    def process(self, element: tuple[Job, Answer]) -> Iterator[Json]:
         job, answer = element
         made: MadeImage | None = None
         try:
@@ -148,19 +149,19 @@ class _Finish(beam.DoFn):
             yield {ERROR: str(error)}
 
 
-def work_item(image: Image, preview: bool) -> Item:
+def work_item(image: Image, preview: bool) -> Json:
     """What `InsertLesions` is given for an image, ready for JSON."""
     name = f"{digest('insertion', image.sop_uid).hex()}.json"
     return {"name": name, "image": dataclasses.asdict(image), "preview": preview}
 
 
-def read_result(setup: Setup, name: str) -> Item | None:
+def read_result(setup: Setup, name: str) -> Json | None:
     """The result that an earlier run has kept, None without one."""
     path = _result_path(setup, name)
     return json.loads(files.read_bytes(path)) if files.exists(path) else None
 
 
-def keep_result(setup: Setup, result: Result) -> Item:
+def keep_result(setup: Setup, result: Result) -> Json:
     """Keeps the result of an image and returns it, ready for JSON."""
     content = dataclasses.asdict(result)
     files.write_atomically(_result_path(setup, result.name), json.dumps(content).encode())

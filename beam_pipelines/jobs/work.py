@@ -19,7 +19,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import apache_beam as beam
 import cv2
@@ -34,6 +33,7 @@ from beam_pipelines.jobs.options import on_this_machine, runner_name
 from beam_pipelines.storage import files, retries
 from beam_pipelines.storage.store import Place
 from cgan_tf.runs.console import progress_bar
+from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
 
 FILE = "metrics.json"
@@ -84,7 +84,7 @@ class Collected:
             known = self.distributions.get(name)
             self.distributions[name] = known.joined(new) if known else new
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """The step's entry in `metrics.json`."""
         distributions = {
             name: {**vars(values), "mean": values.mean}
@@ -117,32 +117,31 @@ _PART_BYTES = 1 << 20  # of the results that a worker keeps before it writes the
 _BUCKETS = 64
 ERROR = "error of the work"  # in a result: what ends the run, in one line
 
-Item = dict[str, Any]
 # A function, or steps of their own from items as JSON to results, a failure that ends the run being
 # a result with the key `ERROR`.
-Work = Callable[[Item], Item] | beam.PTransform
+Work = Callable[[Json], Json] | beam.PTransform
 
 
 def run_work(
     function: Work,
-    items: Iterable[Item],
+    items: Iterable[Json],
     directory: str,
     name: str,
     options: PipelineOptions,
     collected: Collected | None = None,
-) -> list[Item]:
+) -> list[Json]:
     """`work_results` as a list."""
     return list(work_results(function, items, directory, name, options, collected))
 
 
 def work_results(
     function: Work,
-    items: Iterable[Item],
+    items: Iterable[Json],
     directory: str,
     name: str,
     options: PipelineOptions,
     collected: Collected | None = None,
-) -> Iterator[Item]:
+) -> Iterator[Json]:
     """Applies a picklable function to every item; the results come in no particular order.
 
     Items and results are kept as `name`-* in `directory`. What the function raises as `OSError`
@@ -173,11 +172,11 @@ def work_results(
 class _Counted:
     """Items, counted as they are taken."""
 
-    def __init__(self, items: Iterable[Item]):
+    def __init__(self, items: Iterable[Json]):
         self.number = 0
         self._items = items
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Json]:
         for item in self._items:
             self.number += 1
             yield item
@@ -229,13 +228,13 @@ def build_work(
 
 
 class _Work(beam.DoFn):
-    def __init__(self, function: Callable[[Item], Item]):
+    def __init__(self, function: Callable[[Json], Json]):
         self.function = function
 
     def setup(self) -> None:
         cv2.setNumThreads(1)  # the last bit of its filters depends on the number of threads
 
-    def process(self, line: str) -> Iterator[Item]:
+    def process(self, line: str) -> Iterator[Json]:
         try:
             result = self.function(json.loads(line))
         except (OSError, UserError) as error:
@@ -257,7 +256,7 @@ class _KeepResults(beam.DoFn):
         self.lines: list[bytes] = []
         self.length = 0
 
-    def process(self, result: Item) -> Iterator[tuple[int, str]]:
+    def process(self, result: Json) -> Iterator[tuple[int, str]]:
         line = json.dumps(result).encode() + b"\n"
         self.lines.append(line)
         self.length += len(line)
@@ -287,14 +286,14 @@ class _JoinResults:
         files.write_atomically_from(path, map(files.read_bytes, parts))
 
 
-def _write_items(path: str, items: Iterable[Item]) -> list[Place]:
+def _write_items(path: str, items: Iterable[Json]) -> list[Place]:
     """One line an item; returns (path, offset, length) of chunks of whole lines."""
     places: list[Place] = []
     files.write_atomically_from(path, _chunks(path, items, places))
     return places
 
 
-def _chunks(path: str, items: Iterable[Item], places: list[Place]) -> Iterator[bytes]:
+def _chunks(path: str, items: Iterable[Json], places: list[Place]) -> Iterator[bytes]:
     """The lines of the items in chunks, whose places are noted."""
     lines: list[bytes] = []
     start, length = 0, 0

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from beam_pipelines.patches.shards import Row
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, Tally, ledger
@@ -12,6 +11,7 @@ from beam_pipelines.storage import files
 from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import Splits, splits_json
+from cgan_tf.runs.directory import Json
 
 
 def ledger_of(
@@ -43,14 +43,14 @@ def ledger_of(
     )
 
 
-def ledger_json(tallies: Mapping[str, Tally], index: UnitIndex) -> dict[str, Any]:
+def ledger_json(tallies: Mapping[str, Tally], index: UnitIndex) -> Json:
     """The ledger of the manifest, with the marks' repairs."""
     rows = {kind: tally.as_json() for kind, tally in tallies.items()}
     rows[MARKS]["repaired"] = dict(sorted(index.repairs.items()))
     return rows
 
 
-def index_ledger_json(index: UnitIndex) -> dict[str, Any]:
+def index_ledger_json(index: UnitIndex) -> Json:
     """The ledger before anything is cut: read = usable + rejected."""
     rows = ledger_json(ledger_of(index, (), index.rejections), index)
     return {
@@ -129,7 +129,7 @@ class Account:
     shortfall: tuple[Shortfall, ...]
     origins: dict[str, dict[str, Origins]]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """What make_patches adds to the manifest."""
         return {
             "seed": self.config.seed,

@@ -6,7 +6,7 @@ later run, which neither needs nor changes it, but it is not written into that o
 
 import collections
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -21,7 +21,7 @@ from beam_pipelines.storage.tables import csv_parts
 from cgan_tf import __version__
 from cgan_tf.config import PatchesConfig
 from cgan_tf.labels import NORMAL, UNLABELLED
-from cgan_tf.runs.directory import RUN_FILE
+from cgan_tf.runs.directory import RUN_FILE, Json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
 
@@ -36,7 +36,7 @@ MARK_COLUMNS = (
 )  # fmt: skip
 FILE_COLUMNS = ("file", "reason", "detail")
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # of a CSV table, by column
 
 
 def image_rows(index: UnitIndex, config: PatchesConfig) -> Iterator[Row]:
@@ -152,18 +152,31 @@ def list_index(config: PatchesConfig, program: str, options: PipelineOptions) ->
         output.remove(LISTING_FILE)  # of an earlier listing
         for name in TABLES:
             output.write(name, table(name, index, config))
+        usable, ledger = usable_by_split(index, config), index_ledger_json(index)
         content = {
             "normals_from_lesion_images": normals_beside(index),
             "counts": index.counts,
-            "ledger": index_ledger_json(index),
-            "splits": usable_by_split(index, config),
+            "ledger": ledger,
+            "splits": {
+                split: {name: dataclasses.asdict(row) for name, row in classes.items()}
+                for split, classes in usable.items()
+            },
         }
         header = {"format": 1, "program": program, "version": __version__}
         output.write_json(LISTING_FILE, header | content | {"flags": config_to_dict(config)})
-        print(_summary(index, content, output.directory))
+        print(_summary(index, usable, ledger, output.directory))
 
 
-def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class Usable:
+    """How many patients, images and marks there are to cut the patches of a class from."""
+
+    clients: int
+    images: int
+    marks: int
+
+
+def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[str, Usable]]:
     """By split and class: how many patients, images and marks there are to cut patches from."""
     patients: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
     images: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -174,10 +187,10 @@ def usable_by_split(index: UnitIndex, config: PatchesConfig) -> dict[str, dict[s
             patients[split, name].add(image.client_id)
             images[split, name] += 1
         marks.update((split, mark.patch_class) for mark in image.marks)
-    usable: dict[str, dict[str, Any]] = {}
+    usable: dict[str, dict[str, Usable]] = {}
     for split, name in sorted(images):
         key = split, name
-        row = {"clients": len(patients[key]), "images": images[key], "marks": marks[key]}
+        row = Usable(len(patients[key]), images[key], marks[key])
         usable.setdefault(split, {})[name] = row
     return usable
 
@@ -188,13 +201,14 @@ def table(name: str, index: UnitIndex, config: PatchesConfig) -> Iterator[bytes]
     return csv_parts(columns, rows_of(index, config))
 
 
-def _summary(index: UnitIndex, content: dict[str, Any], directory: str) -> str:
+def _summary(
+    index: UnitIndex, usable: Mapping[str, Mapping[str, Usable]], ledger: Json, directory: str
+) -> str:
     lines = [f"{'':<12}{'good for':<26}{'clients':>9}{'images':>9}{'marks':>9}"]
-    for split, classes in content["splits"].items():
+    for split, classes in usable.items():
         for name, row in classes.items():
-            numbers = "".join(f"{row[column]:>9}" for column in ("clients", "images", "marks"))
-            lines.append(f"{split:<12}{name:<26}{numbers}")
-    for kind, row in content["ledger"].items():
+            lines.append(f"{split:<12}{name:<26}{row.clients:>9}{row.images:>9}{row.marks:>9}")
+    for kind, row in ledger.items():
         if row["read"]:
             rejected = sum(row["rejected"].values())
             lines.append(

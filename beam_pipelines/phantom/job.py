@@ -20,7 +20,6 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +30,7 @@ from beam_pipelines.storage.tables import csv_parts
 from cgan_tf.config import PhantomConfig
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.console import end_with_parent, progress_bar
-from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes
+from cgan_tf.runs.directory import Json, Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
 
 PROGRAM = "make_phantom"
@@ -146,7 +145,7 @@ def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
-def _write_tables(config: PhantomConfig, root: Path) -> dict[str, Any]:
+def _write_tables(config: PhantomConfig, root: Path) -> Json:
     """Gathers the clients' rows into truth/*.csv; returns counts by kind."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     kinds: dict[str, int] = {}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from beam_pipelines.phantom.plan import (
     Study,
     written_date,
 )
+from cgan_tf.runs.directory import Json
 
 FLAGS = (
     "ArchitecturalDistortion",
@@ -47,7 +47,7 @@ class Mark:
     quirk: str | None
 
 
-def imagedb(client: Client, marks: dict[str, list[Mark]], columns: int) -> dict[str, Any]:
+def imagedb(client: Client, marks: dict[str, list[Mark]], columns: int) -> Json:
     """IMAGEDB_<client>.json; `marks` by SOP instance UID, `columns` of the images."""
     studies = {}
     for episode in client.episodes:
@@ -65,8 +65,8 @@ def _study(
     study: Study,
     marks: dict[str, list[Mark]],
     columns: int,
-) -> dict[str, Any]:
-    content: dict[str, Any] = {
+) -> Json:
+    content: Json = {
         "EpisodeID": episode.episode_id,
         "StudyDate": written_date(client, study.date),
     }
@@ -79,13 +79,13 @@ def _study(
     return content
 
 
-def mark_json(mark: Mark, columns: int) -> dict[str, Any]:
+def mark_json(mark: Mark, columns: int) -> Json:
     """One mark in OMI-DB's words, its quirk applied."""
     lesion = mark.lesion
     x0, y0, x1, y1 = mark.box
     if mark.quirk == "outside":
         x0, x1 = x0 + columns, x1 + columns
-    corners: dict[str, Any] = {"X1": str(x0), "Y1": str(y0), "X2": str(x1), "Y2": str(y1)}
+    corners: Json = {"X1": str(x0), "Y1": str(y0), "X2": str(x1), "Y2": str(y1)}
     if mark.quirk == "partly_outside":
         corners["X1" if x0 < columns // 2 else "X2"] = str(
             -15 if x0 < columns // 2 else columns + 15
@@ -96,7 +96,7 @@ def mark_json(mark: Mark, columns: int) -> dict[str, Any]:
         corners |= {"X1": f"{x0}.5", "Y2": f"{y1}.5"}
     if mark.quirk == "null_corners":
         corners = dict.fromkeys(corners)
-    content: dict[str, Any] = {
+    content: Json = {
         **corners,
         "Width": str(x1 - x0),
         "Height": str(y1 - y0),
@@ -121,7 +121,7 @@ def mark_json(mark: Mark, columns: int) -> dict[str, Any]:
     return content
 
 
-def _set_flags(content: dict[str, Any], lesion: PlannedLesion) -> None:
+def _set_flags(content: Json, lesion: PlannedLesion) -> None:
     look = lesion.look
     if content["Mass"]:
         content["MassClassification"] = look.margin
@@ -178,7 +178,7 @@ LESION_OPINIONS = {  # by table: malignant, benign
 }
 
 
-def nbss(client: Client) -> dict[str, Any]:
+def nbss(client: Client) -> Json:
     """NBSS_<client>.json."""
     classification = {"normal": "N", "benign": "B", "malignant": "M", "interval": "CI"}[client.kind]
     return {
@@ -204,10 +204,10 @@ def side_pathology(episode: Episode, side: str) -> str:
     return next((p for p in ("malignant", "uncertain", "benign") if p in found), "normal")
 
 
-def _episode(client: Client, episode: Episode) -> dict[str, Any]:
+def _episode(client: Client, episode: Episode) -> Json:
     opened = episode.date - datetime.timedelta(days=14)
     closed = episode.date + datetime.timedelta(days=120)
-    content: dict[str, Any] = {
+    content: Json = {
         "EpisodeType": _word(client, EPISODE_TYPES[episode.kind]),
         "EpisodeAction": "RR" if not episode.lesions else "ST",
         "EpisodeIsClosed": "Y",
@@ -246,8 +246,8 @@ def _table(lesion: PlannedLesion) -> str:
     return {"surgery": "SURGERY", "biopsy_fine": "BIOPSYFINE"}.get(lesion.evidence, "BIOPSYWIDE")
 
 
-def _screening(client: Client, episode: Episode) -> dict[str, Any]:
-    content: dict[str, Any] = {}
+def _screening(client: Client, episode: Episode) -> Json:
+    content: Json = {}
     for side, key in (("L", "left_opinion"), ("R", "right_opinion")):
         lesions = [item for item in episode.lesions if item.side == side]
         recalled = bool(lesions) and episode.recalled
@@ -267,9 +267,9 @@ def _screening(client: Client, episode: Episode) -> dict[str, Any]:
 
 def _event(
     client: Client, episode: Episode, table: str, lesions: tuple[PlannedLesion, ...], days: int
-) -> dict[str, Any]:
+) -> Json:
     date = written_date(client, episode.date + datetime.timedelta(days=days))
-    content: dict[str, Any] = {"L": {}, "R": {}, "dateperformed": date}
+    content: Json = {"L": {}, "R": {}, "dateperformed": date}
     for lesion in lesions:
         content[lesion.side][lesion.number] = _lesion_row(client, table, lesion, date)
     for side, key in (("L", "left_opinion"), ("R", "right_opinion")):
@@ -278,8 +278,8 @@ def _event(
     return content
 
 
-def _lesion_row(client: Client, table: str, lesion: PlannedLesion, date: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"DatePerformed": date}
+def _lesion_row(client: Client, table: str, lesion: PlannedLesion, date: str) -> Json:
+    row: Json = {"DatePerformed": date}
     if table == "ASSESSMENT":
         row["Opinion"] = "R4" if lesion.pathology == "malignant" else "R3"
     if table not in ("BIOPSYWIDE", "BIOPSYFINE", "SURGERY"):
@@ -302,8 +302,8 @@ def _lesion_row(client: Client, table: str, lesion: PlannedLesion, date: str) ->
     return row
 
 
-def _lesion_table(client: Client, episode: Episode) -> dict[str, Any]:
-    content: dict[str, Any] = {"L": {}, "R": {}}
+def _lesion_table(client: Client, episode: Episode) -> Json:
+    content: Json = {"L": {}, "R": {}}
     for lesion in episode.lesions:
         content[lesion.side][lesion.number] = {
             "LesionDescription": _word(client, DESCRIPTIONS[lesion.look.kind]),

@@ -16,10 +16,11 @@ from beam_pipelines.sources.base import Image, Mark, Source, UnitIndex, merge
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.runs.console import progress_bar
+from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
 
 
-def image_from(values: dict[str, Any]) -> Image:
+def image_from(values: Json) -> Image:
     """The image of a work item."""
     marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
     return Image(**{**values, "marks": marks, "splits": tuple(values["splits"])})
@@ -76,7 +77,7 @@ class ReadUnit:
 
     source: Source
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, item: Json) -> Json:
         """Returns `UnitIndex` as a dictionary."""
         return dataclasses.asdict(self.source.read_unit(item["unit"]))
 
@@ -105,13 +106,13 @@ def index_of(
         files.remove_directory(directory)
 
 
-def _shown(results: Iterator[dict[str, Any]], bar: Any) -> Iterator[UnitIndex]:
+def _shown(results: Iterator[Json], bar: Any) -> Iterator[UnitIndex]:
     for result in results:
         bar.update()
         yield index_from(result)
 
 
-def index_from(values: dict[str, Any]) -> UnitIndex:
+def index_from(values: Json) -> UnitIndex:
     """The inverse of `dataclasses.asdict` after JSON."""
     images = tuple(_shared(image_from(image)) for image in values["images"])
     rejections = tuple(map(rejection_from, values["rejections"]))

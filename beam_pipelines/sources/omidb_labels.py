@@ -11,6 +11,7 @@ from typing import Any
 
 from beam_pipelines.rejections import Reason, Rejected
 from beam_pipelines.sources.base import Box, Mark
+from cgan_tf.runs.directory import Json
 
 MALIGNANT, BENIGN = "malignant", "benign"
 SIDES = {"L": "left_opinion", "R": "right_opinion"}
@@ -55,18 +56,18 @@ _BENIGN_CALCIFICATIONS = (
 _NEITHER = ("ArchitecturalDistortion", "FocalAsymmetry")
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> Json:
     """The value when it is a JSON object, an empty one otherwise."""
     return value if isinstance(value, dict) else {}
 
 
-def is_set(mark: dict[str, Any], flag: str) -> bool:
+def is_set(mark: Json, flag: str) -> bool:
     """Whether a flag of a mark is set: any truthy value but the string "0"."""
     value = mark.get(flag)
     return bool(value) and value != "0"
 
 
-def lesion_flags(mark: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
+def lesion_flags(mark: Json) -> tuple[bool, bool, bool, bool]:
     """(mass, suspicious calcification, benign calcification, neither) of a mark."""
     return (
         is_set(mark, "Mass"),
@@ -76,13 +77,13 @@ def lesion_flags(mark: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
     )
 
 
-def linked_lesions(mark: dict[str, Any]) -> list[str]:
+def linked_lesions(mark: Json) -> list[str]:
     """The numbers of the NBSS lesions a mark is linked to; none for UNLINKED."""
     numbers = [number.strip() for number in _text(mark.get("LinkedNBSSLesionNumber")).split(",")]
     return [n.lstrip("0") or "0" for n in numbers if n.isascii() and n.isdecimal()]
 
 
-def label_of_mark(mark: dict[str, Any], episode: dict[str, Any], side: str) -> tuple[str, str]:
+def label_of_mark(mark: Json, episode: Json, side: str) -> tuple[str, str]:
     """(label, evidence) of a mark on an image of `side`; the label is empty when there is none.
 
     1. The pathology of the linked lesions on that side: malignant if any is, benign if any is.
@@ -102,7 +103,7 @@ def label_of_mark(mark: dict[str, Any], episode: dict[str, Any], side: str) -> t
     return label, f"{evidence}, {link}" if label else ""
 
 
-def lesion_pathology(episode: dict[str, Any], side: str, number: str) -> tuple[str, str]:
+def lesion_pathology(episode: Json, side: str, number: str) -> tuple[str, str]:
     """(malignant, benign or empty, evidence) of one lesion of one side."""
     benign = ("", "")
     for event in _PATHOLOGY_EVENTS:
@@ -121,13 +122,13 @@ def lesion_pathology(episode: dict[str, Any], side: str, number: str) -> tuple[s
     return benign
 
 
-def _has_component(lesion: dict[str, Any], name: str) -> bool:
+def _has_component(lesion: Json, name: str) -> bool:
     value = _text(lesion.get(name))
     codes, texts = _COMPONENTS[name]
     return any(word in codes for word in value.split()) or any(text in value for text in texts)
 
 
-def side_pathology(episode: dict[str, Any], side: str) -> tuple[str, str]:
+def side_pathology(episode: Json, side: str) -> tuple[str, str]:
     """(malignant, benign or empty, evidence) of a side by the opinions after pathology."""
     opinions = {event: side_opinion(episode, event, side) for event in _PATHOLOGY_EVENTS}
     for code, label in (("OM", MALIGNANT), ("OB", BENIGN)):
@@ -137,19 +138,19 @@ def side_pathology(episode: dict[str, Any], side: str) -> tuple[str, str]:
     return "", ""
 
 
-def side_opinion(episode: dict[str, Any], event: str, side: str) -> str:
+def side_opinion(episode: Json, event: str, side: str) -> str:
     """OB, OM, ON, OS, OU or empty."""
     value = _text(mapping(episode.get(event)).get(SIDES[side])).removeprefix("O ")
     code = _SIDE_OPINIONS.get(value, value)
     return code if code in _SIDE_OPINIONS.values() else ""
 
 
-def is_interval(episode: dict[str, Any]) -> bool:
+def is_interval(episode: Json) -> bool:
     """Whether the episode is an interval case."""
     return _text(episode.get("EpisodeType")) in ("CI", "Interval case")
 
 
-def has_interval_cancer(episode: dict[str, Any], side: str) -> bool:
+def has_interval_cancer(episode: Json, side: str) -> bool:
     """Whether an interval case is one of that side; any side where INTERVALCANCER names none."""
     if not is_interval(episode):
         return False
@@ -157,7 +158,7 @@ def has_interval_cancer(episode: dict[str, Any], side: str) -> bool:
     return side in known or not known
 
 
-def episode_status(episode: dict[str, Any]) -> str:
+def episode_status(episode: Json) -> str:
     """The status of an episode by its type and its events: CI, M, B, NAB, NA, N, or empty.
 
     CI interval cancer, M malignant, B benign, NAB normal after assessment and biopsy, NA normal
@@ -182,13 +183,13 @@ def episode_status(episode: dict[str, Any]) -> str:
     return "N"
 
 
-def events_of(episode: dict[str, Any]) -> set[str]:
+def events_of(episode: Json) -> set[str]:
     """The events that an episode has, dated or not; other screenings count as SCREENING."""
     found = {event for event in ("SCREENING", *_EVENTS) if episode.get(event) is not None}
     return found | ({"SCREENING"} if episode.get("OTHERSCREENING") else set())
 
 
-def dated_events(episode: dict[str, Any]) -> dict[datetime.date, set[str]]:
+def dated_events(episode: Json) -> dict[datetime.date, set[str]]:
     """The events of an episode by their dates; other screenings count as SCREENING."""
     found: dict[datetime.date, set[str]] = {}
     for event in ("SCREENING", *_EVENTS):
@@ -200,7 +201,7 @@ def dated_events(episode: dict[str, Any]) -> dict[datetime.date, set[str]]:
     return found
 
 
-def _dates(event: dict[str, Any]) -> set[datetime.date]:
+def _dates(event: Json) -> set[datetime.date]:
     values = [event.get("dateperformed")]
     for side in SIDES:
         content = mapping(event.get(side))
@@ -218,7 +219,7 @@ def parse_date(value: Any) -> datetime.date | None:
         return None
 
 
-def has_finding(episode: dict[str, Any], side: str) -> bool:
+def has_finding(episode: Json, side: str) -> bool:
     """Whether an episode holds anything against calling a breast healthy."""
     if side_pathology(episode, side)[0]:
         return True
@@ -232,7 +233,7 @@ def has_finding(episode: dict[str, Any], side: str) -> bool:
     return has_interval_cancer(episode, side)
 
 
-def _of_side(episode: dict[str, Any], event: str, side: str) -> Any:
+def _of_side(episode: Json, event: str, side: str) -> Any:
     return mapping(episode.get(event)).get(side)
 
 
@@ -284,9 +285,7 @@ def box_of_mark(content: Any, columns: int, rows: int) -> tuple[Box, list[str]]:
     return clipped, repairs + (["clipped_to_image"] if clipped != box else [])
 
 
-def usable_mark(
-    key: str, content: Any, size: tuple[int, int], episode: dict[str, Any], side: str
-) -> Mark:
+def usable_mark(key: str, content: Any, size: tuple[int, int], episode: Json, side: str) -> Mark:
     """A mark on an image of `size` (columns, rows; 0: unknown) and `side`, with its box and class.
 
     Raises `Rejected` when it has none. Mass wins over calcification. The benign calcification

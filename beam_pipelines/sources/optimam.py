@@ -30,6 +30,7 @@ from beam_pipelines.sources.omidb_labels import (
 )
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
+from cgan_tf.runs.directory import Json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Listed:
     sop_uid: str
     episode_id: str
     screening: bool
-    marks: dict[str, Any]
+    marks: Json
     header: Header | None
 
     def origin(self, mark_id: str = "") -> Origin:
@@ -68,9 +69,9 @@ class Listed:
 
 def listed_images(
     patient: str,
-    imagedb: dict[str, Any],
+    imagedb: Json,
     paths: PatientFiles,
-    episodes: dict[str, dict[str, Any]],
+    episodes: dict[str, Json],
     document: Callable[[str], Any],
 ) -> Iterator[Listed]:
     """Every image of a patient's IMAGEDB; `document` reads a side-car."""
@@ -92,13 +93,13 @@ def listed_images(
             )
 
 
-def _images_of(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _images_of(study: Json) -> dict[str, Json]:
     """The marks of a study by SOP instance uid and key.
 
     The files have no level for series: an image that two series list is one image with the marks of
     both.
     """
-    images: dict[str, dict[str, Any]] = {}
+    images: dict[str, Json] = {}
     for series, content in study.items():
         for sop, marks in mapping(content).items():
             known = images.setdefault(sop, {})
@@ -122,7 +123,7 @@ def _header(side_car: Any, path: str) -> Header | None:
         return header
 
 
-def _episode_of(study: dict[str, Any], episodes: dict[str, dict[str, Any]]) -> tuple[str, bool]:
+def _episode_of(study: Json, episodes: dict[str, Json]) -> tuple[str, bool]:
     """The episode of a study, and whether the study belongs to a screening event.
 
     By EpisodeID, else by the date of an event. A study is a screening one when its date is that
@@ -220,7 +221,7 @@ class Account:
             return content
         return None
 
-    def marks(self, item: Listed, episode: dict[str, Any]) -> Iterator[Mark]:
+    def marks(self, item: Listed, episode: Json) -> Iterator[Mark]:
         """The usable marks of an image; the others are rejected."""
         header = item.header
         assert header
@@ -249,7 +250,7 @@ class Account:
             self.reject_file(path, Reason.UNEXPECTED_FILE)
 
 
-def _json_object(data: bytes) -> dict[str, Any]:
+def _json_object(data: bytes) -> Json:
     """The JSON object in `data`; `ValueError` when there is none that can be written again."""
     content = json.loads(data)
     if not isinstance(content, dict):
@@ -302,7 +303,7 @@ class Optimam:
     def _image(
         self,
         item: Listed,
-        episodes: dict[str, dict[str, Any]],
+        episodes: dict[str, Json],
         cases: set[str],
         account: Account,
     ) -> Image | None:
@@ -333,7 +334,7 @@ class Optimam:
         return dataclasses.replace(image, evidence=sys.intern(f"episode status {status}"))
 
     def _not_healthy(
-        self, side: str, episode_id: str, episodes: dict[str, dict[str, Any]], cases: set[str]
+        self, side: str, episode_id: str, episodes: dict[str, Json], cases: set[str]
     ) -> tuple[Reason, str] | None:
         """Why a breast without a mark is not called healthy.
 
@@ -365,7 +366,7 @@ def open_source(config: PatchesConfig) -> Optimam:
     )
 
 
-def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> set[str]:
+def _case_sides(listed: list[Listed], episodes: dict[str, Json]) -> set[str]:
     """The sides with a mark or a finding in any episode of the patient.
 
     A mark on an image whose side nobody can read may be on either.
@@ -378,11 +379,11 @@ def _case_sides(listed: list[Listed], episodes: dict[str, dict[str, Any]]) -> se
     return {side for side in SIDES if side in marked | in_nbss}
 
 
-def _episodes(nbss: Any) -> dict[str, dict[str, Any]]:
+def _episodes(nbss: Any) -> dict[str, Json]:
     return {key: value for key, value in mapping(nbss).items() if isinstance(value, dict)}
 
 
-def _followed_up(episode_id: str, episodes: dict[str, dict[str, Any]]) -> bool:
+def _followed_up(episode_id: str, episodes: dict[str, Json]) -> bool:
     """Whether a later episode was without malignancy."""
     start = _first_date(episodes[episode_id])
     later = [
@@ -393,7 +394,7 @@ def _followed_up(episode_id: str, episodes: dict[str, dict[str, Any]]) -> bool:
     return bool(later) and all(status in _NOT_MALIGNANT for status in later)
 
 
-def _first_date(episode: dict[str, Any]) -> datetime.date | None:
+def _first_date(episode: Json) -> datetime.date | None:
     dates = list(dated_events(episode))
     opened = parse_date(episode.get("EpisodeOpenedDate"))
     return min([*dates, opened]) if opened else min(dates, default=None)

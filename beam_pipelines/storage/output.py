@@ -15,7 +15,7 @@ from typing import Any
 
 from beam_pipelines.storage import files
 from cgan_tf.runs import directory as runs_directory
-from cgan_tf.runs.directory import MANIFEST_FILE, RUN_FILE
+from cgan_tf.runs.directory import MANIFEST_FILE, RUN_FILE, Json
 from cgan_tf.runs.errors import UserError
 
 _LOCK = ".lock"
@@ -60,7 +60,7 @@ class Output:
         """Removes a file; nothing happens when it does not exist."""
         files.remove_file(self.path(name))
 
-    def finish(self, content: dict[str, Any]) -> None:
+    def finish(self, content: Json) -> None:
         """Writes `manifest.json`, the mark of a finished run, and removes what was left over."""
         self.check_mark()
         flags = _read_json(self.path(RUN_FILE))["flags"]
@@ -120,7 +120,7 @@ def _claimed(directory: str, program: str, beside: Collection[str], started: boo
     return output
 
 
-def _read_json(path: str) -> dict[str, Any]:
+def _read_json(path: str) -> Json:
     return runs_directory.json_object(files.read_bytes(path), path)
 
 

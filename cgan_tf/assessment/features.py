@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from cgan_tf.classifier.results import read_evaluations, read_features
 from cgan_tf.config import QualityConfig
 from cgan_tf.data.patch_sets import PatchPool
 from cgan_tf.models.weights_file import imagenet_path
-from cgan_tf.runs.directory import read_manifest
+from cgan_tf.runs.directory import Json, read_manifest
 from cgan_tf.runs.errors import UserError
 
 # The features, float [n, d], of the patches of a pool, given with their ids.
@@ -77,7 +76,7 @@ def _evaluated(config: QualityConfig) -> Features:
     return features
 
 
-def _computed(config: QualityConfig, manifest: dict[str, Any]) -> Features:
+def _computed(config: QualityConfig, manifest: Json) -> Features:
     share = manifest["flags"]["synthetic_fraction"]
     if share:
         raise UserError(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from cgan_tf.assessment.base import Check, Measure, Row
 from cgan_tf.assessment.measures import MEASURES
 from cgan_tf.assessment.pictures import Picture
-from cgan_tf.runs.directory import read_json, write_json
+from cgan_tf.runs.directory import Json, read_json, write_json
 from cgan_tf.runs.errors import UserError
 
 CONTENT, PICTURES = "quality.json", "pictures"  # in the output directory
@@ -72,7 +72,7 @@ def write_results(path: Path, results: Mapping[str, SetResult]) -> None:
     write_json(path, {"sets": {name: _to_json(result) for name, result in results.items()}})
 
 
-def _to_json(result: SetResult) -> dict[str, Any]:
+def _to_json(result: SetResult) -> Json:
     """A flat object: the values of measures are beside what is said of the set."""
     content = dataclasses.asdict(result)
     values = content.pop("values")

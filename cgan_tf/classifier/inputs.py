@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from cgan_tf.classifier.sampling import STREAM_NAMES, Schedule, stream_weights
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, check_sizes, evaluation_pool
 from cgan_tf.labels import BENIGN_CALCIFICATION, BENIGN_MASS, MALIGNANT_CLASSES, NORMAL
+from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
 
 VALIDATION = "validation"
@@ -33,7 +33,7 @@ class ClassifierSets:
     labels: np.ndarray
     checksums: dict[str, str]
 
-    def description(self) -> dict[str, dict[str, Any]]:
+    def description(self) -> Json:
         """{name: {"patches": count, "sha256": checksum}} of every set, ready for JSON."""
         pools = dict(zip(STREAM_NAMES, self.streams, strict=True)) | {VALIDATION: self.validation}
         return {

@@ -7,7 +7,6 @@ stopped does not matter.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +22,7 @@ from cgan_tf.classifier.sampling import (
 )
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.data.patch_sets import PatchPool, patch_size
-from cgan_tf.runs.directory import read_json, write_json
+from cgan_tf.runs.directory import Json, read_json, write_json
 from cgan_tf.runs.errors import UserError, writing
 
 READERS = 2  # batches decoded side by side
@@ -120,7 +119,7 @@ def _draw(weights: Sequence[float] | tf.data.Dataset, count: int, seed: int) -> 
     return np.concatenate(list(batches.as_numpy_iterator()))
 
 
-def _read(directory: Path, description: dict[str, Any], sets: ClassifierSets) -> np.ndarray:
+def _read(directory: Path, description: Json, sets: ClassifierSets) -> np.ndarray:
     before = description.get("sets", {})
     for name, found in sets.description().items():
         expected = before.get(name, {})

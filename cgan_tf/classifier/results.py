@@ -12,7 +12,7 @@ import numpy as np
 
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.runs.dataclass_json import from_json
-from cgan_tf.runs.directory import read_json, read_manifest, write_bytes
+from cgan_tf.runs.directory import Json, read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
 
 
@@ -38,7 +38,7 @@ class ScoredTest:
     labels: np.ndarray
     logits: np.ndarray
     metrics: Metrics
-    training: dict[str, Any]
+    training: Json
 
     @property
     def regime(self) -> str:

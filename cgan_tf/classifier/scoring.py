@@ -9,7 +9,7 @@ import numpy as np
 from cgan_tf.classifier.pipeline import pool_batches
 from cgan_tf.data.patch_sets import PatchPool
 from cgan_tf.models.resnet import FEATURES, PatchClassifier
-from cgan_tf.runs.directory import sha256
+from cgan_tf.runs.directory import Json, sha256
 from cgan_tf.runs.errors import UserError, contained
 from cgan_tf.runs.training import reading_errors
 
@@ -37,7 +37,7 @@ def score(
 
 
 def load_classifier(
-    directory: str | Path, manifest: dict[str, Any], precision: str = "float32"
+    directory: str | Path, manifest: Json, precision: str = "float32"
 ) -> PatchClassifier:
     """The classifier of a finished training run, with its best weights.
 

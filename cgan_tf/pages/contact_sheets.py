@@ -7,7 +7,6 @@ so that a line is where the record says.
 import collections
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +23,7 @@ from cgan_tf.labels import PATCH_CLASSES, SPLITS
 from cgan_tf.pages.patches import caption, enlarge, mosaic, patch_levels, shown_factor
 from cgan_tf.pages.style import DPI, house_style, png
 from cgan_tf.runs.console import progress_bar
-from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes
+from cgan_tf.runs.directory import Json, Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
 
 COLUMNS = 8
@@ -211,7 +210,7 @@ def groups_of(patches: PatchSet, config: ShowPatchesConfig) -> list[tuple[str, s
 
 def write_sheet(
     directory: Path, patches: PatchSet, split: str, name: str, config: ShowPatchesConfig
-) -> dict[str, Any]:
+) -> Json:
     """Writes one sheet; returns its entry in the manifest."""
     index = patches.index(split, name)
     content, records = draw_sheet(index, split, name, config.count, config.seed)

@@ -6,7 +6,7 @@ insert_lesions lists its pictures in `previews.json`; they are grey PNG files in
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from cgan_tf.pages import html
 from cgan_tf.pages.before_after import Box, Comparison, Picture, middle_of
 from cgan_tf.pages.html import Links, Paragraph, Part, Section, Sliders
 from cgan_tf.pages.patches import Pair, pair_comparison
-from cgan_tf.runs.directory import read_json, write_bytes
+from cgan_tf.runs.directory import Json, read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 
 PREVIEWS = "previews.json"
@@ -76,7 +76,7 @@ def read_images(directory: str | Path) -> list[InsertedImage]:
     return images
 
 
-def _image(entry: Mapping[str, Any]) -> InsertedImage:
+def _image(entry: Json) -> InsertedImage:
     row = entry.get("figure3")
     return InsertedImage(
         name=str(entry["name"]),

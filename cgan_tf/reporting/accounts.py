@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cgan_tf.labels import PATCH_CLASSES, SPLITS
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.reporting.inputs import ReportInputs
-from cgan_tf.runs.directory import read_json
+from cgan_tf.runs.directory import Json, read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +51,7 @@ def data(inputs: ReportInputs) -> Section | None:
     )
 
 
-def accounts_of(ledger: Mapping[str, Any]) -> list[Account]:
+def accounts_of(ledger: Json) -> list[Account]:
     """The accounts in the ledger of a manifest; kinds of which nothing was read are left out."""
     return [
         Account(

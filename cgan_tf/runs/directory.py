@@ -155,12 +155,12 @@ def _check_or_start(directory: Path, program: str, config: Any) -> None:
         write_json(run_file, run_content(program, config))
 
 
-def run_content(program: str, config: Any) -> dict[str, Any]:
+def run_content(program: str, config: Any) -> Json:
     """What `run.json` holds."""
     return {"program": program, "version": __version__, "flags": config_to_dict(config)}
 
 
-def check_run(directory: str | Path, saved: dict[str, Any], program: str, config: Any) -> None:
+def check_run(directory: str | Path, saved: Json, program: str, config: Any) -> None:
     """Raises `UserError` unless the content of `run.json` is of this program with these flags."""
     flags = config_to_dict(config)
     if saved.get("program") != program:
@@ -201,21 +201,19 @@ def _is_ours(name: str) -> bool:
     return name == ".lock" or (name.startswith(".") and name.endswith(".tmp"))
 
 
-def finish_run(directory: str | Path, program: str, content: dict[str, Any]) -> None:
+def finish_run(directory: str | Path, program: str, content: Json) -> None:
     """Writes `manifest.json`, the mark of a finished run, with the flags beside the content."""
     flags = read_json(Path(directory) / RUN_FILE)["flags"]
     write_json(Path(directory) / MANIFEST_FILE, manifest_content(program, content, flags))
 
 
-def manifest_content(
-    program: str, content: dict[str, Any], flags: dict[str, Any]
-) -> dict[str, Any]:
+def manifest_content(program: str, content: Json, flags: Json) -> Json:
     """What `manifest.json` holds."""
     header = {"format": 1, "program": program, "version": __version__}
     return {**header, **content, "flags": flags}
 
 
-def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict[str, Any]:
+def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> Json:
     """The manifest of a finished run of `program` (or one of several).
 
     Raises `UserError` naming the file when it is missing, unreadable or another program's.
@@ -234,7 +232,7 @@ def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> dict
     return manifest
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path) -> Json:
     """A JSON object from a file; `UserError` when it is missing or broken."""
     try:
         return json_object(Path(path).read_bytes(), path)
@@ -242,7 +240,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: expected a JSON object: {error}") from error
 
 
-def json_object(data: bytes, path: str | Path) -> dict[str, Any]:
+def json_object(data: bytes, path: str | Path) -> Json:
     """The JSON object that a file holds; `UserError` when it is broken."""
     try:
         content = json.loads(data)

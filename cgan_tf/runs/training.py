@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import api as hparams
 
-from cgan_tf.runs.directory import read_json, sha256, write_bytes, write_json
+from cgan_tf.runs.directory import Json, read_json, sha256, write_bytes, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict, flags_text
 
@@ -53,7 +52,7 @@ class Checkpoints:
         least = self._last_cost * (1 - LARGEST_SHARE) / LARGEST_SHARE
         return time.monotonic() - self._saved_at > max(60 * self.minutes, least)
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
+    def save(self, step: int, state: Json) -> None:
         """Writes the checkpoint of `step`, then drops the oldest ones.
 
         `state` is kept as JSON; with "sound" false it never makes an older, sound one go.
@@ -81,7 +80,7 @@ class Checkpoints:
         self._last_cost = self._saved_at - started
         self.seconds += self._last_cost
 
-    def restore(self) -> dict[str, Any]:
+    def restore(self) -> Json:
         """Reads the newest sound checkpoint; returns its state, empty when there is none.
 
         Damaged ones are named on standard error. Raises `UserError` when all are damaged, or when
@@ -106,7 +105,7 @@ class Checkpoints:
             return []
         return sorted(int(path.name[5:]) for path in self.directory.glob("step-*"))
 
-    def _read(self, path: Path) -> dict[str, Any]:
+    def _read(self, path: Path) -> Json:
         try:
             self.checkpoint.read(str(path / "variables")).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:

