@@ -710,7 +710,7 @@ TWO_REPLICAS = textwrap.dedent("""
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-    from tests.test_cgan import batch, make_gan, snapshot
+    from tests.gan.test_model import batch, make_gan, snapshot
     from cgan_tf.gan.model import ContextualGan
 
     def run(strategy, compiled):

@@ -13,6 +13,7 @@ import pytest
 
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.steps import Failure, Running, Step, StepRunner, expected_seconds, minutes
+from tests.toys.waiting import wait_until
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,24 +189,23 @@ def test_ended_by_a_signal_it_ends_its_steps(root):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal at a parent's death is Linux's")
 def test_its_steps_die_with_it(root):
-    place = root / "pid"
-    os.mkfifo(place)
+    place, half = root / "pid", str(root / "half")
     driver = f"""
         from pathlib import Path
-        from tests.test_step_runner import fake, run
-        code = "signal.alarm({2 * PATIENCE}); open({str(place)!r}, 'w').write(str(os.getpid()))"
-        code += "; signal.pause()"
+        from tests.runs.test_steps import fake, run
+        code = "signal.alarm({2 * PATIENCE}); open({half!r}, 'w').write(str(os.getpid()))"
+        code += "; os.rename({half!r}, {str(place)!r}); signal.pause()"
         run(Path({str(root)!r}), fake(Path({str(root)!r}), "a", code=code))
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(driver)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", textwrap.dedent(driver)], stderr=subprocess.PIPE
     )
     try:
-        with open(place) as pipe:
-            step = os.pidfd_open(int(pipe.read()))
+        wait_until(place.exists, process)
+        step = os.pidfd_open(int(place.read_text()))
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert select.select([step], [], [], PATIENCE)[0]  # it has ended
     os.close(step)
 
