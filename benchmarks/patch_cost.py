@@ -22,10 +22,10 @@ import pydicom
 
 from beam_pipelines.dicom import reading as dicom_reading
 from beam_pipelines.patches import shards
+from beam_pipelines.patches.breast_mask import breast_mask
 from beam_pipelines.patches.cutting import cut_image
 from beam_pipelines.patches.plan import Draw
 from beam_pipelines.patches.shards import spill_name, work_item
-from beam_pipelines.patches.tissue import breast_mask
 from beam_pipelines.patches.windows import draw_key
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.index import open_source

@@ -79,6 +79,11 @@ class PatchesConfig:
     )
     min_tissue: float = option(0.9, "Normal patches: 'contains at least 90% breast tissue'.")
     min_tissue_lesion: float = option(0.0, "The same for lesion patches; the paper has no rule.")
+    exclude_pectoral: bool = option(
+        False,
+        "Cut no normal patch from the pectoral muscle of an MLO view: it counts as no breast "
+        "tissue there. The paper has no such rule.",
+    )
     max_offset: int = option(
         128,
         "'a random x and y offset is chosen between 0 to 128 pixels in either direction': drawn "
@@ -352,6 +357,11 @@ class InsertionConfig(LesionsConfig):
         ("random", "row"),
     )
     min_tissue: float = option(0.9, "Of a patch that gets a lesion: 'at least 90% breast tissue'.")
+    exclude_pectoral: bool = option(
+        False,
+        "Insert nothing into the pectoral muscle of an MLO view: it counts as no breast tissue. "
+        "The paper has no such rule.",
+    )
     min_area_fraction: float = option(
         0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
     )

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import pydicom
 
-from beam_pipelines.dicom.grey_levels import GreyLevels, check_photometric, grey_levels
+from beam_pipelines.dicom.grey_levels import GreyLevels, check_photometric, cropped, grey_levels
 from beam_pipelines.dicom.header import Header, header_of_dataset, selection_fault
 from beam_pipelines.dicom.pixels import LARGEST_IMAGE, decode_pixels
 from beam_pipelines.rejections import Reason, Rejected
@@ -100,12 +100,14 @@ class Mammogram:
       header: of the file.
       spacing_mm: of `grey`; 0 when unknown.
       scale: (x, y) pixels of `grey` a stored pixel.
+      origin: (x, y) of the first pixel of `grey` on the image that it is a part of.
     """
 
     grey: np.ndarray | GreyLevels
     header: Header
     spacing_mm: float
     scale: tuple[float, float] = (1.0, 1.0)
+    origin: tuple[int, int] = (0, 0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -229,6 +231,13 @@ def reduce(mammogram: Mammogram, reduction: int, spacing_mm: float) -> Mammogram
     if spacing_mm > 0:
         mammogram = _resample(mammogram, spacing_mm)
     return mammogram
+
+
+def crop(mammogram: Mammogram, place: tuple[slice, slice]) -> Mammogram:
+    """Some rows and columns of a whole image, as a view."""
+    rows, columns = place
+    grey = cropped(mammogram.grey, place)
+    return dataclasses.replace(mammogram, grey=grey, origin=(columns.start, rows.start))
 
 
 def _block_average(mammogram: Mammogram, block: int) -> Mammogram:

@@ -13,14 +13,10 @@ import numpy as np
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.grey_levels import GreyLevels
 from beam_pipelines.insertion.generator import Request, Setup
+from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
 from beam_pipelines.patches.cutting import decode, read_file
-from beam_pipelines.patches.tissue import (
-    Integral,
-    breast_mask,
-    integral_of,
-    tissue_in,
-    valid_windows,
-)
+from beam_pipelines.patches.pectoral import MLO, pectoral_mask
+from beam_pipelines.patches.tissue import Integral, integral_of, tissue_in, valid_windows
 from beam_pipelines.patches.windows import draw_stream
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sources.base import Box, Image, Mark
@@ -43,6 +39,10 @@ class Place:
     top: int
     mark: Mark | None = None
     box: Box | None = None
+
+    def moved(self, x: int, y: int) -> "Place":
+        """The same patch of an image with so many columns and rows more before it."""
+        return dataclasses.replace(self, left=self.left + x, top=self.top + y)
 
 
 def random_places(
@@ -101,8 +101,8 @@ class Prepared:
     """A decoded image.
 
     Attributes:
-      places: where lesions are wanted. scale: (x, y) pixels that the generator sees for a stored
-        pixel.
+      places: where lesions are wanted, in pixels of the whole image as the generator sees it.
+      scale: (x, y) pixels that the generator sees for a stored pixel.
     """
 
     image: Image
@@ -119,6 +119,7 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
     """
     stored = decode(image, read_file(image), setup.config.allow_synthetic)
     shown = reading.reduce(stored.mammogram(), setup.reduction, setup.spacing_mm)
+    shown = reading.crop(shown, film_bounds(shown.grey).place)
     if min(shown.grey.shape) < setup.size:
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*shown.grey.shape))
     if setup.removal:
@@ -126,6 +127,8 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
         places = _lesions(image, shown, setup, rejections)
     else:
         mask = breast_mask(shown.grey)
+        if setup.config.exclude_pectoral and image.view == MLO:
+            mask -= pectoral_mask(shown.grey, mask)
         places = _healthy(image, shown.grey.shape, mask, setup)
     request = Request(
         patches_of(shown.grey, places, setup.size),
@@ -133,6 +136,7 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
         np.stack([tissue_in(mask, shown.grey.shape, p.left, p.top, setup.size) for p in places]),
         tuple(place.box for place in places),
     )
+    places = [place.moved(*shown.origin) for place in places]
     return Prepared(image, stored, tuple(places), shown.scale), request
 
 

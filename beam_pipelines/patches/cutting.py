@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from beam_pipelines.dicom import reading
+from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
+from beam_pipelines.patches.pectoral import MLO, pectoral_mask
 from beam_pipelines.patches.plan import Draw
-from beam_pipelines.patches.tissue import Integral, breast_mask, integral_of, window_tissue
+from beam_pipelines.patches.tissue import Integral, integral_of, window_tissue
 from beam_pipelines.patches.windows import (
     Augmentation,
     box_in_patch,
@@ -90,11 +92,16 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A decoded image with its breast mask and its lesions."""
+    """A decoded image, its padding left out, with its breast mask and its lesions.
+
+    Attributes:
+      integral: of the breast. normals: of where normal patches may be.
+    """
 
     image: Image
     mammogram: reading.Mammogram
     integral: Integral
+    normals: Integral
     lesions: tuple[Lesion, ...]
     decode_seconds: float
 
@@ -119,21 +126,26 @@ def _prepare(image: Image, config: PatchesConfig, rejections: list[Rejection]) -
     smallest = round(config.size / config.scale_max)
     if min(mammogram.grey.shape) < smallest:
         raise Rejected(Reason.IMAGE_TOO_SMALL, "{}x{}".format(*mammogram.grey.shape))
-    integral = integral_of(breast_mask(mammogram.grey), mammogram.grey.shape)
+    breast = breast_mask(mammogram.grey)
+    integral = normals = integral_of(breast, mammogram.grey.shape)
+    if config.exclude_pectoral and image.view == MLO:
+        muscle = pectoral_mask(mammogram.grey, breast)
+        normals = integral_of(breast - muscle, mammogram.grey.shape)
     if image.use != LESION:
         probe = draw_stream(bytes(16))  # the same for every image
-        if tissue_window(probe, integral, smallest, config.min_tissue) is None:
+        if tissue_window(probe, normals, smallest, config.min_tissue) is None:
             raise Rejected(Reason.NO_VALID_WINDOW, f"{smallest} px")
-    return _Prepared(image, mammogram, integral, lesions, decode_seconds)
+    return _Prepared(image, mammogram, integral, normals, lesions, decode_seconds)
 
 
 def _read(image: Image, config: PatchesConfig) -> tuple[reading.Mammogram, float]:
-    """The image, and the seconds from bytes to grey levels."""
+    """The image without its padding, and the seconds from bytes to grey levels."""
     data = read_file(image)
     start = time.perf_counter()
     mammogram = decode(image, data, config.allow_synthetic).mammogram()
     seconds = time.perf_counter() - start
-    return reading.reduce(mammogram, config.reduction, config.resample_spacing_mm), seconds
+    mammogram = reading.reduce(mammogram, config.reduction, config.resample_spacing_mm)
+    return reading.crop(mammogram, film_bounds(mammogram.grey).place), seconds
 
 
 def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
@@ -151,7 +163,7 @@ def _cut(prepared: _Prepared, draw: Draw, config: PatchesConfig) -> Cut | None:
     else:
         # "At least 256 px" of the patch: as many pixels of the image as the window has.
         boxes = [item.box for item in prepared.lesions]
-        place = tissue_window(generator, prepared.integral, side, config.min_tissue, boxes, side)
+        place = tissue_window(generator, prepared.normals, side, config.min_tissue, boxes, side)
     if place is None:
         return None
     return Cut(draw, _record(prepared, draw, lesion, augmentation, place, config))
@@ -203,7 +215,7 @@ def _record(
         manufacturer=mammogram.header.manufacturer,
         pixel_spacing_mm=mammogram.spacing_mm,
         tissue_fraction=float(window_tissue(prepared.integral, left, top, augmentation.side)),
-        window=(left, top, augmentation.side),
+        window=(left + mammogram.origin[0], top + mammogram.origin[1], augmentation.side),
         flip=int(augmentation.flip),
         rotation=augmentation.rotation,
         scale=config.size / augmentation.side,
@@ -211,15 +223,20 @@ def _record(
         breast_density=image.breast_density,
         synthetic=int(image.synthetic or mammogram.header.synthetic),
     )
-    return _with_lesion(record, lesion, augmentation, config.size) if lesion else record
+    if lesion is None:
+        return record
+    return _with_lesion(record, lesion, place, augmentation, config.size)
 
 
 def _with_lesion(
-    record: PatchRecord, lesion: Lesion, augmentation: Augmentation, size: int
+    record: PatchRecord,
+    lesion: Lesion,
+    place: tuple[int, int],
+    augmentation: Augmentation,
+    size: int,
 ) -> PatchRecord:
-    left, top = int(record.window[0]), int(record.window[1])
     mark, (x0, y0, x1, y1) = lesion.mark, lesion.box
-    box = box_in_patch(lesion.box, left, top, augmentation, size)
+    box = box_in_patch(lesion.box, *place, augmentation, size)
     assert box[0] < box[2], (mark.box, record.window)
     assert box[1] < box[3], (mark.box, record.window)
     return dataclasses.replace(

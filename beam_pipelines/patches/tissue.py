@@ -1,38 +1,13 @@
-"""Breast mask of a mammogram, and the windows that hold enough tissue.
+"""The windows that hold enough tissue.
 
-Otsu's threshold on grey levels loses fatty tissue and the skin line; in the logarithm of the
-exposure both are as far from the background as dense tissue is. The skin itself is fainter still:
-the breast begins half way between the background and Otsu's threshold.
-
-The mask has about an eighth of a mammogram's size, and it is not blown up to that again: the sum
-over any window of the image is interpolated in the mask's integral, which is exact.
+A breast mask has about an eighth of a mammogram's size, and it is not blown up to that again: the
+sum over any window of the image is interpolated in the mask's integral, which is exact.
 """
 
 import dataclasses
 
 import cv2
 import numpy as np
-
-from beam_pipelines.dicom.grey_levels import GreyLevels
-from beam_pipelines.rejections import Reason, Rejected
-from cgan_tf.synthesis.postprocess import largest_object
-
-# Long side of the image that the mask is computed on, about: 1/8 of a 3328x2560 mammogram. The
-# lengths below are in pixels at that size.
-_WORKING_SIDE = 416
-_SAMPLES = 4  # rows and columns of the image that make one of the mask, at least
-_OPENING = 15  # removes view labels and the films' scratches
-_FRAME = 4  # films have a bright rim
-_LEVELS = 4095.0  # grey levels before the logarithm: 12 bits, the commonest depth
-_SKIN = 0.5  # of the way from the background to Otsu's threshold, in the logarithm
-_SMALLEST, _LARGEST = 0.03, 0.9  # of the image; outside, the mask is not of a breast
-# Films are fogged along their edges: most at the edge, and gone within a few millimetres of it. The
-# bound keeps what is brighter, which is the skin of the abdomen on an MLO.
-_FOG = 0.18  # at the edge, of the brightest exposure
-_FOG_DECAY = 11.0  # until it is 1/e of that
-_FOG_VARIES = 1.2  # from the corner to the breast, at most so many times
-_CORNER = (8, 32)  # rows from the top or the bottom that show an edge's fog
-
 
 Place = tuple[np.ndarray, np.ndarray]  # the whole parts of some indices, and the rests
 
@@ -48,33 +23,6 @@ class Integral:
 
     table: np.ndarray
     shape: tuple[int, int]
-
-
-def breast_mask(grey: np.ndarray | GreyLevels) -> np.ndarray:
-    """The breast, burnt-in labels and the fogged edges of films left out.
-
-    Args:
-      grey: float32 [H, W] in [-1, 1], background dark.
-
-    Returns:
-      uint8 [h, w], 1 inside the breast; a pixel is the average of several pixels of the image
-      each way, about `_WORKING_SIDE` in all.
-
-    Raises `Rejected` when it covers less than 3% or more than 90% of the image.
-    """
-    height, width = grey.shape
-    shrink = max(1, round(max(height, width) / _WORKING_SIDE))
-    size = (max(1, width // shrink), max(1, height // shrink))
-    unit = max(size) / _WORKING_SIDE
-    step = max(1, shrink // _SAMPLES)
-    sampled = np.ascontiguousarray(grey[::step, ::step])
-    exposure = 0.5 * (cv2.resize(sampled, size, interpolation=cv2.INTER_AREA) + 1.0)
-    clear = np.maximum(exposure - _fog(exposure, unit), 0.0)
-    mask = _breast_component(_above_background(clear), unit)
-    covered = float(mask.mean())
-    if not _SMALLEST <= covered <= _LARGEST:
-        raise Rejected(Reason.IMPLAUSIBLE_TISSUE_MASK, f"{covered:.1%} of the image")
-    return mask
 
 
 def integral_of(mask: np.ndarray, shape: tuple[int, int] | None = None) -> Integral:
@@ -152,42 +100,3 @@ def _sizes(integral: Integral) -> tuple[tuple[int, int], tuple[int, int]]:
     """((h, w) of the mask, (H, W) of the image)."""
     (h, w), (height, width) = integral.table.shape, integral.shape
     return (h - 1, w - 1), (height - 1, width - 1)
-
-
-def _fog(exposure: np.ndarray, unit: float) -> np.ndarray:
-    """float32 [W]: a film's fog in every column, from the darker of the upper and lower corners."""
-    rows = slice(*(round(row * unit) for row in _CORNER))
-    upper, lower = exposure[rows], exposure[::-1][rows]
-    if not upper.size:
-        return np.zeros(exposure.shape[1], np.float32)
-    decay = np.exp(np.arange(exposure.shape[1], dtype=np.float32) / (-_FOG_DECAY * unit))
-    seen = _FOG_VARIES * np.minimum(np.median(upper, axis=0), np.median(lower, axis=0))
-    return np.minimum(seen, _FOG * (decay + decay[::-1]))
-
-
-def _above_background(exposure: np.ndarray) -> np.ndarray:
-    """uint8 [H, W]: 1 where there is more than background."""
-    logarithm = np.log1p(exposure * _LEVELS)
-    scaled = cv2.normalize(logarithm, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    otsu, _ = cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    background = float(np.median(scaled[scaled <= otsu]))
-    return (scaled > background + _SKIN * (otsu - background)).astype(np.uint8)
-
-
-def _breast_component(mask: np.ndarray, unit: float) -> np.ndarray:
-    """The largest opened component without holes, found inside the frame and extended over it."""
-    frame = max(1, round(_FRAME * unit))
-    inner = mask[frame:-frame, frame:-frame]
-    if not inner.size:
-        return np.zeros_like(mask)
-    opening = 2 * round(0.5 * (_OPENING - 1) * unit) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
-    opened = cv2.morphologyEx(inner, cv2.MORPH_OPEN, kernel)
-    largest, area = largest_object(opened)
-    if not area:
-        return np.zeros_like(mask)
-    outlines, _ = cv2.findContours(
-        largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
-    filled = cv2.drawContours(np.zeros_like(opened), outlines, -1, 1, cv2.FILLED)
-    return np.pad(filled, frame, mode="edge")

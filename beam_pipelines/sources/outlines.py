@@ -85,8 +85,8 @@ def sizes(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lesion:
-    """A mark with its box in pixels of the decoded image, and its pixels there: int32 [N, 2]; None
-    where they are all those of the box."""
+    """A mark with its box in pixels of the decoded image (`grey`, of a film that was cropped too),
+    and its pixels there: int32 [N, 2]; None where they are all those of the box."""
 
     mark: Mark
     pixels: np.ndarray | None
@@ -112,19 +112,20 @@ def lesions_inside(
 def _lesion_inside(mark: Mark, mammogram: reading.Mammogram) -> Lesion:
     """A mark with its box clipped, and its pixels, on the reduced image."""
     (height, width), (scale_x, scale_y) = mammogram.grey.shape, mammogram.scale
+    left, top = mammogram.origin
     box, pixels = mark.box, None
     if mark.mask:
         stored = mammogram.header.rows, mammogram.header.columns
         mask = read_mask(mark.mask, stored)
         box = mask.box_on(stored)
         places = (mask.places_on(stored) + 0.5) * (scale_x, scale_y)
-        pixels = np.minimum(places.astype(np.int32), (width - 1, height - 1))
+        pixels = np.clip(places.astype(np.int32) - (left, top), 0, (width - 1, height - 1))
     x0, y0, x1, y1 = box
     box = (
-        min(max(x0 * scale_x, 0.0), width),
-        min(max(y0 * scale_y, 0.0), height),
-        min(max(x1 * scale_x, 0.0), width),
-        min(max(y1 * scale_y, 0.0), height),
+        min(max(x0 * scale_x - left, 0.0), width),
+        min(max(y0 * scale_y - top, 0.0), height),
+        min(max(x1 * scale_x - left, 0.0), width),
+        min(max(y1 * scale_y - top, 0.0), height),
     )
     if box[0] >= box[2] or box[1] >= box[3]:
         raise Rejected(Reason.BOX_OUTSIDE_IMAGE)

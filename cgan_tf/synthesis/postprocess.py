@@ -92,6 +92,9 @@ def largest_object(binary: np.ndarray) -> tuple[np.ndarray, int]:
     area = int(areas.max())
     if not area:
         return np.zeros_like(binary, bool), 0
+    equals = np.flatnonzero(areas == area)
+    if len(equals) == 1:
+        return labels == equals[0], area
     first = np.argmax((areas == area)[labels])
     return labels == labels.ravel()[first], area
 

@@ -91,10 +91,11 @@ def test_keeps_the_skin_of_the_abdomen_under_the_breast():
 
 
 def test_a_mirrored_image_has_the_mirrored_mask():
-    grey, _ = _disc()
-    grey += np.linspace(0, 0.2, 832, dtype=np.float32)[:, None]
+    grey, inside = _disc()
+    grey += np.linspace(0, 0.1, 832, dtype=np.float32)[:, None]
     found = whole_mask(np.fliplr(grey).copy())
     assert overlap(found, np.fliplr(whole_mask(grey))) > 0.999
+    assert overlap(found, np.fliplr(inside)) > 0.99
 
 
 def test_finds_the_phantoms_breast_whatever_its_grey_levels():

