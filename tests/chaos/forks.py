@@ -78,8 +78,10 @@ class Forks:
     def close(self) -> None:
         """Ends the process."""
         assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def _ask(self, request: dict[str, Any]) -> Any:
         with self._lock:

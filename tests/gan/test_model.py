@@ -454,9 +454,8 @@ class TestSwitches:
         gan, _ = self.step(discriminator_input="triplet", discriminator_noise=True)
         assert gan.discriminator.convs[0].kernel.shape[2] == 4  # three channels and a scalar
         images = random_images(2, 32, 32, 3)
-        first, again, other = (
-            gan._discriminate(images, tf.constant(0.5), call) for call in (0, 0, 1)
-        )
+        task, alpha = batch()["task"], tf.constant(0.5)
+        first, again, other = (gan._discriminate(images, task, alpha, call) for call in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert np.abs(first - other).max() > 1e-6
 
@@ -467,7 +466,8 @@ class TestSwitches:
 
     def test_no_border_crop(self):
         gan, _ = self.step(border=0)
-        lesion = gan._generate(batch()["source"], tf.zeros([2, 6]), tf.constant(0.5), None)
+        data = batch()
+        lesion = gan._generate(data["source"], tf.zeros([2, 6]), data["task"], tf.constant(0.5))
         assert np.abs(lesion[:, 0]).max() > 0
 
     @pytest.mark.parametrize("role", ["benign", "normal"])
