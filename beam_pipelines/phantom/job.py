@@ -152,7 +152,7 @@ def _write_tables(config: PhantomConfig, root: Path) -> Json:
     for index in range(config.clients):
         client = plan_client(config.seed, index)
         kinds[client.kind] = kinds.get(client.kind, 0) + 1
-        truth = json.loads((root / "truth" / client.client_id / "rows.json").read_text())
+        truth = json.loads((root / "truth" / client.client_id / "rows.json").read_bytes())
         for table in TABLES:
             rows[table] += truth[table]
     for table in TABLES:

@@ -76,10 +76,10 @@ class ClassifierTraining:
     """One run: built, restored, stepped to its end."""
 
     def __init__(self, config: ClassifierConfig, sets: ClassifierSets, threads: Threads):
-        import keras
         import tensorflow as tf
 
         from cgan_tf.models.fused import FusedAdam
+        from cgan_tf.models.keras_setup import keras
         from cgan_tf.models.pretrained import load_weights
         from cgan_tf.models.resnet import PatchClassifier
 
@@ -205,6 +205,8 @@ class ClassifierTraining:
         write_bytes(self.directory / WEIGHTS_FILE, content.getbuffer())
 
     def _finish(self, plan: np.ndarray, log) -> None:
+        from cgan_tf.models.keras_setup import settings
+
         config, state = self.config, self.state
         seen = self._seen()
         drawn = np.bincount(plan[:seen, 0], minlength=len(STREAM_NAMES))
@@ -221,6 +223,7 @@ class ClassifierTraining:
             "plan_sha256": plan_checksum(plan),
             "patch_size": len(self.sets.validation.pixels(0)),
             "threads": dataclasses.asdict(self.threads),
+            "keras": settings(),
         }
         finish_run(self.directory, "train_classifier", content)
         shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)

@@ -7,7 +7,6 @@ the number of replicas changes nothing.
 
 from collections.abc import Mapping
 
-import keras
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
@@ -18,6 +17,7 @@ from cgan_tf.labels import TASKS
 from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
 from cgan_tf.models.fused import FusedAdam
 from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
+from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.layers import halve, share_weights, spectral_layers
 
 # Purposes of the random draws of a step.

@@ -98,11 +98,11 @@ class Training:
     """One run: built, restored, stepped to its end, exported."""
 
     def __init__(self, config: GanConfig, patches: PatchSet, directory: Path):
-        import keras
         import tensorflow as tf
 
         from cgan_tf.gan.distribution import choose_strategy, is_chief
         from cgan_tf.gan.model import ContextualGan
+        from cgan_tf.models.keras_setup import keras
         from cgan_tf.runs.training import Checkpoints
 
         self.config, self.patches, self.directory = config, patches, directory
@@ -233,6 +233,7 @@ class Training:
 
     def _export(self) -> None:
         from cgan_tf.gan.export import export_generator
+        from cgan_tf.models.keras_setup import settings
 
         card = export_generator(self.model, self.config, self.directory / "generator")
         seconds = time.monotonic() - self.started_at
@@ -240,6 +241,7 @@ class Training:
             "steps": int(self.model.step.numpy()),
             "generator": card.summary(),
             "threads": dataclasses.asdict(self.threads),
+            "keras": settings(),
             # Of this process; the one before, if there was one, is not known.
             "seconds": round(seconds, 3),
             "checkpoint_share": round(self.checkpoints.seconds / seconds, 5),

@@ -4,11 +4,11 @@ filters per layer and strides of 2 replaced with max pooling operations".
 
 import functools
 
-import keras
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.models.generator import attention_block, block_count
+from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.layers import Conv, Dense, FadeIn, SelfAttention, halve, max_pool, with_maps
 
 CLASSES = 4  # [real, fake, benign, normal]

@@ -4,8 +4,9 @@ Weights, names and formulas are those of Keras, which uses a dozen operations fo
 step of ResNet-50 on 16 patches of 64 px takes a quarter less processor time.
 """
 
-import keras
 import tensorflow as tf
+
+from cgan_tf.models.keras_setup import keras
 
 
 @keras.saving.register_keras_serializable(package="cgan_tf")

@@ -10,11 +10,11 @@ sides, so every weight is kept when it grows.
 import functools
 import math
 
-import keras
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.labels import TASKS
+from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_maps
 
 

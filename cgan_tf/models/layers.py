@@ -8,8 +8,9 @@ import contextvars
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import keras
 import tensorflow as tf
+
+from cgan_tf.models.keras_setup import keras
 
 
 def convolve(images: tf.Tensor, kernel: tf.Tensor, strides: int, padding: str) -> tf.Tensor:

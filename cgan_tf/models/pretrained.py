@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import h5py
-import keras
 
+from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.resnet import PatchClassifier, keras_resnet
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.runs.errors import UserError

@@ -7,10 +7,10 @@ and ImageNet's networks take three, so the graph itself repeats it and subtracts
 import contextlib
 from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
 from cgan_tf.models.fused import fuse
+from cgan_tf.models.keras_setup import keras
 
 FEATURES = 2048
 # Mean of ImageNet in blue, green, red: the "caffe" preprocessing that ResNet-50 was published with.

@@ -36,9 +36,19 @@ FAINT = "#bbbbbb"
 DPI = 170  # of PNG files
 PAGE_INCHES = 9.0  # widest plot whose text keeps its size on the page
 
+# What a user's matplotlibrc may have changed, as matplotlib ships it.
+_SHIPPED = {
+    name: value
+    for name, value in matplotlib.rcParamsDefault.items()
+    if name.startswith(
+        ("axes", "figure", "font", "grid", "hatch", "image", "legend", "lines", "markers",
+         "mathtext", "patch", "path", "pdf", "savefig", "scatter", "text", "xtick", "ytick")
+    )
+}  # fmt: skip
 # Decorates every function that draws: matplotlib reads its settings while it draws.
 house_style = matplotlib.rc_context(
-    {
+    _SHIPPED
+    | {
         "font.size": 9,
         "font.family": "DejaVu Sans",
         "axes.spines.top": False,
