@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,8 +25,9 @@ from cgan_tf.gan.card import (
 )
 from cgan_tf.labels import TASKS
 from cgan_tf.models.generator import combine, condition_of, scalar_count
+from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import read_json, sha256, write_bytes
+from cgan_tf.runs.directory import path_without_patterns, read_json, sha256, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_from_dict, config_to_dict
 
@@ -91,7 +91,8 @@ def load_generator(directory: str | Path) -> tuple[Any, GeneratorCard]:
     Raises `UserError` as `read_card` does, and for a card that does not fit the generator.
     """
     card = read_card(directory)
-    loaded = tf.saved_model.load(str(directory))
+    with path_without_patterns(directory) as path:
+        loaded = tf.saved_model.load(str(path))
     function = loaded.signatures["with_noise"]
     inputs = function.structured_input_signature[1]
     for name, found in (("size", inputs["image"].shape[1]), ("z_width", inputs["z"].shape[1])):

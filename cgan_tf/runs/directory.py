@@ -11,7 +11,9 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -267,6 +269,22 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def path_without_patterns(directory: str | Path) -> Iterator[Path]:
+    """A path to `directory` that TensorFlow can read checkpoints and SavedModels at.
+
+    It takes their paths for patterns, in which [ ] * ? \\ mean other names (tensorflow issues 6082,
+    35489). Such a directory is reached by a link in a temporary one.
+    """
+    if not re.search(r"[][*?\\]", str(directory)):
+        yield Path(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="cgan_tf_") as folder:
+        link = Path(folder, "link")
+        link.symlink_to(Path(directory).absolute(), target_is_directory=True)
+        yield link
 
 
 def sha256(path: str | Path) -> str:

@@ -19,7 +19,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams import api as hparams
 
-from cgan_tf.runs.directory import Json, read_json, sha256, write_bytes, write_json
+from cgan_tf.runs.directory import (
+    Json,
+    path_without_patterns,
+    read_json,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict, flags_text
 
@@ -107,7 +114,8 @@ class Checkpoints:
 
     def _read(self, path: Path) -> Json:
         try:
-            self.checkpoint.read(str(path / "variables")).assert_consumed()
+            with path_without_patterns(path) as directory:
+                self.checkpoint.read(str(directory / "variables")).assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"{path}: expected the variables of this version's networks, found others"

@@ -36,6 +36,16 @@ def test_what_was_saved_comes_back_with_its_state(checkpoints, variables):
     assert (variables["a/kernel"].numpy() == 7).all()
 
 
+@pytest.mark.parametrize("name", ["run [1]", "x=[1,2]", "a*b?"])
+def test_a_directory_whose_name_is_a_pattern(tmp_path, variables, name):
+    """TensorFlow takes the path of a checkpoint for a pattern that such a name does not match."""
+    checkpoints = Checkpoints(tmp_path / name / "c", variables, 10.0)
+    save(checkpoints, variables, 7)
+    variables["a/kernel"].assign(tf.zeros([64, 64]))
+    assert checkpoints.restore() == {}
+    assert (variables["a/kernel"].numpy() == 7).all()
+
+
 def test_nothing_saved_is_a_fresh_start(checkpoints):
     assert checkpoints.restore() == {}
     assert checkpoints.steps() == []
