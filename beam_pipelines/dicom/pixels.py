@@ -33,6 +33,7 @@ _TILE_SEGMENTS = frozenset({0x5C, 0x5D, 0x58, 0x64})
 _MOST_TILES = 4096
 _MOST_TILE_PARTS = 1 << 16
 _MOST_PACKETS = 1 << 18  # layers times precincts: 256 px tiles with 10 layers have 50,000
+_PRECISION = 42  # where a codestream keeps the bits of its component, less 1 (A.5.1)
 _SMALLEST_BLOCK = 8  # log2 of a code block's pixels
 
 
@@ -211,12 +212,11 @@ def _broken(what: str) -> Rejected:
 
 LARGEST_IMAGE = 1 << 26  # 67 million pixels; the largest detectors have 16 to 20 million
 _MOST_FRAGMENTS = 1 << 16
-# Of a compressed stream. Mammograms have 1 to 100; a stream without content could declare any size.
-_MOST_PIXELS_A_BYTE = 1000
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _RLE_HEADER = struct.Struct("<16I")  # the number of segments, then their offsets
 
-Decoder = Callable[[bytes, int, int, int], np.ndarray]
+# From a stream, rows, columns and bits allocated to values and the bits of one of them.
+Decoder = Callable[[bytes, int, int, int], tuple[np.ndarray, int]]
 
 
 def decode_pixels(dataset: Any, data: bytes | memoryview) -> np.ndarray:
@@ -227,7 +227,9 @@ def decode_pixels(dataset: Any, data: bytes | memoryview) -> np.ndarray:
       data: Pixel Data (7FE0,0010), encapsulated (PS3.5 A.4) or not.
 
     Returns:
-      uint8 or uint16 [Rows, Columns]; bits above BitsStored and signs are the caller's.
+      uint8 or uint16 [Rows, Columns]; signs are the caller's, and so are the bits above BitsStored
+      of uncompressed and RLE pixels, which may hold an overlay. The values of the other streams are
+      clipped to BitsStored.
 
     Raises `Rejected`: an unsupported syntax is named by its UID.
     """
@@ -236,17 +238,59 @@ def decode_pixels(dataset: Any, data: bytes | memoryview) -> np.ndarray:
     if not len(data):
         raise Rejected(Reason.NO_PIXEL_DATA)
     if decode is _raw:
-        return _raw(data, rows, columns, bits)
+        return _raw(data, rows, columns, bits)[0]
     frame = _frame(memoryview(data))
-    if rows * columns > _MOST_PIXELS_A_BYTE * len(frame):
+    if 8 * len(frame) < _least_bits(decode, rows, columns):
         raise Rejected(Reason.BROKEN_PIXEL_DATA, f"{len(frame)} bytes for {rows}x{columns}")
     try:
-        values = decode(frame, rows, columns, bits)
+        values, precision = decode(frame, rows, columns, bits)
     except Rejected:
         raise
     except Exception as error:  # the codecs raise their own classes, a damaged stream any of them
         raise Rejected(Reason.BROKEN_PIXEL_DATA, type(error).__name__) from error
-    return _unsigned(values, rows, columns)
+    _check_decoded(values, rows, columns)
+    if decode is not _rle:
+        values = _clipped(values, precision, dataset)
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _least_bits(decode: Decoder, rows: int, columns: int) -> int:
+    """What an image of one grey level needs in its format; a shorter stream has no content.
+
+    JPEG has two codes for a block of 64 pixels, JPEG-LS one for a row, RLE two bytes for 128
+    pixels. JPEG 2000 needs next to nothing, for which `LARGEST_IMAGE` is the bound.
+    """
+    pixels = rows * columns
+    return {_jpeg: pixels // 32, _jpeg_ls: rows, _rle: pixels // 8}.get(decode, 0)
+
+
+def _clipped(values: np.ndarray, precision: int, dataset: Any) -> np.ndarray:
+    """Decoded values [H, W] as bit patterns within BitsStored, of the same size in bytes.
+
+    A lossy stream may hold more bits than BitsStored says, and overshoots beside what is brightest:
+    without its upper bits a value just above white would be black. The stream tells how many bits
+    a value has, and so where its sign is.
+    """
+    bits = int(dataset.get("BitsStored") or 0)
+    high = dataset.get("HighBit")
+    bits = bits if high is None else int(high) + 1
+    if not 1 <= bits <= 16:
+        return values  # which `grey_levels.pixel_layout` rejects
+    signed = int(dataset.get("PixelRepresentation") or 0) == 1
+    lowest, highest = (
+        (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    )
+    as_patterns = signed and values.dtype.kind == "u"
+    most = highest
+    if as_patterns:
+        most = (1 << bits) - 1 if precision >= bits else (1 << (precision - 1)) - 1
+    if values.max() <= most and values.min() >= lowest:
+        return values  # numbers, or patterns whose sign is the highest of BitsStored
+    numbers = values.astype(np.int32)
+    if as_patterns:
+        numbers -= numbers >> (precision - 1) << precision
+    patterns = numbers.clip(lowest, highest) & ((1 << bits) - 1)
+    return patterns.astype(f"u{values.dtype.itemsize}")
 
 
 def _decoder(syntax: str) -> Decoder:
@@ -291,14 +335,15 @@ def _frame(data: memoryview) -> bytes:
     return bytes(parts[1]) if len(parts) == 2 else b"".join(parts[1:])
 
 
-def _raw(data: bytes | memoryview, rows: int, columns: int, bits: int) -> np.ndarray:
+def _raw(data: bytes | memoryview, rows: int, columns: int, bits: int) -> tuple[np.ndarray, int]:
     needed = rows * columns * bits // 8
     if len(data) < needed:
         raise Rejected(Reason.BROKEN_PIXEL_DATA, f"{len(data)} of {needed} bytes")
-    return np.frombuffer(data, f"<u{bits // 8}", rows * columns).reshape(rows, columns)
+    values = np.frombuffer(data, f"<u{bits // 8}", rows * columns).reshape(rows, columns)
+    return values, bits
 
 
-def _rle(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
+def _rle(frame: bytes, rows: int, columns: int, bits: int) -> tuple[np.ndarray, int]:
     """PS3.5 annex G: a segment for each byte of the pixels, the most significant first."""
     header = _RLE_HEADER.unpack_from(frame)
     bounds = [*header[1 : 1 + bits // 8], len(frame)]
@@ -313,26 +358,27 @@ def _rle(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
         if len(decoded) < rows * columns:
             raise Rejected(Reason.BROKEN_PIXEL_DATA, "RLE segment too short")
         values[:, bits // 8 - 1 - place] = np.frombuffer(decoded, np.uint8, rows * columns)
-    return values.view(f"<u{bits // 8}").reshape(rows, columns)
+    return values.view(f"<u{bits // 8}").reshape(rows, columns), bits
 
 
-def _jpeg(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
+def _jpeg(frame: bytes, rows: int, columns: int, bits: int) -> tuple[np.ndarray, int]:
     precision = check_jpeg(frame, rows, columns, bits, JPEG_FRAMES)
     values = imagecodecs.jpeg8_decode(frame)
     # The decoder does not say when it loses its place in a damaged lossless stream, but what it
     # gives from there on soon leaves the range.
     if values.max() >> precision:
         raise Rejected(Reason.BROKEN_PIXEL_DATA, f"values of more than {precision} bits")
-    return values
+    return values, precision
 
 
-def _jpeg_ls(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    check_jpeg(frame, rows, columns, bits, JPEG_LS_FRAMES)
-    return imagecodecs.jpegls_decode(frame)
+def _jpeg_ls(frame: bytes, rows: int, columns: int, bits: int) -> tuple[np.ndarray, int]:
+    precision = check_jpeg(frame, rows, columns, bits, JPEG_LS_FRAMES)
+    return imagecodecs.jpegls_decode(frame), precision
 
 
-def _jpeg_2000(frame: bytes, rows: int, columns: int, bits: int) -> np.ndarray:
-    return imagecodecs.jpeg2k_decode(jpeg_2000_codestream(frame, rows, columns, bits))
+def _jpeg_2000(frame: bytes, rows: int, columns: int, bits: int) -> tuple[np.ndarray, int]:
+    stream = jpeg_2000_codestream(frame, rows, columns, bits)
+    return imagecodecs.jpeg2k_decode(stream), (stream[_PRECISION] & 0x7F) + 1
 
 
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
@@ -346,9 +392,8 @@ _DECODERS: dict[str, Decoder] = {
 }
 
 
-def _unsigned(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def _check_decoded(values: np.ndarray, rows: int, columns: int) -> None:
     if values.shape != (rows, columns) or values.dtype.kind not in "ui":
         raise Rejected(Reason.BROKEN_PIXEL_DATA, f"decoded {values.dtype} {values.shape}")
     if values.dtype.itemsize > 2:
         raise Rejected(Reason.UNSUPPORTED_PIXELS, str(values.dtype))
-    return values.view(f"u{values.dtype.itemsize}")
