@@ -153,11 +153,14 @@ def _voi_fraction(values: np.ndarray, dataset: Any, bits: int) -> np.ndarray:
     if slope == 0.0:
         raise Rejected(Reason.BAD_GREY_LEVELS, "RescaleSlope 0")
     rescaled = values * slope + intercept
-    sequence = dataset.get("VOILUTSequence")
-    if sequence:
-        return _lut_fraction(rescaled, sequence[0])
+    items = list(dataset.get("VOILUTSequence") or ())
+    tables = [item for item in items if "LUTDescriptor" in item and "LUTData" in item]
+    if tables:
+        return _lut_fraction(rescaled, tables[0])
     width, center = _first(dataset.get("WindowWidth")), _first(dataset.get("WindowCenter"))
     if width is None or center is None:
+        if items:  # a transformation is meant, and nobody says which
+            raise Rejected(Reason.BAD_GREY_LEVELS, "VOILUTSequence without LUTData, no window")
         low, high = sorted((rescaled.min(), rescaled.max()))
         return (rescaled - low) / (high - low)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
@@ -167,20 +170,32 @@ def _voi_fraction(values: np.ndarray, dataset: Any, bits: int) -> np.ndarray:
 def _lut_fraction(values: np.ndarray, item: Any) -> np.ndarray:
     """PS3.3 C.11.2.1.1: values below the first mapped one take the first entry, and so on."""
     descriptor = item.get("LUTDescriptor")
-    if descriptor is None or len(descriptor) != 3:
+    if descriptor is None or not hasattr(descriptor, "__len__") or len(descriptor) != 3:
         raise Rejected(Reason.BAD_GREY_LEVELS, "LUTDescriptor")
     entries, first, depth = (int(number) for number in descriptor)
     entries = entries or 1 << 16
-    data = item.get("LUTData") if _is_short(item) else None
-    if isinstance(data, bytes):
-        data = np.frombuffer(data[: len(data) // 2 * 2], "<u2")
-    lut = np.atleast_1d(np.asarray(() if data is None else data, np.float64))
+    lut = _lut_entries(item, entries, depth)
     if len(lut) < entries or not 8 <= depth <= 16:
         raise Rejected(Reason.BAD_GREY_LEVELS, f"LUT of {len(lut)} entries, {depth} bits")
+    if depth == 16 and lut[:entries].max() < 1 << 12:
+        # Some devices declare 16 bits and write 12: by the letter of the standard all but black.
+        depth = 12
     if first >= 1 << 15 and values.min() < 0:  # US or SS, as PixelRepresentation says
         first -= 1 << 16
     places = np.clip(values.astype(np.int64) - first, 0, entries - 1)
     return np.clip(lut[places] / ((1 << depth) - 1), 0.0, 1.0)
+
+
+def _lut_entries(item: Any, entries: int, depth: int) -> np.ndarray:
+    """float64 [n]: LUTData. Its value is numbers (US) or bytes (OW), a word for an entry; entries
+    of 8 bits may be two to a word (PS3.3 C.11.1.1.1)."""
+    data = item.get("LUTData") if _is_short(item) else None
+    if not isinstance(data, bytes):
+        numbers = np.atleast_1d(np.asarray(() if data is None else data, np.int64))
+        data = numbers.astype("<u2").tobytes()
+    packed = depth == 8 and len(data) == entries + entries % 2
+    words = np.frombuffer(data[: len(data) // 2 * 2], "u1" if packed else "<u2")
+    return words.astype(np.float64)
 
 
 def _is_short(item: Any) -> bool:
