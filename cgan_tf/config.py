@@ -122,6 +122,12 @@ class PatchesConfig:
         "Use images that are marked as synthetic data (0008,001C) too; their patches have the "
         "feature synthetic=1.",
     )
+    admit_special: tuple[str, ...] = option(
+        (),
+        "Kinds of images to use that no screening makes, by the reason for which they are left "
+        "out: stereotactic, tomosynthesis_projection, synthesised_2d, subtraction, high_energy, "
+        "quality_control.",
+    )
     resample_spacing_mm: float = option(
         0.0, "Resample every image to this pixel spacing before cutting; 0: native spacing."
     )
@@ -389,6 +395,12 @@ class InsertionConfig(LesionsConfig):
     )
     allow_synthetic: bool = option(
         False, "Use images that are marked as synthetic data (0008,001C) too."
+    )
+    admit_special: tuple[str, ...] = option(
+        (),
+        "Kinds of images to use that no screening makes, by the reason for which they are left "
+        "out: stereotactic, tomosynthesis_projection, synthesised_2d, subtraction, high_energy, "
+        "quality_control.",
     )
     previews: int = option(24, "Images shown before and after as PNG, at most.")
     intra_op_threads: int = option(

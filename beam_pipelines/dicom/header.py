@@ -7,7 +7,7 @@ type count as absent.
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from pydicom.uid import UID_dictionary
@@ -36,6 +36,18 @@ _MODIFIERS = {
     "R-102D5": Reason.IMPLANT,
     "399209000": Reason.IMPLANT,
 }
+# What is made in a mammography unit and shows no breast as screening does: words of Image Type
+# (PS3.3 C.8.11.7.1.4) from its third value on, and how they may begin. Vendors write them in any
+# place. A low-energy image of contrast mammography is a mammogram.
+_IMAGE_TYPES: tuple[tuple[Reason, tuple[str, ...]], ...] = (
+    (Reason.STEREOTACTIC, ("STEREO", "PREFIRE", "POSTFIRE", "POSTBIOPSY", "SCOUT", "TOMO_SCOUT")),
+    (Reason.TOMOSYNTHESIS_PROJECTION, ("TOMO_PROJ",)),
+    (Reason.SYNTHESISED_2D, ("GENERATED_2D",)),
+    (Reason.SUBTRACTION, ("SUBTRACTION", "ADDITION")),
+    (Reason.HIGH_ENERGY, ("HIGH_ENERGY",)),
+    (Reason.QUALITY_CONTROL, ()),  # an attribute of its own says so
+)
+SPECIAL_IMAGES = tuple(reason.value for reason, _ in _IMAGE_TYPES)
 _LARGEST_MAGNIFICATION = 1.2  # contact views have 1.0 to 1.1
 _SPACINGS_MM = (0.001, 10.0)  # digital detectors have 0.05 to 0.1; outside, it is no spacing
 # The ledger names what was found only where that is one of these: any other text may name a person.
@@ -47,7 +59,8 @@ _NAMED = frozenset(
         "XA", "XC", "BI", "DG", "GM", "SM", "TG", "RTIMAGE", "PR", "KO", "SR", "SEG", "REG",
     }
 )  # fmt: skip
-_UNNAMED = "not a known term"
+_UNNAMED, _MISSING = "not a known term", "missing"
+_SIDES = {"LEFT": "L", "RIGHT": "R"}
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 # Manufacturer is free text, and it is recorded: only where it has the letters and the signs of a
 # firm's name, and no word of what identifies a person in the same header.
@@ -64,7 +77,10 @@ class Header:
 
     Attributes:
       view: CC, MLO, or another view as written. laterality: as written.
-      spacing_mm: (row, column), ImagerPixelSpacing before PixelSpacing.
+      sop_class, sop_uid: of the data set, else of the file meta information.
+      spacing_mm: (row, column): the first that makes sense of ImagerPixelSpacing, PixelSpacing and
+        NominalScannedPixelSpacing. aspect_ratio: (vertical, horizontal) of a pixel.
+      quality_control: whether the image or its subject is for quality control.
       modifiers: codes of ViewModifierCodeSequence.
       manufacturer: empty where the text may name a person.
       synthetic: whether (0008,001C) Synthetic Data says anything but NO.
@@ -87,6 +103,8 @@ class Header:
     rows: int = 0
     columns: int = 0
     spacing_mm: tuple[float, ...] = ()
+    aspect_ratio: tuple[float, ...] = ()
+    quality_control: bool = False
     synthetic: bool = False
 
 
@@ -119,7 +137,8 @@ class _File:
 
     def values(self, tag: str) -> list[Any]:
         try:
-            found = self.dataset[int(tag, 16)].value
+            dataset = self.dataset.file_meta if tag.startswith("0002") else self.dataset
+            found = dataset[int(tag, 16)].value
         except Exception:  # absent, or a value that pydicom cannot convert
             return []
         if found is None or isinstance(found, bytes):
@@ -148,17 +167,21 @@ def is_uid(text: str) -> bool:
 
 
 def selection_fault(
-    header: Header, strict: bool = True, allow_synthetic: bool = False
+    header: Header,
+    strict: bool = True,
+    allow_synthetic: bool = False,
+    admitted: Collection[str] = (),
 ) -> tuple[Reason, str] | None:
     """Why an image is not a screening mammogram, with what was found; None when it is one.
 
     `strict` is the filter for OMI-DB: full-field digital, for presentation, CC or MLO of one
     side. Otherwise (loose films) Secondary Capture passes too, and view and side may be unknown.
-    What was found is a term of DICOM or a number, never a text that could name a person.
+    `admitted` names the `SPECIAL_IMAGES` that pass all the same. What was found is a term of DICOM
+    or a number, never a text that could name a person.
     """
     if header.synthetic and not allow_synthetic:
         return Reason.SYNTHETIC_IMAGE, ""
-    fault = _class_fault(header, strict)
+    fault = _class_fault(header, strict) or _type_fault(header, admitted)
     if fault:
         return fault
     if strict and header.laterality not in ("L", "R"):
@@ -177,63 +200,102 @@ def selection_fault(
 
 
 def _class_fault(header: Header, strict: bool) -> tuple[Reason, str] | None:
+    if header.modality not in ("MG", ""):
+        return Reason.NOT_MAMMOGRAPHY, _named(header.modality)
     if header.sop_class == TOMOSYNTHESIS:
         return Reason.TOMOSYNTHESIS, ""
     if header.sop_class == PROCESSING or header.intent == "FOR PROCESSING":
         return Reason.FOR_PROCESSING, ""
-    if header.modality not in ("MG", "") or (not strict and not header.modality):
-        return Reason.NOT_MAMMOGRAPHY, _named(header.modality)
     accepted = (PRESENTATION,) if strict else (PRESENTATION, SECONDARY_CAPTURE)
     if header.sop_class not in accepted:
         return Reason.WRONG_SOP_CLASS, _named(header.sop_class)
-    if any("GENERATED_2D" in value for value in header.image_type):
-        return Reason.SYNTHESISED_2D, ""
+    if not header.modality and header.sop_class == SECONDARY_CAPTURE:  # of anything
+        return Reason.NOT_MAMMOGRAPHY, _MISSING
     if header.frames > 1:
         return Reason.MULTI_FRAME, f"{header.frames} frames" if header.frames < 10_000 else ""
     return None
 
 
+def _type_fault(header: Header, admitted: Collection[str]) -> tuple[Reason, str] | None:
+    """The first of `SPECIAL_IMAGES` that the image is and that is not admitted."""
+    for reason, words in _IMAGE_TYPES:
+        found = [word for value in header.image_type for word in words if _begins(value, word)]
+        if reason == Reason.QUALITY_CONTROL and header.quality_control:
+            found = [""]
+        if found and reason.value not in admitted:
+            return reason, found[0] if len(words) > 1 else ""
+    return None
+
+
+def _begins(value: str, word: str) -> bool:
+    """Whether a value of Image Type is that word, alone or with others: STEREO_MINUS, say."""
+    return re.match(rf"{word}(?![A-Z])", value) is not None
+
+
 def _named(value: str) -> str:
     """A value for the ledger where it is a term or a UID of the standard."""
+    if not value:
+        return _MISSING
     return value if value in _NAMED or value in UID_dictionary else _UNNAMED
 
 
 def _header(source: _Attributes) -> Header:
     views = source.items("00540220")
     modifiers = [item for view in views for item in view.items("00540222")]
-    spacing = (_numbers(source, "00181164") or _numbers(source, "00280030"))[:2]
-    low, high = _SPACINGS_MM
+    view, side_of_view = _view(
+        _text(source, "00185101"), [_text(view, "00080100") for view in views]
+    )
+    side = (_text(source, "00200062") or _text(source, "00200060")).upper()
     return Header(
-        sop_class=_text(source, "00080016"),
-        sop_uid=_text(source, "00080018"),
+        sop_class=_text(source, "00080016") or _text(source, "00020002"),
+        sop_uid=_text(source, "00080018") or _text(source, "00020003"),
         study_uid=_text(source, "0020000D"),
         patient_id=_text(source, "00100020"),
         modality=_text(source, "00080060"),
         manufacturer=_manufacturer(source),
         image_type=tuple(str(value).strip().upper() for value in source.values("00080008")),
         intent=_text(source, "00080068").upper(),
-        laterality=(_text(source, "00200062") or _text(source, "00200060")).upper(),
-        view=_view(_text(source, "00185101"), [_text(view, "00080100") for view in views]),
+        laterality=_SIDES.get(side, side) or side_of_view,
+        view=view,
         modifiers=tuple(_text(item, "00080100") for item in modifiers),
         magnification=_number(source, "00181114"),
         implant=_text(source, "00281300").upper(),
         frames=int(_number(source, "00280008")) or 1,
         rows=int(_number(source, "00280010")),
         columns=int(_number(source, "00280011")),
-        spacing_mm=spacing if sum(low < number < high for number in spacing) == 2 else (),
+        spacing_mm=_spacing(source),
+        aspect_ratio=_aspect_ratio(source),
+        quality_control="YES" in (_text(source, "00280300"), _text(source, "00100200")),
         synthetic=_text(source, "0008001C").upper() not in ("", "NO"),
     )
 
 
-def _view(position: str, codes: list[str]) -> str:
-    """CC or MLO where the view is one of them, written LCC, RMLO, "L MLO" and so on."""
+def _spacing(source: _Attributes) -> tuple[float, ...]:
+    """The first spacing that is one; digitised film has it in NominalScannedPixelSpacing."""
+    low, high = _SPACINGS_MM
+    for tag in ("00181164", "00280030", "00182010"):
+        spacing = _numbers(source, tag)[:2]
+        if sum(low < number < high for number in spacing) == 2:
+            return spacing
+    return ()
+
+
+def _aspect_ratio(source: _Attributes) -> tuple[float, ...]:
+    """PixelAspectRatio, which stands where no spacing does."""
+    ratio = _numbers(source, "00280034")
+    return ratio if len(ratio) == 2 and min(ratio) > 0 else ()
+
+
+def _view(position: str, codes: list[str]) -> tuple[str, str]:
+    """(view, side where the view names it): CC or MLO where the view is one of them, written LCC,
+    RMLO, "L MLO" and so on."""
     name = position.upper().replace(" ", "").replace("-", "").replace("_", "")
     if name in ("LCC", "RCC", "LMLO", "RMLO"):
-        name = name[1:]
+        return name[1:], name[0]
     if name:
-        return name
+        return name, ""
     known = [_VIEW_CODES.get(code, code) for code in codes if code]
-    return known[0] if known else ""
+    return (known[0] if known else ""), ""
 
 
 def _manufacturer(source: _Attributes) -> str:

@@ -15,7 +15,7 @@ import logging
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
 import cv2
@@ -45,11 +45,17 @@ def read_file(data: bytes) -> tuple[Any, memoryview]:
     Raises `Rejected` for a header beyond all bounds and for a deflated data set, and anything
     else that pydicom raises on damage. An element of more than a megabyte cannot be read.
     """
+    dataset, position = _read_up_to_pixels(data)
+    return dataset, _pixel_data(data, position)
+
+
+def _read_up_to_pixels(data: bytes) -> tuple[Any, int]:
+    """(pydicom data set without pixels, where the pixels begin)."""
     stream = io.BytesIO(data)
     dataset = read_dataset_header(stream)
     if stream.tell() > len(data):
         raise Rejected(Reason.BROKEN_DICOM, "an element is longer than the file")
-    return dataset, _pixel_data(data, stream.tell())
+    return dataset, stream.tell()
 
 
 def read_dataset_header(stream: BinaryIO) -> Any:
@@ -117,12 +123,19 @@ class Stored:
     Attributes:
       dataset: pydicom data set without pixels. values: unsigned bit patterns [H, W].
       spacing_mm: of the pixels; 0 when unknown.
+      head: the bytes of the file that `dataset` is of.
     """
 
     dataset: Any
     header: Header
     values: np.ndarray
     spacing_mm: float
+    head: bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Beam pickles what goes from step to step. A data set cannot always be pickled, depending
+        # on what was read of it: in pydicom 3 not after a LUT Descriptor. Its bytes can.
+        return _stored_again, (self.head, self.header, self.values, self.spacing_mm)
 
     def mammogram(self) -> Mammogram:
         """The image in grey levels; `Rejected` where the attributes make no sense."""
@@ -130,28 +143,46 @@ class Stored:
             return Mammogram(grey_levels(self.values, self.dataset), self.header, self.spacing_mm)
 
 
-def read_mammogram(data: bytes, strict: bool = True, allow_synthetic: bool = False) -> Mammogram:
+def read_mammogram(
+    data: bytes,
+    strict: bool = True,
+    allow_synthetic: bool = False,
+    admitted: Collection[str] = (),
+) -> Mammogram:
     """Decodes a DICOM file at its stored size.
 
     Raises `Rejected` for whatever makes the file unfit, the selection filter of `dicom.header`
-    included (`strict` and `allow_synthetic` as there).
+    included (`strict`, `allow_synthetic` and `admitted` as there).
     """
-    return read_stored(data, strict, allow_synthetic).mammogram()
+    return read_stored(data, strict, allow_synthetic, admitted).mammogram()
 
 
-def read_stored(data: bytes, strict: bool = True, allow_synthetic: bool = False) -> Stored:
+def read_stored(
+    data: bytes,
+    strict: bool = True,
+    allow_synthetic: bool = False,
+    admitted: Collection[str] = (),
+) -> Stored:
     """A DICOM file's data set and stored values. Raises as `read_mammogram`."""
     with quietly_rejecting():
-        dataset, pixels = read_file(data)
+        dataset, position = _read_up_to_pixels(data)
+        pixels = _pixel_data(data, position)
         if not pixels:  # the header of a file that was cut off may be incomplete
             raise Rejected(Reason.NO_PIXEL_DATA)
         header = header_of_dataset(dataset)
-        fault = selection_fault(header, strict, allow_synthetic)
+        fault = selection_fault(header, strict, allow_synthetic, admitted)
         if fault:
             raise Rejected(*fault)
         spacing = _square_spacing(header)
         check_photometric(dataset)
-        return Stored(dataset, header, decode_pixels(dataset, pixels), spacing)
+        values = decode_pixels(dataset, pixels)
+        return Stored(dataset, header, values, spacing, data[:position])
+
+
+def _stored_again(head: bytes, header: Header, values: np.ndarray, spacing_mm: float) -> Stored:
+    with quietly_rejecting():
+        dataset = read_dataset_header(io.BytesIO(head))
+    return Stored(dataset, header, values, spacing_mm, head)
 
 
 def read_stored_values(data: bytes) -> np.ndarray:
@@ -275,6 +306,9 @@ def _resample(mammogram: Mammogram, spacing_mm: float) -> Mammogram:
 
 def _square_spacing(header: Header) -> float:
     if not header.spacing_mm:
+        if header.aspect_ratio and header.aspect_ratio[0] != header.aspect_ratio[1]:
+            detail = "pixel aspect ratio {:g} to {:g}".format(*header.aspect_ratio)
+            raise Rejected(Reason.NON_SQUARE_PIXELS, detail)
         return 0.0
     row, column = header.spacing_mm
     if abs(row - column) > 0.01 * column:

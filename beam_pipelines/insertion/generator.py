@@ -159,7 +159,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
 # Flags that decide neither the pixels of an image nor its header.
 _OTHER_FLAGS = frozenset(
     {"generator", "input_dir", "output_dir", "images", "previews", "beam", "normals_from_cases",
-     "normal_follow_up", "allow_synthetic", "source"}
+     "normal_follow_up", "allow_synthetic", "admit_special", "source"}
 )  # fmt: skip
 
 

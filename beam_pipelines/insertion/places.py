@@ -117,7 +117,8 @@ def prepare(image: Image, setup: Setup, rejections: list[Rejection]) -> tuple[Pr
 
     The places depend on the seed and the image alone, the scalars of a place on that place too.
     """
-    stored = decode(image, read_file(image), setup.config.allow_synthetic)
+    config = setup.config
+    stored = decode(image, read_file(image), config.allow_synthetic, config.admit_special)
     shown = reading.reduce(stored.mammogram(), setup.reduction, setup.spacing_mm)
     shown = reading.crop(shown, film_bounds(shown.grey).place)
     if min(shown.grey.shape) < setup.size:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -45,9 +45,11 @@ def read_file(image: Image) -> bytes:
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
 
 
-def decode(image: Image, data: bytes, allow_synthetic: bool) -> reading.Stored:
+def decode(
+    image: Image, data: bytes, allow_synthetic: bool, admitted: Collection[str]
+) -> reading.Stored:
     """The image of its file; `Rejected` for whatever is wrong with it, or with the index."""
-    stored = reading.read_stored(data, image.strict, allow_synthetic)
+    stored = reading.read_stored(data, image.strict, allow_synthetic, admitted)
     header = stored.header
     if image.strict and (header.laterality, header.view) != (image.laterality, image.view):
         raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{header.laterality} {header.view}")
@@ -142,7 +144,7 @@ def _read(image: Image, config: PatchesConfig) -> tuple[reading.Mammogram, float
     """The image without its padding, and the seconds from bytes to grey levels."""
     data = read_file(image)
     start = time.perf_counter()
-    mammogram = decode(image, data, config.allow_synthetic).mammogram()
+    mammogram = decode(image, data, config.allow_synthetic, config.admit_special).mammogram()
     seconds = time.perf_counter() - start
     mammogram = reading.reduce(mammogram, config.reduction, config.resample_spacing_mm)
     return reading.crop(mammogram, film_bounds(mammogram.grey).place), seconds

@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from beam_pipelines.dicom import reading
@@ -142,7 +142,9 @@ def _episode_of(study: Json, episodes: dict[str, Json]) -> tuple[str, bool]:
     return episode_id, events_of(episodes[episode_id]) == {"SCREENING"}
 
 
-def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | None:
+def unfit(
+    item: Listed, allow_synthetic: bool = False, admitted: Collection[str] = ()
+) -> tuple[Reason, str] | None:
     """Why an image is not a screening mammogram of a known episode; None when it is."""
     if not item.sop_uid:
         return Reason.NO_SOP_UID, ""
@@ -150,7 +152,7 @@ def unfit(item: Listed, allow_synthetic: bool = False) -> tuple[Reason, str] | N
         return Reason.NO_IMAGE_FILE, ""
     if item.header is None:
         return Reason.NO_HEADER, ""
-    fault = selection_fault(item.header, allow_synthetic=allow_synthetic)
+    fault = selection_fault(item.header, allow_synthetic=allow_synthetic, admitted=admitted)
     if fault:
         return fault
     if not item.episode_id:
@@ -164,11 +166,12 @@ _LARGEST_JSON = 16 << 20  # bytes; as objects it takes up to 40 times as much
 class Account:
     """Collects what is read and rejected of one patient.
 
-    `allow_synthetic`: whether images that are marked as synthetic data are as good as others.
+    `allow_synthetic`: whether images that are marked as synthetic data are as good as others;
+    `admitted`: so are these of `header.SPECIAL_IMAGES`.
     """
 
-    def __init__(self, allow_synthetic: bool = False) -> None:
-        self.allow_synthetic = allow_synthetic
+    def __init__(self, allow_synthetic: bool = False, admitted: Collection[str] = ()) -> None:
+        self.allow_synthetic, self.admitted = allow_synthetic, admitted
         self.rejections: list[Rejection] = []
         self.read: collections.Counter[str] = collections.Counter()
 
@@ -199,7 +202,7 @@ class Account:
         """Counts a listed image; true if it is rejected, with its marks, because it is not a
         screening mammogram of a known episode."""
         self.read.update({IMAGES: 1, MARKS: len(item.marks)})
-        fault = unfit(item, self.allow_synthetic)
+        fault = unfit(item, self.allow_synthetic, self.admitted)
         if fault:
             self.reject(item, *fault)
             for key in item.marks:
@@ -274,6 +277,7 @@ class Optimam:
       allow_synthetic: whether images that are marked as synthetic data are used.
       normals_beside: whether normals are cut far from the boxes of lesion images too, where every
         mark of the image can be used.
+      admitted: those of `header.SPECIAL_IMAGES` that are used.
     """
 
     tree: Tree
@@ -281,6 +285,7 @@ class Optimam:
     normal_follow_up: bool = False
     allow_synthetic: bool = False
     normals_beside: bool = False
+    admitted: tuple[str, ...] = ()
     labelled = True
 
     def units(self) -> list[str]:
@@ -289,7 +294,7 @@ class Optimam:
 
     def read_unit(self, unit: str) -> UnitIndex:
         """One patient."""
-        account = Account(self.allow_synthetic)
+        account = Account(self.allow_synthetic, self.admitted)
         paths = self.tree.files_of(unit)
         imagedb = account.document(paths.imagedb)
         episodes = _episodes(account.document(paths.nbss))
@@ -363,6 +368,7 @@ def open_source(config: PatchesConfig) -> Optimam:
         config.normal_follow_up,
         config.allow_synthetic,
         bool(config.normals_from_lesion_images),
+        config.admit_special,
     )
 
 
