@@ -37,6 +37,11 @@ class Reason(enum.StrEnum):
     FOR_PROCESSING = "for_processing"
     TOMOSYNTHESIS = "tomosynthesis"
     SYNTHESISED_2D = "synthesised_2d"
+    STEREOTACTIC = "stereotactic"
+    TOMOSYNTHESIS_PROJECTION = "tomosynthesis_projection"
+    SUBTRACTION = "subtraction"
+    HIGH_ENERGY = "high_energy"
+    QUALITY_CONTROL = "quality_control"
     MULTI_FRAME = "multi_frame"
     WRONG_LATERALITY = "wrong_laterality"
     WRONG_VIEW = "wrong_view"
@@ -154,6 +159,19 @@ class Tally:
             f"{kind}: {self.read} read = {self.used} used + {self.not_needed} not needed "
             f"+ {sum(self.rejected.values())} rejected"
         )
+
+
+def counted_reasons(rejections: Iterable[Rejection]) -> str:
+    """How many of each reason, the most frequent first; empty without any."""
+    counts = collections.Counter(item.reason.value for item in rejections)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} {count}" for reason, count in ordered)
+
+
+def left_out(rejections: Iterable[Rejection]) -> str:
+    """The end of a message that refuses a run: why things were left out, if any were."""
+    reasons = counted_reasons(rejections)
+    return f"; left out: {reasons}" if reasons else ""
 
 
 def ledger(

@@ -24,7 +24,15 @@ from beam_pipelines.insertion.work import (
 from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import files_bar, run_work
 from beam_pipelines.patches.ledger import rejections_csv
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Rejection, Tally, ledger
+from beam_pipelines.rejections import (
+    FILES,
+    IMAGES,
+    MARKS,
+    Rejection,
+    Tally,
+    ledger,
+    left_out,
+)
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import LESION, Image, Source, UnitIndex
 from beam_pipelines.sources.index import index_of, open_source
@@ -122,8 +130,8 @@ def _ledger(
     setup: Setup,
 ) -> dict[str, Tally]:
     """See `rejections.ledger`; what is fit, and was not asked for, is not needed."""
-    left_out = collections.Counter(item.kind for item in rejections)
-    new = left_out - collections.Counter(item.kind for item in index.rejections)
+    kinds = collections.Counter(item.kind for item in rejections)
+    new = kinds - collections.Counter(item.kind for item in index.rejections)
     images = _images(results)
     removed = sum(len(image.lesions) for image in images) if setup.removal else 0
     marks = sum(len(image.marks) for image in index.images)
@@ -132,7 +140,7 @@ def _ledger(
         used={
             IMAGES: len(images),
             MARKS: removed,
-            FILES: index.read.get(FILES, 0) - left_out[FILES],
+            FILES: index.read.get(FILES, 0) - kinds[FILES],
         },
         not_needed={
             IMAGES: len(index.images) - len(results),
@@ -218,7 +226,9 @@ def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
         images = [image for image in index.images if image.use != LESION]
     if not images:
         wanted = "an image with a malignant mark" if setup.removal else "a healthy image"
-        raise UserError(f"{setup.config.input_dir}: expected {wanted}, found none")
+        raise UserError(
+            f"{setup.config.input_dir}: expected {wanted}, found none{left_out(index.rejections)}"
+        )
     seed = setup.config.seed
     return sorted(images, key=lambda image: unit_hash(seed, "insertion", image.sop_uid))
 
@@ -226,7 +236,8 @@ def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
 def _as_patches(config: InsertionConfig) -> PatchesConfig:
     """The flags that say what is read, as the sources know them."""
     shared = {field.name for field in dataclasses.fields(InsertionConfig)} & {
-        "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic"
+        "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic",
+        "admit_special",
     }  # fmt: skip
     return PatchesConfig(**{name: getattr(config, name) for name in shared})
 
@@ -297,9 +308,7 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     images = sorted(_images(results), key=lambda image: image.source_sop_uid)
     new = {rejection for result in results for rejection in result.rejections}
     if not images:
-        reasons = collections.Counter(item.reason.value for item in new)
-        counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        raise UserError(f"{config.input_dir}: no image could be made: {counts}")
+        raise UserError(f"{config.input_dir}: no image could be made{left_out(new)}")
     about = {
         "program": PROGRAM,
         "version": __version__,

@@ -37,7 +37,7 @@ from beam_pipelines.patches.shards import (
     work_item,
     written_from,
 )
-from beam_pipelines.rejections import IMAGES, Rejection
+from beam_pipelines.rejections import IMAGES, Rejection, counted_reasons
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Image, Source, UnitIndex
 from beam_pipelines.sources.index import open_source
@@ -78,7 +78,7 @@ def make_patches(config: PatchesConfig) -> None:
             index = job.index(source, run)
             quotas = quotas_of(index.images, config, source.labelled)
             hopeful = {quota.group: quota.count if quota.images else 0 for quota in quotas}
-            _shortfall(hopeful, quotas, config)
+            _shortfall(hopeful, quotas, config, index.rejections)
         except UserError:
             if not files.is_directory(job.directory):  # nothing was done: no run to go on with
                 run.remove(RUN_FILE)
@@ -86,13 +86,13 @@ def make_patches(config: PatchesConfig) -> None:
         quotas, rows, rejections = _cut_until_settled(index.images, source.labelled, job)
         chosen = [row for quota in quotas for row in chosen_rows(rows, quota)]
         counts = collections.Counter(row.group for row in chosen)
-        shortfall = _shortfall(counts, quotas, config)
+        left_out = [*index.rejections, *rejections]
+        shortfall = _shortfall(counts, quotas, config, left_out)
         splits = job.write_shards(chosen)
         run.write_json(tfds_files.FEATURES_FILE, tfds_files.features(config.size, synthetic=False))
         run.write_json(tfds_files.INFO_FILE, tfds_files.dataset_info(splits, synthetic=False))
         metrics = {step: collected.as_json() for step, collected in job.measured.items()}
         run.write_json(jobs_work.FILE, metrics)
-        left_out = [*index.rejections, *rejections]
         ledger = ledger_of(index, chosen, left_out)
         origins = origins_of(chosen)
         account = Account(config, index, ledger, splits, tuple(shortfall), origins)
@@ -218,20 +218,26 @@ def _cut_until_enough(quotas: Sequence[Quota], job: _Job) -> tuple[list[Row], se
 
 
 def _shortfall(
-    found: Mapping[str, int], quotas: Sequence[Quota], config: PatchesConfig
+    found: Mapping[str, int],
+    quotas: Sequence[Quota],
+    config: PatchesConfig,
+    rejections: Iterable[Rejection],
 ) -> list[Shortfall]:
-    """The quotas that are not met; a `UserError` with them unless a shortfall is allowed."""
+    """The quotas that are not met; a `UserError` with them, and with the reasons for which things
+    were left out, unless a shortfall is allowed."""
     short = [
         Shortfall(quota.group, quota.count, found[quota.group])
         for quota in quotas
         if found[quota.group] < quota.count
     ]
     if short and not config.allow_shortfall:
+        reasons = counted_reasons(rejections)
         lines = [f"  {item.set:<36}{item.wanted:>10}{item.found:>10}" for item in short]
         raise UserError(
             f"{config.input_dir} cannot give these counts; lower them, or finish with fewer "
             "(--allow_shortfall):\n"
             + "\n".join([f"  {'set':<36}{'wanted':>10}{'found':>10}", *lines])
+            + (f"\nleft out: {reasons}" if reasons else "")
         )
     return short
 

@@ -12,7 +12,14 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_pipelines.patches.ledger import index_ledger_json, normals_beside, remarks, shown_detail
-from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Rejection
+from beam_pipelines.rejections import (
+    FILES,
+    IMAGES,
+    MARKS,
+    Origin,
+    Rejection,
+    counted_reasons,
+)
 from beam_pipelines.sources.base import HEALTHY, UNKNOWN, Image, Mark, UnitIndex, split_of
 from beam_pipelines.sources.index import DIRECTORY, index_of, open_source
 from beam_pipelines.storage import files
@@ -211,8 +218,10 @@ def _summary(
     for kind, row in ledger.items():
         if row["read"]:
             rejected = sum(row["rejected"].values())
+            reasons = counted_reasons(_of_kind(index, kind))
             lines.append(
                 f"{kind}: {row['read']} read = {row['usable']} usable + {rejected} rejected"
+                + (f" ({reasons})" if reasons else "")
             )
     lines += remarks(index)
     lines.append(f"make_patches --list_only: {directory} ({', '.join(LISTING_FILES)})")

@@ -64,6 +64,7 @@ class Image:
       synthetic: whether its side-car or its file is marked as synthetic data.
       breast_density: as the data set has it, or empty.
       splits: those that the data set lets the patient be in; see `split_of`.
+      known_by_study: whether `client_id` stands for the study, as nothing else says whose it is.
       normals_beside: whether normal windows may be cut far from its marks: all of its lesions are
         among them.
     """
@@ -82,6 +83,7 @@ class Image:
     breast_density: str = ""
     splits: tuple[str, ...] = SPLITS
     normals_beside: bool = False
+    known_by_study: bool = False
 
     def origin(self, mark_id: str = "") -> Origin:
         """Where the image, or a mark on it, belongs."""
@@ -140,6 +142,7 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
     """All units as one index, images in order of their SOP instance uid; duplicates rejected.
 
     A patient is in one split: where her images allow different ones, in one that all of them allow.
+    An image that is known by its study alone is the patient's to whom other images of it belong.
     """
     images: dict[str, Image] = {}
     rejections: list[Rejection] = []
@@ -155,9 +158,24 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
                 first, other = sorted((rival, image), key=lambda item: item.path)
                 images[image.sop_uid] = first
                 rejections += reject_image(other, Reason.DUPLICATE_IMAGE, first.path)
-    ordered = tuple(_in_one_split([images[uid] for uid in sorted(images)]))
+    ordered = tuple(_in_one_split(_with_patients([images[uid] for uid in sorted(images)])))
     rejections.sort(key=lambda item: (item.kind, item.name, item.reason, item.detail))
     return UnitIndex(ordered, tuple(rejections), dict(read), dict(sorted(counts.items())))
+
+
+def _with_patients(images: list[Image]) -> list[Image]:
+    """The images, none of a patient's study under another name."""
+    patients: dict[str, str] = {}
+    for image in images:
+        if image.study_uid and not image.known_by_study:
+            known = patients.setdefault(image.study_uid, image.client_id)
+            patients[image.study_uid] = min(known, image.client_id)
+    return [
+        dataclasses.replace(image, client_id=patients[image.study_uid])
+        if image.known_by_study and image.study_uid in patients
+        else image
+        for image in images
+    ]
 
 
 def _in_one_split(images: list[Image]) -> Iterator[Image]:

@@ -11,13 +11,16 @@ below a case depends on the program and the year of the download:
     <case>/07-20-2016-DDSM-74994/1-full mammogram images-24515/000000.dcm
     <case>/07-20-2016-DDSM-NA-74994/1.000000-full mammogram images-24515/1-1.dcm
 
-Only the names of the cases are the same everywhere, so nothing else of the paths is used. The
-layouts are those that public code for the set reads. The columns are those of TCIA's files: cells
-with paths may be quoted and end in a newline, and the density is called breast_density for masses
-and breast density for calcifications.
+Only the names of the cases are the same everywhere, so nothing else of the paths is used. Where no
+folder is named by a case (copies with folders for the series uids, or with none), PatientID of each
+file is the case. The layouts are those that public code for the set reads.
+
+The columns are those of TCIA's files: cells with paths may be quoted and end in a newline, and the
+density is called breast_density for masses and breast density for calcifications.
 """
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import io
@@ -93,7 +96,7 @@ class Copy:
     """A copy of the data set.
 
     Attributes:
-      cases: the folders of each case.
+      cases: the folders of each case, or its files where no folder has its name.
       rows: of each patient. broken: rejections of rows that do not name a patient, film and mask.
     """
 
@@ -103,8 +106,10 @@ class Copy:
 
     def dicoms(self, case: str) -> list[str]:
         """The DICOM files of a case; none when it is not there."""
-        paths = (path for folder in self.cases.get(case, ()) for path in files.walk(folder))
-        return [path for path in paths if path.lower().endswith(".dcm")]
+        found: list[str] = []
+        for path in self.cases.get(case, ()):
+            found += [path] if _is_dicom(path) else filter(_is_dicom, files.walk(path))
+        return found
 
 
 def find_copy(root: str) -> Copy:
@@ -130,8 +135,11 @@ def find_copy(root: str) -> Copy:
             f"{root}: expected the case files {', '.join(CASE_FILES)}, missing {', '.join(missing)}"
         )
     if not cases:
+        cases = _cases_by_header(root)
+    if not cases:
         raise UserError(
-            f"{root}: expected folders such as Mass-Training_P_00001_LEFT_CC, found none"
+            f"{root}: expected folders such as Mass-Training_P_00001_LEFT_CC, or DICOM files with "
+            "such names as their PatientID, found none; --source=table reads copies as PNG or JPEG"
         )
     rows: dict[str, list[Abnormality]] = collections.defaultdict(list)
     broken: list[Rejection] = []
@@ -146,6 +154,21 @@ def find_copy(root: str) -> Copy:
         {patient: tuple(found) for patient, found in rows.items()},
         tuple(broken),
     )
+
+
+def _is_dicom(path: str) -> bool:
+    return path.lower().endswith(".dcm")
+
+
+def _cases_by_header(root: str) -> dict[str, list[str]]:
+    """The files of each case, by PatientID; a file that cannot be read is of none."""
+    cases: dict[str, list[str]] = collections.defaultdict(list)
+    for path in filter(_is_dicom, files.walk(root)):
+        with contextlib.suppress(Rejected):
+            patient = reading.read_header(path).patient_id
+            if _CASE.fullmatch(patient):
+                cases[patient].append(path)
+    return cases
 
 
 def _folders(root: str, depth: int) -> Iterator[str]:
@@ -230,11 +253,13 @@ class CbisDdsm:
     Attributes:
       allow_synthetic: whether images that are marked as synthetic data are used.
       normals_beside: whether normals are cut far from the lesions, where all of them are known.
+      admitted: those of `header.SPECIAL_IMAGES` that are used.
     """
 
     copy: Copy
     allow_synthetic: bool = False
     normals_beside: bool = True
+    admitted: tuple[str, ...] = ()
     labelled = True
 
     def units(self) -> list[str]:
@@ -309,7 +334,7 @@ class CbisDdsm:
         if not paths:
             raise Rejected(Reason.NO_IMAGE_FILE)
         header = reading.read_header(paths[0])
-        fault = selection_fault(header, strict=False, allow_synthetic=self.allow_synthetic)
+        fault = selection_fault(header, False, self.allow_synthetic, self.admitted)
         if fault:
             raise Rejected(*fault)
         opened = dataclasses.replace(
@@ -397,7 +422,8 @@ class _Account:
 def open_source(config: PatchesConfig) -> CbisDdsm:
     """The copy of CBIS-DDSM in `--input_dir`."""
     beside = config.normals_from_lesion_images is not False
-    return CbisDdsm(find_copy(config.input_dir), config.allow_synthetic, beside)
+    copy = find_copy(config.input_dir)
+    return CbisDdsm(copy, config.allow_synthetic, beside, config.admit_special)
 
 
 def _grouped(rows: Sequence[Abnormality]) -> list[list[Abnormality]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beam_pipelines.dicom.header import SPECIAL_IMAGES
 from beam_pipelines.jobs import work
 from beam_pipelines.jobs.options import on_this_machine
 from beam_pipelines.jobs.work import work_results
@@ -48,6 +49,11 @@ def open_source(config: PatchesConfig) -> Source:
         opener = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise UserError(f"--source={config.source}: cannot be imported: {error}") from error
+    unknown = sorted(set(config.admit_special) - set(SPECIAL_IMAGES))
+    if unknown:
+        raise UserError(
+            f"--admit_special={unknown[0]}: expected some of {', '.join(SPECIAL_IMAGES)}"
+        )
     source: Source = opener(config)
     if not config.normals_dir:
         return source

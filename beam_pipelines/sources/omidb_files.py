@@ -78,7 +78,13 @@ def find_tree(root: str, allow_synthetic: bool = False) -> Tree:
             if not any(files.has_directories(part) for part in (tree.data, tree.images) if part):
                 raise UserError(f"{data}: expected a directory for each patient, found none")
             return tree
-    raise UserError(f"{root}: expected OMI-DB's directories DATA and IMAGES, found neither")
+    images = any(_descend(base, "images") for base in (root, files.directory_named(root, _LEVEL)))
+    raise UserError(
+        f"{root}: expected OMI-DB's directories DATA and IMAGES, found "
+        f"{'no DATA' if images else 'neither'}; other data is read "
+        "by --source=folder (DICOM files without labels), --source=table (images with a table) or "
+        "--source=cbis_ddsm, see docs/data.md"
+    )
 
 
 def _descend(base: str, name: str) -> str:

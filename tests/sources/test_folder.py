@@ -62,19 +62,20 @@ def test_the_mask_of_a_real_film_is_the_breast(path):
     assert film.grey[mask > 0].mean() > -0.7
 
 
-def test_patients_come_from_the_patient_id_or_the_folder(tmp_path):
+def test_patients_come_from_the_patient_id_or_the_study(tmp_path):
     _film(tmp_path / "a" / "1.dcm", "1.1", "P7_LEFT_CC")
     _film(tmp_path / "a" / "2.dcm", "1.2", "P7_RIGHT_MLO_1")
-    _film(tmp_path / "b" / "3.dcm", "1.3", "")
-    _film(tmp_path / "b" / "4.dcm", "1.4", "Anonymous", ImageLaterality="R", ViewPosition="LMLO")
+    _film(tmp_path / "b" / "3.dcm", "1.3", "", StudyInstanceUID="1.9")
+    right = {"ImageLaterality": "R", "ViewPosition": "LMLO", "StudyInstanceUID": "1.9"}
+    _film(tmp_path / "b" / "4.dcm", "1.4", "Anonymous", **right)
     _film(tmp_path / "b" / "5.dcm", "1.5", "P8_LEFT_CC")
     found = [(i.client_id, i.laterality, i.view) for i in _index(tmp_path).images]
     seven, eight = found[0][0], found[4][0]
     assert found == [
         (seven, "L", "CC"),
         (seven, "R", "MLO"),
-        ("b", "", ""),
-        ("b", "R", "MLO"),
+        ("1.9", "", ""),
+        ("1.9", "R", "MLO"),
         (eight, "L", "CC"),
     ]
     assert seven != eight
@@ -87,7 +88,8 @@ def test_what_is_no_uid_is_not_recorded(tmp_path):
     study = content.index(b"1.2\0", content.index(b"\x20\0\x0d\0"))
     path.write_bytes(content[:study] + b"Mrs " + content[study + 4 :])
     (image,) = _index(tmp_path).images
-    assert (image.study_uid, image.sop_uid) == ("", "1.1")
+    assert re.fullmatch("study-[0-9a-f]{16}", image.study_uid)
+    assert image.sop_uid == "1.1"
 
 
 def test_what_is_no_mammogram_is_named(tmp_path):
