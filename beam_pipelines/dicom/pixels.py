@@ -261,7 +261,8 @@ def _least_bits(decode: Decoder, rows: int, columns: int) -> int:
     pixels. JPEG 2000 needs next to nothing, for which `LARGEST_IMAGE` is the bound.
     """
     pixels = rows * columns
-    return {_jpeg: pixels // 32, _jpeg_ls: rows, _rle: pixels // 8}.get(decode, 0)
+    least: dict[Decoder, int] = {_jpeg: pixels // 32, _jpeg_ls: rows, _rle: pixels // 8}
+    return least.get(decode, 0)
 
 
 def _clipped(values: np.ndarray, precision: int, dataset: Any) -> np.ndarray:
