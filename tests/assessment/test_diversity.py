@@ -18,6 +18,7 @@ from cgan_tf.assessment.diversity import (
 from cgan_tf.assessment.lesions import LesionShape, Spread
 from cgan_tf.config import DiversityConfig
 from cgan_tf.gan import export
+from cgan_tf.gan.card import GeneratorCard
 from cgan_tf.runs.errors import UserError
 from tests.toys.patches import write_toy_patches
 
@@ -49,10 +50,11 @@ def patches(tmp_path_factory):
 @pytest.fixture
 def generator(monkeypatch):
     """The generator that is found; its function may be changed."""
-    actual = {"function": mover}
-    card = {"task": "mass", "size": SIZE, "z_width": 6, "checksum": "c" * 64}
-    monkeypatch.setattr(export, "load_generator", lambda _: (actual["function"], card))
-    actual["card"] = card
+    actual = {
+        "function": mover,
+        "card": GeneratorCard("mass", SIZE, z_width=6, checksum="c" * 64),
+    }
+    monkeypatch.setattr(export, "load_generator", lambda _: (actual["function"], actual["card"]))
     return actual
 
 
@@ -133,7 +135,7 @@ class TestRun:
             measure_diversity(dataclasses.replace(config, **{name: 1}))
 
     def test_patches_of_another_size(self, config, generator):
-        generator["card"]["size"] = 64
+        generator["card"] = dataclasses.replace(generator["card"], size=64)
         with pytest.raises(UserError, match="expected patches of 64 px for G, found 32"):
             measure_diversity(config)
 
