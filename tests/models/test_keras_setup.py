@@ -19,7 +19,7 @@ except UserError as error:
     sys.exit(f"refused: {error}")
 layer = keras.layers.Conv2D(2, 3)
 layer.build((None, 8, 8, 1))
-print(json.dumps([keras.config.backend(), layer.kernel.shape, layer.kernel.dtype,
+print(json.dumps([keras.config.backend(), list(layer.kernel.shape), layer.kernel.dtype,
                   layer.data_format, keras.config.epsilon(), settings()["floatx"]]))
 """
 
