@@ -112,8 +112,8 @@ class Manufacturer:
 
     Attributes:
       voi: weights of the grey-level mappings it uses. view_prefix: ViewPosition has the side in
-        front (LCC). view_code: ViewCodeSequence is present. empty_function: LINEAR windows have an
-        empty VOILUTFunction. explanations: several windows, the first one counts.
+        front (LCC). view_code: ViewCodeSequence is present. several_windows: there are several
+        windows, of which the first counts.
     """
 
     name: str

@@ -29,7 +29,7 @@ class Mark:
       mark_id: unique within its image.
       box: (x0, y0, x1, y1) in pixels of the stored image, x0 < x1, y0 < y1; empty where only
         `mask` says where the lesion is.
-      patch_class: one of `config.LESION_CLASSES`.
+      patch_class: one of `labels.LESION_CLASSES`.
       evidence: what the label rests on, e.g. "SURGERY H5 of lesion 1".
       repairs: what was mended of the box or the mask, separated by spaces.
       mask: a DICOM file with one value on the lesion and a lower one elsewhere, read when patches
