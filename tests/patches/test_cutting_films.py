@@ -11,6 +11,7 @@ from beam_pipelines.patches.pectoral import pectoral_mask
 from beam_pipelines.patches.plan import Draw
 from beam_pipelines.sources.base import HEALTHY, LESION, Image, Mark
 from cgan_tf.config import InsertionConfig, PatchesConfig
+from cgan_tf.gan.card import GeneratorCard
 from tests.toys.drawn_films import HEIGHT, WIDTH, draw_film, padded, stored
 from tests.toys.film_outlines import overlap
 from tests.toys.omidb_tree import dataset, write
@@ -81,7 +82,7 @@ def test_a_mark_in_the_padding_alone_is_outside(tmp_path):
 
 
 def _setup(**flags):
-    card = {"size": SIZE, "z_width": 2}
+    card = GeneratorCard("mass", SIZE, z_width=2, checksum="")
     return Setup(InsertionConfig(**flags), card, "mass", 0, 1, 0.0, "")
 
 
