@@ -42,10 +42,33 @@ class PatchesConfig:
 
     source: str = option(
         "optimam",
-        "The data set: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), folder (any folder of mammogram "
-        "DICOM files without annotations), or one's own as module:function, see docs/data.md.",
+        "The data set: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), table (DICOM, PNG, TIFF, PGM or "
+        "JPEG files with a table), folder (any folder of mammogram DICOM files without "
+        "annotations), or one's own as module:function, see docs/data.md.",
     )
     input_dir: str = option("", "Root of the data set (required).")
+    mapping: str = option(
+        "",
+        "--source=table: the file that says what the table's columns mean, such as "
+        "configs/sources/mini_mias.toml (required), see docs/table.md.",
+    )
+    table: str = option(
+        "", "--source=table: the table, from --input_dir on; empty: the one that --mapping names."
+    )
+    bits: int = option(
+        0,
+        "--source=table: bits in use of PNG, TIFF and PGM files with 16 bits a pixel; 0: those of "
+        "--mapping, of the file, or those that hold the largest values found.",
+    )
+    inverted: bool = option(
+        False, "--source=table: the breast is dark in PNG, TIFF, PGM and JPEG files."
+    )
+    split_by: str = option(
+        "",
+        "--source=table: column: the split that the table prescribes; hash: drawn by patient, so "
+        "that each split gets each class where patients allow. Empty: column where there is one.",
+        ("", "column", "hash"),
+    )
     output_dir: str = option("", "Directory for shards and manifest.json (required).")
     list_only: bool = option(
         False,
@@ -102,7 +125,9 @@ class PatchesConfig:
         ("even", "random"),
     )
     normals_from_cases: bool = option(
-        False, "Also cut normal patches from the contralateral breast of cases."
+        False,
+        "Also cut normal patches from the contralateral breast of cases; with --source=table from "
+        "every image of theirs that the table calls healthy, the same breast's left out.",
     )
     normal_follow_up: bool = option(
         False, "Normals only from clients with a later non-malignant episode."
@@ -345,11 +370,13 @@ class InsertionConfig(LesionsConfig):
 
     source: str = option(
         "optimam",
-        "The data set, as in make_patches: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), folder (any "
-        "folder of mammogram DICOM files; it names no lesions, so none can be removed), or one's "
-        "own as module:function.",
+        "The data set, as in make_patches: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), table (DICOM "
+        "files with a table), folder (any folder of mammogram DICOM files; it names no lesions, so "
+        "none can be removed), or one's own as module:function.",
     )
     input_dir: str = option("", "Root of the data set (required).")
+    mapping: str = option("", "--source=table: as in make_patches.")
+    table: str = option("", "--source=table: as in make_patches.")
     output_dir: str = option("", "Directory for images, boxes, masks and manifest.json (required).")
     seed: int = option(0, "Keys the choice of the images, the places and the random scalars.")
     images: int = option(

@@ -166,6 +166,11 @@ def is_uid(text: str) -> bool:
     return bool(_UID.fullmatch(text))
 
 
+def is_firm(name: str) -> bool:
+    """Whether a text has the letters and the signs of a firm's name."""
+    return bool(_FIRM.fullmatch(name))
+
+
 def selection_fault(
     header: Header,
     strict: bool = True,

@@ -24,6 +24,7 @@ from beam_pipelines.patches.windows import (
 from beam_pipelines.rejections import Reason, Rejected, Rejection
 from beam_pipelines.sources.base import LESION, Image, reject_image
 from beam_pipelines.sources.outlines import Lesion, lesions_inside
+from beam_pipelines.sources.plain_images import plain_mammogram
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.records import PatchRecord
@@ -48,12 +49,29 @@ def read_file(image: Image) -> bytes:
 def decode(
     image: Image, data: bytes, allow_synthetic: bool, admitted: Collection[str]
 ) -> reading.Stored:
-    """The image of its file; `Rejected` for whatever is wrong with it, or with the index."""
+    """The image of its DICOM file; `Rejected` for whatever is wrong with it, or with the index."""
+    if image.facts.plain:
+        raise Rejected(Reason.NOT_DICOM)
     stored = reading.read_stored(data, image.strict, allow_synthetic, admitted)
     header = stored.header
     if image.strict and (header.laterality, header.view) != (image.laterality, image.view):
         raise Rejected(Reason.SIDE_CAR_DISAGREES, f"{header.laterality} {header.view}")
     return stored
+
+
+def mammogram_of(
+    image: Image, data: bytes, allow_synthetic: bool, admitted: Collection[str]
+) -> reading.Mammogram:
+    """The image of its file in grey levels, with what the data set adds. Raises as `decode`."""
+    if image.facts.plain:
+        return plain_mammogram(data, image.facts, image.laterality, image.view)
+    mammogram = decode(image, data, allow_synthetic, admitted).mammogram()
+    facts, header = image.facts, mammogram.header
+    return dataclasses.replace(
+        mammogram,
+        spacing_mm=mammogram.spacing_mm or facts.spacing_mm,
+        header=dataclasses.replace(header, manufacturer=header.manufacturer or facts.manufacturer),
+    )
 
 
 def reject_whole(
@@ -144,7 +162,7 @@ def _read(image: Image, config: PatchesConfig) -> tuple[reading.Mammogram, float
     """The image without its padding, and the seconds from bytes to grey levels."""
     data = read_file(image)
     start = time.perf_counter()
-    mammogram = decode(image, data, config.allow_synthetic, config.admit_special).mammogram()
+    mammogram = mammogram_of(image, data, config.allow_synthetic, config.admit_special)
     seconds = time.perf_counter() - start
     mammogram = reading.reduce(mammogram, config.reduction, config.resample_spacing_mm)
     return reading.crop(mammogram, film_bounds(mammogram.grey).place), seconds

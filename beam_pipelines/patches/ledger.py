@@ -135,6 +135,7 @@ class Account:
             "seed": self.config.seed,
             "normals_from_lesion_images": normals_beside(self.index),
             "counts": self.index.counts,
+            "warnings": list(self.index.warnings),
             "splits": splits_json(self.splits),
             "shortfall": [dataclasses.asdict(item) for item in self.shortfall],
             "origins": {
@@ -155,7 +156,7 @@ def remarks(index: UnitIndex) -> list[str]:
     lines = [f"{name.replace('_', ' ')}: {count}" for name, count in index.counts.items()]
     if normals_beside(index):
         lines.append("normals are also cut from images with lesions, far from each of them")
-    return lines
+    return [*lines, *(f"WARNING: {warning}" for warning in index.warnings)]
 
 
 def summary(account: Account, directory: str) -> str:

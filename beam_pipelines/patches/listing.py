@@ -163,6 +163,7 @@ def list_index(config: PatchesConfig, program: str, options: PipelineOptions) ->
         content = {
             "normals_from_lesion_images": normals_beside(index),
             "counts": index.counts,
+            "warnings": list(index.warnings),
             "ledger": ledger,
             "splits": {
                 split: {name: dataclasses.asdict(row) for name, row in classes.items()}

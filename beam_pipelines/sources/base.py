@@ -33,7 +33,9 @@ class Mark:
       evidence: what the label rests on, e.g. "SURGERY H5 of lesion 1".
       repairs: what was mended of the box or the mask, separated by spaces.
       mask: a DICOM file with one value on the lesion and a lower one elsewhere, read when patches
-        are cut, see `sources.outlines`; or empty.
+        are cut, see `sources.outlines`; or empty. A plain image where the marked one is.
+      outline: the lesion inside the box, where it does not fill it: (x, y, radius) of a circle, or
+        (x, y) of each corner of a polygon, in the box's pixels; or empty.
     """
 
     mark_id: str
@@ -45,6 +47,7 @@ class Mark:
     conspicuity: str = ""
     repairs: str = ""
     mask: str = ""
+    outline: tuple[float, ...] = ()
 
     def name_on(self, image: "Image") -> str:
         """The mark's name in the ledger."""
@@ -52,11 +55,29 @@ class Mark:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a data set says of the pixels in a file, as far as the file does not.
+
+    Attributes:
+      plain: whether the file is no DICOM but a plain image, see `sources.plain_images`.
+      bits: of a plain file with 16 bits a pixel, those in use; 0: as the file says.
+      inverted: whether the breast is dark in a plain image.
+      spacing_mm: 0 when unknown. manufacturer: of the detector or scanner.
+    """
+
+    plain: bool = False
+    bits: int = 0
+    inverted: bool = False
+    spacing_mm: float = 0.0
+    manufacturer: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Image:
     """An image that may give patches.
 
     Attributes:
-      path: the DICOM file.
+      path: the DICOM file, or a plain image.
       use: `LESION` (has usable marks), `HEALTHY`, or `UNKNOWN` (what it shows is unknown).
       laterality, view: as the label was decided for; empty when unknown.
       strict: whether the DICOM header must pass the filter of OMI-DB or that of loose films.
@@ -67,6 +88,7 @@ class Image:
       known_by_study: whether `client_id` stands for the study, as nothing else says whose it is.
       normals_beside: whether normal windows may be cut far from its marks: all of its lesions are
         among them.
+      facts: what the data set says of the pixels.
     """
 
     path: str
@@ -84,6 +106,7 @@ class Image:
     splits: tuple[str, ...] = SPLITS
     normals_beside: bool = False
     known_by_study: bool = False
+    facts: FileFacts = FileFacts()
 
     def origin(self, mark_id: str = "") -> Origin:
         """Where the image, or a mark on it, belongs."""
@@ -107,12 +130,14 @@ class UnitIndex:
       images: those that may give patches.
       rejections: everything else. read: how many files, images and marks were met.
       counts: what else the manifest should tell, such as patients that were moved.
+      warnings: what a person should look at before using the patches, a line each.
     """
 
     images: tuple[Image, ...]
     rejections: tuple[Rejection, ...]
     read: dict[str, int]
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def repairs(self) -> dict[str, int]:
@@ -148,9 +173,11 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
     rejections: list[Rejection] = []
     read: collections.Counter[str] = collections.Counter()
     counts: collections.Counter[str] = collections.Counter()
+    warnings: dict[str, None] = {}
     for index in indexes:
         read.update(index.read)
         counts.update(index.counts)
+        warnings.update(dict.fromkeys(index.warnings))
         rejections += index.rejections
         for image in index.images:
             rival = images.setdefault(image.sop_uid, image)
@@ -160,7 +187,8 @@ def merge(indexes: Iterable[UnitIndex]) -> UnitIndex:
                 rejections += reject_image(other, Reason.DUPLICATE_IMAGE, first.path)
     ordered = tuple(_in_one_split(_with_patients([images[uid] for uid in sorted(images)])))
     rejections.sort(key=lambda item: (item.kind, item.name, item.reason, item.detail))
-    return UnitIndex(ordered, tuple(rejections), dict(read), dict(sorted(counts.items())))
+    counted = dict(sorted(counts.items()))
+    return UnitIndex(ordered, tuple(rejections), dict(read), counted, tuple(sorted(warnings)))
 
 
 def _with_patients(images: list[Image]) -> list[Image]:

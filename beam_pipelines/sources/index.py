@@ -1,6 +1,7 @@
 """The sources by name, and reading all units of one: in a loop, or as a Beam job."""
 
 import dataclasses
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from beam_pipelines.jobs import work
 from beam_pipelines.jobs.options import on_this_machine
 from beam_pipelines.jobs.work import work_results
 from beam_pipelines.rejections import rejection_from
-from beam_pipelines.sources.base import Image, Mark, Source, UnitIndex, merge
+from beam_pipelines.sources.base import FileFacts, Image, Mark, Source, UnitIndex, merge
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.runs.console import progress_bar
@@ -23,8 +24,18 @@ from cgan_tf.runs.errors import UserError
 
 def image_from(values: Json) -> Image:
     """The image of a work item."""
-    marks = tuple(Mark(**{**mark, "box": tuple(mark["box"])}) for mark in values["marks"])
-    return Image(**{**values, "marks": marks, "splits": tuple(values["splits"])})
+    marks = tuple(
+        Mark(**{**mark, "box": tuple(mark["box"]), "outline": tuple(mark["outline"])})
+        for mark in values["marks"]
+    )
+    facts = _facts(**values["facts"])
+    return Image(**{**values, "marks": marks, "splits": tuple(values["splits"]), "facts": facts})
+
+
+@functools.lru_cache(maxsize=256)
+def _facts(**values: Any) -> FileFacts:
+    """One object for the millions of images that have the same facts."""
+    return FileFacts(**values)
 
 
 # The names that --source takes, and the functions of a `PatchesConfig` that open them.
@@ -32,6 +43,7 @@ SOURCES = {
     "optimam": "beam_pipelines.sources.optimam:open_source",
     "cbis_ddsm": "beam_pipelines.sources.cbis_ddsm:open_source",
     "folder": "beam_pipelines.sources.folder:open_source",
+    "table": "beam_pipelines.sources.table:open_source",
 }
 
 
@@ -122,7 +134,8 @@ def index_from(values: Json) -> UnitIndex:
     """The inverse of `dataclasses.asdict` after JSON."""
     images = tuple(_shared(image_from(image)) for image in values["images"])
     rejections = tuple(map(rejection_from, values["rejections"]))
-    return UnitIndex(images, rejections, values["read"], values["counts"])
+    warnings = tuple(values["warnings"])
+    return UnitIndex(images, rejections, values["read"], values["counts"], warnings)
 
 
 def _shared(image: Image) -> Image:

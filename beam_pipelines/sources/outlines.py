@@ -1,11 +1,15 @@
-"""The lesions of a decoded image: its marks where they lie on it, from boxes or from masks.
+"""The lesions of a decoded image: its marks where they lie on it, from boxes, outlines or masks.
 
-A mask is a DICOM file with one value on the lesion and a lower one elsewhere, as many pixels as its
-image. A mask of another size is stretched over the image when both have the same proportions (a
-copy at another resolution); with other proportions nobody knows where it lies, and it is rejected.
+A circle stays a circle and a polygon a polygon: a box around a circle has 27% more area.
+
+A mask is a DICOM file or a plain image with one value on the lesion and a lower one elsewhere, as
+many pixels as its image. A mask of another size is stretched over the image when both have the same
+proportions (a copy at another resolution); with other proportions nobody knows where it lies, and
+it is rejected.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import cv2
@@ -14,6 +18,7 @@ import numpy as np
 from beam_pipelines.dicom import reading
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sources.base import Box, Image, Mark
+from beam_pipelines.sources.plain_images import decode_plain, is_plain
 from beam_pipelines.storage import files
 
 # CBIS-DDSM's copies at another resolution keep the proportions to 0.05%; those that are of another
@@ -65,7 +70,7 @@ def read_mask(path: str, image: tuple[int, int]) -> LesionMask:
         data = files.read_bytes(path)
     except OSError as error:
         raise Rejected(Reason.UNREADABLE_FILE, error.strerror or str(error)) from error
-    stored = reading.read_stored_values(data)
+    stored = decode_plain(data)[1] if is_plain(data) else reading.read_stored_values(data)
     if not fits(stored.shape, image):
         raise Rejected(Reason.MASK_SIZE_MISMATCH, sizes(stored.shape, image))
     low, high = stored.min(), stored.max()
@@ -129,4 +134,51 @@ def _lesion_inside(mark: Mark, mammogram: reading.Mammogram) -> Lesion:
     )
     if box[0] >= box[2] or box[1] >= box[3]:
         raise Rejected(Reason.BOX_OUTSIDE_IMAGE)
+    if mark.outline:
+        pixels = pixels_inside(mark.outline, box, mammogram.scale, mammogram.origin)
     return Lesion(dataclasses.replace(mark, box=box), pixels)
+
+
+def pixels_inside(
+    outline: tuple[float, ...],
+    box: Box,
+    scale: tuple[float, float] = (1.0, 1.0),
+    origin: tuple[int, int] = (0, 0),
+) -> np.ndarray:
+    """int32 [N, 2], N > 0: (x, y) of the pixels whose centres are inside an outline.
+
+    Args:
+      outline: as in `Mark`. scale: (x, y) pixels of the image per pixel of the outline.
+      origin: of the image, as in `Mammogram`.
+      box: in pixels of the image, inside it; what the outline has outside is left out. Where no
+        centre is inside both, it is the pixel in the middle of the box.
+    """
+    left, top, right, bottom = (
+        round_(edge) for round_, edge in zip((math.floor,) * 2 + (math.ceil,) * 2, box, strict=True)
+    )
+    x, y = np.meshgrid(
+        (np.arange(left, right) + origin[0] + 0.5) / scale[0],
+        (np.arange(top, bottom) + origin[1] + 0.5) / scale[1],
+    )
+    inside = _in_circle(outline, x, y) if len(outline) == 3 else _in_polygon(outline, x, y)
+    pixels = cv2.findNonZero(inside.astype(np.uint8))
+    if pixels is None:
+        middle = (int(box[0] + box[2]) // 2, int(box[1] + box[3]) // 2)
+        return np.array([middle], np.int32)
+    return pixels.reshape(-1, 2) + np.array([left, top], np.int32)
+
+
+def _in_circle(outline: tuple[float, ...], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    centre_x, centre_y, radius = outline
+    return (x - centre_x) ** 2 + (y - centre_y) ** 2 <= radius**2
+
+
+def _in_polygon(outline: tuple[float, ...], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether a ray from each place crosses the sides an odd number of times."""
+    corners = np.reshape(outline, (-1, 2))
+    inside = np.zeros(x.shape, bool)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            crosses = (y0 <= y) != (y1 <= y)
+            inside ^= crosses & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+    return inside

@@ -13,7 +13,7 @@ from cgan_tf.gan.schedules import generator_updates
 from cgan_tf.runs.flags import config_from_flags, define_flags
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "configs").glob("*"))
+FILES = sorted(path for path in (ROOT / "configs").iterdir() if path.name != "sources")
 COMMAND = re.compile(r"python -m (\S+) .*--flagfile=(\S+)")
 # What a paper's run may set to something else than its default, and why.
 OWN_OF_A_RUN = {"task", "generator_steps", "synthetic_fraction"}

@@ -19,6 +19,7 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.runs.errors import UserError
 from tests.toys.cbis_tree import CbisTree
 from tests.toys.omidb_tree import MARK, Tree, breast, dataset, malignant, screening, write
+from tests.toys.table_tree import write_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data.md"
 NONE = {
@@ -48,9 +49,14 @@ def test_every_built_in_source_has_the_same_interface(tmp_path):
     cbis.lesion("mass", "train", "1-130", "P_00001")
     cbis.write_case_files()
     write(tmp_path / "folder" / "1.dcm", dataset())
+    write(tmp_path / "table" / "1.dcm", dataset())
+    mapping = write_table(
+        tmp_path / "table", ["file,woman,side,view,kind,truth", "1.dcm,w,L,CC,healthy,"]
+    )
     uses = {}
     for name in SOURCES:
-        source = open_source(_config(name, tmp_path / name))
+        changes = {"mapping": str(mapping)} if name == "table" else {}
+        source = open_source(_config(name, tmp_path / name, **changes))
         index = merge(source.read_unit(unit) for unit in source.units())
         assert isinstance(index, UnitIndex)
         assert index.read["images"] == len(index.images) == 1
@@ -58,6 +64,7 @@ def test_every_built_in_source_has_the_same_interface(tmp_path):
     assert uses == {
         "optimam": (LESION, True),
         "cbis_ddsm": (LESION, True),
+        "table": (HEALTHY, True),
         "folder": ("unknown", False),
     }
 
@@ -65,7 +72,7 @@ def test_every_built_in_source_has_the_same_interface(tmp_path):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("optima", "expected optimam, cbis_ddsm, folder, or module:function"),
+        ("optima", "expected optimam, cbis_ddsm, folder, table, or module:function"),
         ("json:", "expected optimam"),
         ("no_such_module:open", "cannot be imported: No module named 'no_such_module'"),
         ("json:open_source", "cannot be imported: module 'json' has no attribute 'open_source'"),
