@@ -36,7 +36,7 @@ BAR = re.compile(r"[\w %,-]+: +\d+%\|.*\| *\d+/\d+ \[.*\]")
 GAN = (
     "--size=32", "--generator_filters=4", "--discriminator_multiplier=1",
     "--bottleneck_filters=16", "--batch_size=4", "--generator_steps=1", "--learning_rate=1e-3",
-    "--log_every=1", "--grid_every=4",
+    "--log_every=1", "--grid_every=4", "--attention_size=-1",  # a smaller graph
 )  # fmt: skip
 # An untrained generator draws faintly: everything above zero counts, and hardly any size is asked.
 SYNTHESIS = ("--count=8", "--batch_size=8", "--threshold=0", "--min_area_fraction=0.01")
@@ -144,7 +144,6 @@ def assert_clean(outcome: tuple) -> None:
 
 
 BEAM = ("make_phantom", "make_patches")  # they start without TensorFlow
-SMALLER = {"train_gan": ("--attention_size=-1",)}  # in forks: a smaller graph
 
 
 def fork_steps(forks: Forks, directory: Path, steps: dict[str, tuple[str, ...]]) -> dict:
@@ -155,7 +154,7 @@ def fork_steps(forks: Forks, directory: Path, steps: dict[str, tuple[str, ...]])
         started[name] = forks.start(
             {
                 "module": PROGRAMS[program],
-                "arguments": [*flags, *SMALLER.get(program, ())],
+                "arguments": flags,
                 "directory": str(directory),
                 "environment": {},
                 "out": f"{logs[name]}.out",

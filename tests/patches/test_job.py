@@ -240,6 +240,7 @@ def test_a_shortfall_is_a_table_and_leaves_no_run(tree, tmp_path):
         ["train/benign_mass", "50", "0"],
         ["validation/normal", "10", "0"],
         ["test/normal", "10", "0"],
+        ["left", "out:", "contralateral_of_case", "1"],
     ]
     make_patches(dataclasses.replace(config, allow_shortfall=True))
     manifest = PatchSet(tmp_path / "out").manifest
