@@ -430,10 +430,10 @@ def test_an_image_without_room_or_without_a_lesion(generators, tmp_path):
     tree = Tree(tmp_path / "tree")
     tree.client("demd1", {"LCC": None})
     crowded = config_of(tree, tmp_path / "row", generators, places="row", lesions_per_image=9)
-    with pytest.raises(UserError, match="no image could be made: no_valid_window 1"):
+    with pytest.raises(UserError, match="no image could be made; left out: no_valid_window 1"):
         insert_lesions(crowded)
     picky = config_of(tree, tmp_path / "picky", generators, min_area_fraction=0.9)
-    with pytest.raises(UserError, match="no image could be made: no_lesion_accepted 1"):
+    with pytest.raises(UserError, match="no image could be made; left out: no_lesion_accepted 1"):
         insert_lesions(picky)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from beam_pipelines.sources.index import SOURCES
+
 ROOT = Path(__file__).parents[2]
 START = "beam_pipelines.patches.job"
 NOT_OURS = {"beam_pipelines", "cgan_tf"}
@@ -44,7 +46,8 @@ def _required() -> set[str]:
 
 def test_the_image_has_what_a_worker_imports_and_no_more():
     found: dict[str, set[str]] = {}
-    _imports(START, found)
+    for module in (START, *(place.partition(":")[0] for place in SOURCES.values())):
+        _imports(module, found)
     assert "beam_pipelines.storage.objects" in found
     packages = set().union(*found.values()) - set(sys.stdlib_module_names)
     owners = importlib.metadata.packages_distributions() | {"google": ["protobuf"]}
