@@ -150,15 +150,6 @@ class _File:
 
 
 @dataclasses.dataclass
-class _Read:
-    """An image on its way: what its rows say of it."""
-
-    image: Image
-    lesions: int = 0
-    certain: bool = True
-
-
-@dataclasses.dataclass
 class _Patient:
     """What is read and rejected of one patient."""
 

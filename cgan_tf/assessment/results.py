@@ -1,8 +1,6 @@
 """The result of measuring a synthetic set: a dataclass, its JSON, its CSV and its Markdown."""
 
-import csv
 import dataclasses
-import io
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +10,7 @@ from typing import Any, TypeVar
 from cgan_tf.assessment.base import Check, Measure, Row
 from cgan_tf.assessment.measures import MEASURES
 from cgan_tf.assessment.pictures import Picture
-from cgan_tf.runs.directory import Json, read_json, write_json
+from cgan_tf.runs.directory import Json, csv_bytes, read_json, write_json
 from cgan_tf.runs.errors import UserError
 
 CONTENT, PICTURES = "quality.json", "pictures"  # in the output directory
@@ -175,12 +173,8 @@ class _JsonReader:
 
 def quality_csv(results: Mapping[str, SetResult], measures: Measures = MEASURES) -> bytes:
     """One row a number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("set", *Row._fields))
-    for name, result in results.items():
-        writer.writerows((name, *row) for row in result.rows(measures))
-    return text.getvalue().encode()
+    rows = ((name, *row) for name, result in results.items() for row in result.rows(measures))
+    return csv_bytes([("set", *Row._fields), *rows])
 
 
 def quality_markdown(results: Mapping[str, SetResult], measures: Measures = MEASURES) -> str:

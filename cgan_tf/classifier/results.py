@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.runs.dataclass_json import from_json
-from cgan_tf.runs.directory import Json, read_json, read_manifest, write_bytes
+from cgan_tf.runs.directory import Json, csv_bytes, read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
 
 
@@ -166,9 +165,5 @@ def read_metrics(directory: Path) -> Metrics:
 
 def write_table(path: Path, kind: type, rows: Iterable[Any]) -> None:
     """Rows of one dataclass, `kind`, as CSV: a column a field; None is an empty cell."""
-    text = io.StringIO()
-    columns = [field.name for field in dataclasses.fields(kind)]
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(map(dataclasses.asdict, rows))
-    write_bytes(path, text.getvalue().encode())
+    heading = [field.name for field in dataclasses.fields(kind)]
+    write_bytes(path, csv_bytes([heading, *map(dataclasses.astuple, rows)]))

@@ -4,8 +4,6 @@
 it no longer has, and no others.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from matplotlib.figure import Figure
 from cgan_tf.pages import style
 from cgan_tf.pages.html import Document, Gallery, Plot, Section, Table
 from cgan_tf.pages.patches import decode
-from cgan_tf.runs.directory import read_json, write_bytes, write_json
+from cgan_tf.runs.directory import csv_bytes, read_json, write_bytes, write_json
 from cgan_tf.runs.errors import UserError, contained
 
 CONTENTS = "contents.json"
@@ -66,15 +64,10 @@ def sheet_figure(pictures: Sequence[tuple[bytes, str]]) -> Figure:
 
 def table_csv(table: Table) -> bytes:
     """A table as CSV in UTF-8; the minus signs of the page become plain ones."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     if table.records:
-        writer.writerow(table.records[0])
-        writer.writerows(record.values() for record in table.records)
-    else:
-        writer.writerow(table.headings)
-        writer.writerows([str(cell).replace("−", "-") for cell in row] for row in table.rows)
-    return text.getvalue().encode()
+        return csv_bytes([table.records[0], *(record.values() for record in table.records)])
+    rows = ([str(cell).replace("−", "-") for cell in row] for row in table.rows)
+    return csv_bytes([table.headings, *rows])
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:

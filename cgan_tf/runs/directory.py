@@ -5,10 +5,12 @@ when it has finished; a directory without `manifest.json` holds an unfinished ru
 """
 
 import contextlib
+import csv
 import dataclasses
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
 import re
@@ -251,6 +253,13 @@ def json_object(data: bytes, path: str | Path) -> Json:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
+
+
+def csv_bytes(rows: Iterable[Iterable[object]]) -> bytes:
+    """Rows, the heading first, as CSV in UTF-8; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def write_json(path: str | Path, content: Any) -> None:
