@@ -68,10 +68,12 @@ def loop_step(training) -> Callable[[], None]:
 def own_step(config: ClassifierConfig) -> Callable[[], None]:
     """Our network and optimizer."""
     from cgan_tf.models.fused import FusedAdam
-    from cgan_tf.models.resnet import PatchClassifier
+    from cgan_tf.models.resnet import ResNetClassifier
 
     settings = (config.learning_rate, config.beta_1, config.beta_2, config.epsilon)
-    return _step(PatchClassifier(config.batch_norm, config.precision), FusedAdam(*settings), config)
+    return _step(
+        ResNetClassifier(config.batch_norm, config.precision), FusedAdam(*settings), config
+    )
 
 
 def plain_step(config: ClassifierConfig) -> Callable[[], None]:

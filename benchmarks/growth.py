@@ -109,9 +109,9 @@ def of_synthesis(options: frame.Options) -> Iterator[Growth]:
 def of_classifier(options: frame.Options) -> Iterator[Growth]:
     """A training step over the batch and over the resolution."""
     from cgan_tf.models.fused import FusedAdam
-    from cgan_tf.models.resnet import PatchClassifier
+    from cgan_tf.models.resnet import ResNetClassifier
 
-    model = PatchClassifier()
+    model = ResNetClassifier()
     optimizer = FusedAdam(1e-5)
     optimizer.build(model.trainable_variables)
     step = _classifier_step(model, optimizer)

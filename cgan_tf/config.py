@@ -32,6 +32,12 @@ class PhantomConfig:
         "clinical: 3328x2560 at 0.07 mm; small: 832x640 at 0.28 mm, for quick runs.",
         ("clinical", "small"),
     )
+    difficulty: str = option(
+        "easy",
+        "easy: lesions that minutes of training can learn; screening: lesions of every conspicuity "
+        "down to hardly visible, in tissue that imitates them.",
+        ("easy", "screening"),
+    )
     broken_files: int = option(4, "Number of damaged files (images and side-cars) to plant.")
     workers: int = option(0, "Processes to draw with; 0: one per core.")
 
@@ -528,6 +534,13 @@ class ClassifierTrainingConfig:
 
     patches_dir: str = option("", "Output directory of make_patches (required).")
     synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize.")
+    network: str = option(
+        "resnet50",
+        "resnet50: the paper's; small: a residual network of 0.3 million parameters for small "
+        "patches, which starts at random and learns with a larger learning rate "
+        "(configs/small_classifier.cfg).",
+        ("resnet50", "small"),
+    )
     weights: str = option(
         "imagenet",
         "'ResNet-50, initialized with weights trained from ImageNet': imagenet, none, or the path "
@@ -557,8 +570,8 @@ class ClassifierTrainingConfig:
     epsilon: float = option(1e-7, "Adam's epsilon; not in the paper, Keras' default.")
     batch_norm: str = option(
         "inference",
-        "inference: moving statistics, trained scale and offset; frozen: nothing of it learns; "
-        "batch: batch statistics (wants a batch size of 8 or more).",
+        "Of ResNet-50. inference: moving statistics, trained scale and offset; frozen: nothing "
+        "of it learns; batch: batch statistics (wants a batch size of 8 or more).",
         ("inference", "frozen", "batch"),
     )
     batch_norm_momentum: float = option(
@@ -579,7 +592,7 @@ class ClassifierTrainingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig(ClassifierTrainingConfig):
-    """`cgan_tf.train_classifier`: ResNet-50, cancer or no cancer."""
+    """`cgan_tf.train_classifier`: ResNet-50 or a small network, cancer or no cancer."""
 
     workdir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
     seed: int = option(0, "Keys weights and the sampling plan.")

@@ -1,4 +1,4 @@
-"""Trains ResNet-50 on real and synthetic patches: cancer or no cancer.
+"""Trains ResNet-50, or a small network, on real and synthetic patches: cancer or no cancer.
 
 python -m cgan_tf.train_classifier --patches_dir=P --synthetic_dirs=M,C,R --workdir=W
 """

@@ -235,12 +235,24 @@ def draw_breast(
     spacing = SPACINGS_MM[size]
     y, x = pixel_axes(shape, spacing)
     mask = x < outline.width_at(y[:, 0])[:, None]
-    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    depth = (depth - 0.5).clip(0) * np.float32(spacing)
+    depth = (_distance_to_air(mask) - 0.5).clip(0) * np.float32(spacing)
     tissue = draw_parenchyma(seed, key, body, outline, shape, spacing)
     if outline.pectoral:
         tissue = _with_pectoral(seed, key, tissue, outline.pectoral, y, x)
     return _under_skin(tissue, depth, body, mask), mask
+
+
+def _distance_to_air(mask: np.ndarray) -> np.ndarray:
+    """Pixels to the nearest one outside, float32 of the mask's shape.
+
+    The last bit of OpenCV's distances depends on where its output lies in memory, and the phantom's
+    bytes must not: the output begins with a cache line.
+    """
+    space = np.empty(4 * mask.size + 64, np.uint8)
+    begin = -space.ctypes.data % 64
+    output = space[begin : begin + 4 * mask.size].view(np.float32).reshape(mask.shape)
+    cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, output)
+    return output
 
 
 def _with_pectoral(

@@ -121,6 +121,7 @@ def lesion_rows(client: Client, image: PlannedImage, picture: Picture) -> list[R
             "y0": drawn.box[1],
             "x1": drawn.box[2],
             "y1": drawn.box[3],
+            **({"noise": round(picture.noise, 5)} if client.difficulty == "screening" else {}),
         }
         for place, drawn in enumerate(picture.lesions)
     ]
@@ -178,7 +179,7 @@ def _pictures(
                 side, view = image.side, image.view
                 if (side, view) not in drawn:
                     drawn[side, view] = draw_picture(
-                        seed, key, client.body, episode.lesions, side, view, size
+                        seed, key, client.body, episode.lesions, side, view, size, client.difficulty
                     )
                 yield episode, study, image, drawn[side, view]
 

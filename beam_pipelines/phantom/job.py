@@ -79,7 +79,7 @@ def damages_of(config: PhantomConfig, index: int) -> tuple[str, ...]:
 def write_client(config: PhantomConfig, index: int) -> str:
     """Draws one client under a temporary name and renames it; returns the client's id."""
     root = Path(config.output_dir)
-    client = plan_client(config.seed, index, damages_of(config, index))
+    client = plan_client(config.seed, index, damages_of(config, index), config.difficulty)
     temporary = root / f".{client.client_id}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:

@@ -16,11 +16,14 @@ from beam_pipelines.phantom.breast import (
     draw_outline,
 )
 from beam_pipelines.phantom.lesions import add_layer, blurred, draw_lesion, visible_box
-from beam_pipelines.phantom.plan import PlannedLesion, draw_harmless
+from beam_pipelines.phantom.plan import PlannedLesion, draw_harmless, draw_imitators
+from beam_pipelines.phantom.screening_lesions import ScreeningLook, draw_screening_lesion
+from beam_pipelines.phantom.strands import draw_strands
 from cgan_tf.data.keyed import keyed_generator
 
 LABEL_SHARE = 0.6  # of images carry a burnt-in view label
 LABEL_LEVEL = 0.9
+GRAIN_OF_A_WOMAN = 1.3  # median of the screening population's noise over QUANTUM_NOISE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,13 +48,14 @@ class Picture:
 
     Attributes:
       display: float32 [rows, columns] in [-1, 1]. mask: bool, the breast.
-      labelled: has a burnt-in view label.
+      labelled: has a burnt-in view label. noise: standard deviation of a pixel of mid-grey.
     """
 
     display: np.ndarray
     mask: np.ndarray
     lesions: tuple[DrawnLesion, ...]
     labelled: bool
+    noise: float
 
 
 def draw_picture(
@@ -62,12 +66,21 @@ def draw_picture(
     side: str,
     view: str,
     size: str,
+    difficulty: str = "easy",
 ) -> Picture:
     """Draws one view; `key` names the client and the episode."""
+    woman = keyed_generator(seed, key[0], "habits")
     key = (*key, side, view)
     spacing = SPACINGS_MM[size]
     outline = draw_outline(keyed_generator(seed, *key, "outline"), body, view)
     image, mask = draw_breast(seed, key, body, outline, size)
+    grain = 1.0
+    if difficulty == "screening":
+        grain = GRAIN_OF_A_WOMAN * float(np.exp(woman.normal(0, 0.3)))
+        lines = keyed_generator(seed, *key, "lines")
+        habit = float(np.exp(woman.normal(0, 0.5)))
+        strands = draw_strands(lines, habit, outline, image.shape, spacing)
+        image = np.where(mask, image + strands, image)
     if side == "R":
         image, mask = np.fliplr(image).copy(), np.fliplr(mask).copy()
     drawn = tuple(
@@ -75,17 +88,19 @@ def draw_picture(
         for lesion in lesions
         if lesion.side == side
     )
-    for harmless in draw_harmless(keyed_generator(seed, *key, "harmless"), side):
+    rng = keyed_generator(seed, *key, "harmless")
+    easy = difficulty == "easy"
+    for harmless in draw_harmless(rng, side) if easy else draw_imitators(woman, rng, side):
         found = _draw_lesion(seed, (*key, "harmless"), harmless, outline, side, view, size)
         add_layer(image, found.layer, found.corner)
     for lesion in drawn:
         add_layer(image, lesion.layer, lesion.corner)
     rng = keyed_generator(seed, *key, "noise")
-    image = _with_noise(rng, image, mask, spacing)
+    image = _with_noise(rng, image, mask, spacing, grain)
     labelled = bool(rng.uniform() < LABEL_SHARE)
     if labelled:
         _burn_label(image, f"{side} {view}", side, spacing)
-    return Picture(np.clip(image, -1, 1), mask, drawn, labelled)
+    return Picture(np.clip(image, -1, 1), mask, drawn, labelled, _noise_sigma(spacing, grain))
 
 
 def _draw_lesion(
@@ -101,7 +116,11 @@ def _draw_lesion(
     spacing = SPACINGS_MM[size]
     rows, columns = IMAGE_SHAPES[size]
     seen = dataclasses.replace(lesion.look, size_mm=lesion.look.size_mm * rng.uniform(0.92, 1.08))
-    layer = draw_lesion(rng, seen, spacing)
+    layer = (
+        draw_screening_lesion(rng, seen, spacing)
+        if isinstance(seen, ScreeningLook)
+        else draw_lesion(rng, seen, spacing)
+    )
     x, y = (round(mm / spacing) for mm in lesion_place(lesion, outline, view))
     if side == "R":
         x = columns - 1 - x
@@ -138,17 +157,21 @@ def _muscle_width(outline: Outline, y_mm: np.ndarray | float) -> np.ndarray:
 
 
 def _with_noise(
-    rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, spacing: float
+    rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, spacing: float, grain: float
 ) -> np.ndarray:
     """Quantum noise: stronger where the breast lets fewer quanta through, blurred by the detector.
 
     The noise of a pixel grows as its area shrinks; the blur (about 0.05 mm) matters at 0.07 mm.
     """
     noise: np.ndarray = rng.standard_normal(image.shape, np.float32)
-    sigma = QUANTUM_NOISE * (0.28 / spacing) ** 0.6
+    sigma = _noise_sigma(spacing, grain)
     if spacing < 0.1:
         noise = blurred(noise, 0.7) * 2.0
     return np.where(mask, image + sigma * (1 + 0.5 * image) * noise, AIR).astype(np.float32)
+
+
+def _noise_sigma(spacing: float, grain: float) -> float:
+    return grain * QUANTUM_NOISE * (0.28 / spacing) ** 0.6
 
 
 def _burn_label(image: np.ndarray, text: str, side: str, spacing: float) -> None:

@@ -19,6 +19,7 @@ from beam_pipelines.phantom.lesions import (
     MASS_WITH_CALCIFICATION,
     LesionLook,
 )
+from beam_pipelines.phantom.screening import faded, imitators, screening_look
 from cgan_tf.data.keyed import keyed_generator
 
 MALIGNANT_KINDS = {
@@ -51,6 +52,7 @@ CONTRAST_RANGE = {
     "benign": (0.32, 0.60),
     "uncertain": (0.32, 0.60),
 }
+INTERVAL_CONTRAST = 0.7  # of the screening population's
 SUBTLE_SHARE = 0.18
 SECOND_LESION_SHARE = 0.25
 UNCERTAIN_SHARE = 0.1  # of benign lesions are B3: neither malignant nor benign
@@ -93,7 +95,7 @@ class PlannedLesion:
 
 
 def plan_lesions(
-    rng: np.random.Generator, kind: str, quirk: str | None
+    rng: np.random.Generator, kind: str, quirk: str | None, difficulty: str = "easy"
 ) -> tuple[PlannedLesion, ...]:
     """The lesions of a client's last episode; some quirks need two of them at set places."""
     if kind == "normal":
@@ -102,16 +104,16 @@ def plan_lesions(
     if pathology == "benign" and rng.uniform() < UNCERTAIN_SHARE:
         pathology = "uncertain"
     side = "LR"[int(rng.integers(2))]
-    first = _plan_lesion(rng, side, "1", pathology, kind == "interval")
+    first = _plan_lesion(rng, side, "1", pathology, kind == "interval", difficulty)
     if quirk == "both_sides":
         other = "benign" if pathology == "malignant" else "malignant"
-        return (first, _plan_lesion(rng, "LR"["RL".index(side)], "1", other, False))
+        return (first, _plan_lesion(rng, "LR"["RL".index(side)], "1", other, False, difficulty))
     if quirk == "linked_two":
-        second = _plan_lesion(rng, side, "2", pathology, False)
+        second = _plan_lesion(rng, side, "2", pathology, False, difficulty)
         near = {view: place + 0.05 for view, place in first.lateral.items()}
         return (first, dataclasses.replace(second, forward=first.forward, lateral=near))
     if rng.uniform() < SECOND_LESION_SHARE:
-        second = _plan_lesion(rng, side, "2", pathology, kind == "interval")
+        second = _plan_lesion(rng, side, "2", pathology, kind == "interval", difficulty)
         return (first, _far_from(first, second))
     return (first,)
 
@@ -124,8 +126,33 @@ def _far_from(first: PlannedLesion, second: PlannedLesion) -> PlannedLesion:
 
 
 def _plan_lesion(
-    rng: np.random.Generator, side: str, number: str, pathology: str, interval: bool
+    rng: np.random.Generator,
+    side: str,
+    number: str,
+    pathology: str,
+    interval: bool,
+    difficulty: str,
 ) -> PlannedLesion:
+    look = (_easy_look if difficulty == "easy" else _screening_look)(rng, pathology, interval)
+    lateral = float(rng.uniform(-0.6, 0.6))
+    return PlannedLesion(
+        side=side,
+        number=number,
+        pathology=pathology,
+        look=look,
+        forward=float(rng.uniform(0.28, 0.72)),
+        lateral={"CC": lateral, "MLO": float(rng.uniform(-0.6, 0.6))},
+        conspicuity=_conspicuity(rng, look, interval),
+        evidence=_pick(rng, EVIDENCE),
+    )
+
+
+def _screening_look(rng: np.random.Generator, pathology: str, interval: bool) -> LesionLook:
+    look = screening_look(rng, pathology)
+    return faded(look, INTERVAL_CONTRAST) if interval else look
+
+
+def _easy_look(rng: np.random.Generator, pathology: str, interval: bool) -> LesionLook:
     malignant = pathology == "malignant"
     kind = _pick(rng, MALIGNANT_KINDS if malignant else BENIGN_KINDS)
     median, spread = SIZE_MM[pathology]
@@ -138,7 +165,7 @@ def _plan_lesion(
         present = malignant or rng.uniform() < 0.5
         contrast = present * faint * float(rng.uniform(*CLUSTER_DENSITY[pathology]))
     specks = int(rng.integers(8, 26) if malignant else rng.integers(4, 16))
-    look = LesionLook(
+    return LesionLook(
         kind=kind,
         margin=_pick(rng, MALIGNANT_MARGINS if malignant else BENIGN_MARGINS),
         morphology=_pick(rng, MALIGNANT_MORPHOLOGY if malignant else BENIGN_MORPHOLOGY),
@@ -146,17 +173,6 @@ def _plan_lesion(
         contrast=contrast,
         specks=specks,
         speck_contrast=float(rng.uniform(0.45, 0.85)) * (0.6 if faint < 1 else 1.0),
-    )
-    lateral = float(rng.uniform(-0.6, 0.6))
-    return PlannedLesion(
-        side=side,
-        number=number,
-        pathology=pathology,
-        look=look,
-        forward=float(rng.uniform(0.28, 0.72)),
-        lateral={"CC": lateral, "MLO": float(rng.uniform(-0.6, 0.6))},
-        conspicuity=_conspicuity(rng, look, interval),
-        evidence=_pick(rng, EVIDENCE),
     )
 
 
@@ -178,6 +194,25 @@ def draw_harmless(rng: np.random.Generator, side: str) -> tuple[PlannedLesion, .
         )
         for place, (share, kind, margin, size, contrast, specks) in enumerate(HARMLESS)
         if rng.uniform() < share
+    )
+
+
+def draw_imitators(
+    woman: np.random.Generator, image: np.random.Generator, side: str
+) -> tuple[PlannedLesion, ...]:
+    """The same for the screening population: many more, and alike to lesions."""
+    return tuple(
+        PlannedLesion(
+            side=side,
+            number=str(place),
+            pathology="normal",
+            look=look,
+            forward=float(image.uniform(0.08, 0.92)),
+            lateral=dict.fromkeys(("CC", "MLO"), float(image.uniform(-0.9, 0.9))),
+            conspicuity="",
+            evidence="",
+        )
+        for place, look in enumerate(imitators(woman, image))
     )
 
 
@@ -287,10 +322,13 @@ class Client:
     text_codes: bool
     older_sidecars: bool
     odd_keys: bool
+    difficulty: str
     episodes: tuple[Episode, ...]
 
 
-def plan_client(seed: int, index: int, damages: tuple[str, ...] = ()) -> Client:
+def plan_client(
+    seed: int, index: int, damages: tuple[str, ...] = (), difficulty: str = "easy"
+) -> Client:
     """The plan of client number `index`; `damages` go to its first images."""
     kind, case = _deal(seed, index)
     rng = keyed_generator(seed, index, "client")
@@ -311,7 +349,8 @@ def plan_client(seed: int, index: int, damages: tuple[str, ...] = ()) -> Client:
         text_codes=bool(rng.uniform() < 0.15),
         older_sidecars=bool(rng.uniform() < 0.4),
         odd_keys=bool(rng.uniform() < 0.1),
-        episodes=_plan_episodes(seed, index, kind, quirk if boxes else None, damages),
+        difficulty=difficulty,
+        episodes=_plan_episodes(seed, index, kind, quirk if boxes else None, damages, difficulty),
     )
 
 
@@ -327,11 +366,16 @@ def _deal(seed: int, index: int) -> tuple[str, int | None]:
 
 
 def _plan_episodes(
-    seed: int, index: int, kind: str, quirk: str | None, damages: tuple[str, ...]
+    seed: int,
+    index: int,
+    kind: str,
+    quirk: str | None,
+    damages: tuple[str, ...],
+    difficulty: str,
 ) -> tuple[Episode, ...]:
     rng = keyed_generator(seed, index, "episodes")
     date = datetime.date(2011, 1, 3) + datetime.timedelta(days=int(rng.integers(0, 2500)))
-    lesions = plan_lesions(rng, kind, quirk)
+    lesions = plan_lesions(rng, kind, quirk, difficulty)
     recalled = kind in ("benign", "malignant") or (
         kind == "normal" and rng.uniform() < RECALLED_SHARE
     )

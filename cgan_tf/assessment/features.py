@@ -96,8 +96,8 @@ def _imagenet(config: QualityConfig) -> Features:
         raise UserError(f"--imagenet_weights: expected {path}, found none")
     from cgan_tf.classifier.scoring import score
     from cgan_tf.models.pretrained import load_weights
-    from cgan_tf.models.resnet import PatchClassifier
+    from cgan_tf.models.resnet import ResNetClassifier
 
-    model = PatchClassifier("frozen")
+    model = ResNetClassifier("frozen")
     load_weights(model, "imagenet" if named else str(path))
     return lambda pool, _: score(model, pool, config.batch_size)[1]

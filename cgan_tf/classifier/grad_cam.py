@@ -19,7 +19,7 @@ from cgan_tf.classifier.metrics import ScoreRow
 from cgan_tf.classifier.results import write_table
 from cgan_tf.data.patch_sets import PatchPool
 from cgan_tf.data.records import PatchRecord
-from cgan_tf.models.resnet import PatchClassifier, pooled
+from cgan_tf.models.patch_classifier import PatchClassifier, pooled
 from cgan_tf.pages.patches import patch_levels
 from cgan_tf.runs.directory import write_bytes
 
@@ -73,7 +73,7 @@ def surest_mistakes(
 
 
 def evidence_maps(model: PatchClassifier, patches: np.ndarray) -> np.ndarray:
-    """Signed Grad-CAM, float32 [B, S/32, S/32], of patches [B, S, S, 1]: positive for cancer."""
+    """Signed Grad-CAM, float32 [B, h, w], of patches [B, S, S, 1]: positive for cancer."""
     maps = model.maps(tf.constant(patches))
     with tf.GradientTape() as tape:
         tape.watch(maps)

@@ -74,6 +74,9 @@ def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
                 f"{other.directory / 'scores.csv'}: expected the patches of "
                 f"{first.directory / 'scores.csv'}, found others"
             )
+    networks = sorted({str(evaluation.training["flags"]["network"]) for evaluation in evaluations})
+    if len(networks) > 1:
+        raise UserError(f"--evaluations: expected one network, found {' and '.join(networks)}")
     several_seeds = len({evaluation.seed for evaluation in evaluations}) > 1
     return [
         dataclasses.replace(e, name=f"{e.regime}, seed {e.seed}" if several_seeds else e.regime)

@@ -8,7 +8,8 @@ import numpy as np
 
 from cgan_tf.classifier.pipeline import pool_batches
 from cgan_tf.data.patch_sets import PatchPool
-from cgan_tf.models.resnet import FEATURES, PatchClassifier
+from cgan_tf.models.networks import build_classifier
+from cgan_tf.models.patch_classifier import PatchClassifier
 from cgan_tf.runs.directory import Json, sha256
 from cgan_tf.runs.errors import UserError, contained
 from cgan_tf.runs.training import reading_errors
@@ -20,11 +21,12 @@ def score(
     batch_size: int,
     advance: Callable[[int], Any] = lambda patches: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(logits float32 [n], features float32 [n, 2048]) of the patches of a pool, in its order.
+    """(logits float32 [n], features float32 [n, d]) of the patches of a pool, in its order.
 
     `advance` is told the patches of each batch, for a progress bar.
     """
-    logits, features = [np.zeros(0, np.float32)], [np.zeros((0, FEATURES), np.float32)]
+    logits = [np.zeros(0, np.float32)]
+    features = [np.zeros((0, model.feature_count), np.float32)]
     if not len(pool):
         return logits[0], features[0]
     with reading_errors():
@@ -46,6 +48,7 @@ def load_classifier(
     path = contained(directory, manifest["weights"])
     if not path.exists() or sha256(path) != manifest["weights_sha256"]:
         raise UserError(f"{path}: expected the weights that {directory}'s manifest describes")
-    model = PatchClassifier(manifest["flags"]["batch_norm"], precision)
+    flags = manifest["flags"]
+    model = build_classifier(flags["network"], flags["batch_norm"], precision)
     model.load_weights(path)
     return model

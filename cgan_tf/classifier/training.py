@@ -70,6 +70,11 @@ def check_config(config: ClassifierConfig) -> None:
             raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
     if config.learning_rate <= 0:
         raise UserError(f"--learning_rate: expected more than 0, found {config.learning_rate:g}")
+    if config.network != "resnet50" and config.weights == "imagenet":
+        raise UserError(
+            f"--network={config.network}: expected --weights=none or the best.weights.h5 of such a "
+            "run; imagenet's are ResNet-50's"
+        )
 
 
 class ClassifierTraining:
@@ -80,14 +85,14 @@ class ClassifierTraining:
 
         from cgan_tf.models.fused import FusedAdam
         from cgan_tf.models.keras_setup import keras
+        from cgan_tf.models.networks import build_classifier
         from cgan_tf.models.pretrained import load_weights
-        from cgan_tf.models.resnet import PatchClassifier
 
         self.config, self.sets, self.threads = config, sets, threads
         set_threads(threads)
         keras.utils.set_random_seed(config.seed)
-        self.model = PatchClassifier(
-            config.batch_norm, config.precision, config.batch_norm_momentum
+        self.model = build_classifier(
+            config.network, config.batch_norm, config.precision, config.batch_norm_momentum
         )
         load_weights(self.model, config.weights)
         self.optimizer = FusedAdam(

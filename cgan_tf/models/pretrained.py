@@ -5,7 +5,8 @@ from pathlib import Path
 import h5py
 
 from cgan_tf.models.keras_setup import keras
-from cgan_tf.models.resnet import PatchClassifier, keras_resnet
+from cgan_tf.models.patch_classifier import PatchClassifier
+from cgan_tf.models.resnet import ResNetClassifier, keras_resnet
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.runs.errors import UserError
 
@@ -15,8 +16,8 @@ def load_weights(model: PatchClassifier, weights: str) -> None:
 
     A path is the file of a `keras.applications.ResNet50(include_top=False)` (`*_notop.h5` of
     keras.applications, `.weights.h5` or `.keras`) or `best.weights.h5` of train_classifier, which
-    holds the logit's layer as well. Raises `UserError` naming the file when it is missing, damaged
-    or another network's.
+    holds the logit's layer as well; another network than ResNet-50 takes the latter only. Raises
+    `UserError` naming the file when it is missing, damaged or another network's.
     """
     path = find_weights(weights)
     if path is None:
@@ -27,11 +28,13 @@ def load_weights(model: PatchClassifier, weights: str) -> None:
         raise
     except Exception as error:  # h5py, zipfile and Keras raise many kinds for a damaged file
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: expected weights of ResNet-50: {reason}") from error
+        raise UserError(f"{path}: expected weights of {model.title}: {reason}") from error
 
 
 def _load_file(model: PatchClassifier, path: Path) -> None:
-    if path.name.endswith(".keras"):
+    if not isinstance(model, ResNetClassifier):
+        model.load_weights(path)
+    elif path.name.endswith(".keras"):
         _copy(keras.saving.load_model(path, compile=False, safe_mode=True), model.backbone, path)
     elif not path.name.endswith(".h5"):
         raise UserError(f"{path}: expected a .weights.h5, .keras or *_notop.h5 file")

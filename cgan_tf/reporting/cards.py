@@ -7,6 +7,7 @@ from cgan_tf.pages.html import Document, Section, section_of
 from cgan_tf.pages.style import Estimate
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
 
+NETWORKS = {"resnet50": "ResNet-50", "small": "The small residual network"}
 LIMITS = (
     "It judges single patches, not mammograms and not women: it says nothing about where to look, "
     "and its scores do not add up to a screening decision.",
@@ -57,7 +58,8 @@ def _model(evaluation: ScoredTest) -> str:
     flags, side = training["flags"], training["patch_size"]
     return _list(
         (
-            f"ResNet-50 from {_start(flags['weights'])}, one logit: cancer or no cancer.",
+            f"{NETWORKS[flags['network']]} from {_start(flags['weights'])}, one logit: cancer or "
+            "no cancer.",
             f"Input: a grey patch of {side}×{side} px in [−1, 1]. "
             "Output: a logit; its sigmoid is the score.",
             f"Weights: `{training['weights']}` of `{flags['workdir']}`, "

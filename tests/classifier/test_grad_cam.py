@@ -17,11 +17,11 @@ from cgan_tf.classifier.grad_cam import (
 )
 from cgan_tf.classifier.metrics import score_row
 from cgan_tf.data.patch_sets import PatchSet, evaluation_pool
-from cgan_tf.models.resnet import FEATURES, PatchClassifier
+from cgan_tf.models.resnet import ResNetClassifier
 from tests.toys.tiny_resnet import tiny_resnet
 
 SIZE = 33  # the tiny network's maps are 8 x 8, a place every 4 pixels
-PLANTED = 7
+PLANTED, FEATURES = 7, ResNetClassifier.feature_count
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def model(monkeypatch):
     """Channel `PLANTED` of 2048 is how far a place is brighter than mid-grey; the logit is 3 of
     its mean, and half a point for the bias."""
     monkeypatch.setattr(keras.applications, "ResNet50", tiny_resnet)
-    model = PatchClassifier()
+    model = ResNetClassifier()
     for variable in model.variables:
         variable.assign(np.zeros(variable.shape))
     network = model.backbone

@@ -30,7 +30,7 @@ from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import MOST_PIXELS, decode_png
 from cgan_tf.models.pretrained import load_weights
-from cgan_tf.models.resnet import PatchClassifier
+from cgan_tf.models.resnet import ResNetClassifier
 from cgan_tf.runs.directory import read_json
 from cgan_tf.runs.errors import UserError, contained
 from tests.fuzz.seeds import file_bytes
@@ -138,7 +138,7 @@ def test_a_keras_file_cannot_bring_code(tmp_path):
     model.save(tmp_path / "model.keras")
     mark.unlink(missing_ok=True)
     with pytest.raises(UserError, match=r"model\.keras: expected weights of ResNet-50"):
-        load_weights(PatchClassifier(), str(tmp_path / "model.keras"))
+        load_weights(ResNetClassifier(), str(tmp_path / "model.keras"))
     assert not mark.exists()
 
 

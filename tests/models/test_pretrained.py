@@ -9,7 +9,7 @@ import pytest
 
 from cgan_tf.models import weights_file
 from cgan_tf.models.pretrained import load_weights
-from cgan_tf.models.resnet import PatchClassifier
+from cgan_tf.models.resnet import ResNetClassifier
 from cgan_tf.runs.errors import UserError
 from tests.toys.tiny_resnet import tiny_resnet
 
@@ -28,7 +28,7 @@ def donor():
 @pytest.fixture(scope="module")
 def model():
     """One classifier for every form: its weights are made zero before each."""
-    return PatchClassifier()
+    return ResNetClassifier()
 
 
 def save_notop(backbone, path):
@@ -73,7 +73,7 @@ def test_keras_resnet_50_loads_bit_for_bit(tmp_path, donor, model, form):
 
 
 def test_weights_of_a_whole_classifier(tmp_path, tiny):
-    donor, model = PatchClassifier(), PatchClassifier()
+    donor, model = ResNetClassifier(), ResNetClassifier()
     donor.save_weights(tmp_path / "best.weights.h5")
     assert bits(model.backbone) != bits(donor.backbone)
     load_weights(model, str(tmp_path / "best.weights.h5"))
@@ -82,7 +82,7 @@ def test_weights_of_a_whole_classifier(tmp_path, tiny):
 
 
 def test_none_leaves_the_model_alone(tiny):
-    model = PatchClassifier()
+    model = ResNetClassifier()
     before = bits(model.backbone)
     load_weights(model, "none")
     assert bits(model.backbone) == before
@@ -91,7 +91,7 @@ def test_none_leaves_the_model_alone(tiny):
 def test_imagenet_without_the_file_says_where_to_put_it(tmp_path, monkeypatch, tiny):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(UserError) as caught:
-        load_weights(PatchClassifier(), "imagenet")
+        load_weights(ResNetClassifier(), "imagenet")
     message = str(caught.value)
     assert str(tmp_path / "models" / weights_file.IMAGENET_FILE) in message
     assert "4d473c1dd8becc155b73f8504c6f6626" in message
@@ -102,7 +102,7 @@ def test_imagenet_with_a_wrong_or_the_right_file(tmp_path, monkeypatch, tiny):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     path = tmp_path / "models" / weights_file.IMAGENET_FILE
     path.parent.mkdir()
-    donor, model = tiny_resnet(False, None, (None, None, 3)), PatchClassifier()
+    donor, model = tiny_resnet(False, None, (None, None, 3)), ResNetClassifier()
     save_notop(donor, path)
     with pytest.raises(UserError, match="expected md5 4d47"):
         load_weights(model, "imagenet")
@@ -117,10 +117,10 @@ def test_imagenet_with_a_wrong_or_the_right_file(tmp_path, monkeypatch, tiny):
 def test_damaged_weights_are_named(tmp_path, tiny, name):
     path = tmp_path / name
     with pytest.raises(UserError, match="no such file"):
-        load_weights(PatchClassifier(), str(path))
+        load_weights(ResNetClassifier(), str(path))
     path.write_bytes(b"not a file of weights")
     with pytest.raises(UserError, match=name) as caught:
-        load_weights(PatchClassifier(), str(path))
+        load_weights(ResNetClassifier(), str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -130,4 +130,4 @@ def test_another_networks_weights_are_refused(tmp_path, tiny, form):
     other = keras.Model(inputs, keras.layers.Dense(2, name="conv")(inputs))
     save(other, tmp_path / form)
     with pytest.raises(UserError, match="ResNet-50"):
-        load_weights(PatchClassifier(), str(tmp_path / form))
+        load_weights(ResNetClassifier(), str(tmp_path / form))

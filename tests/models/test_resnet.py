@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from cgan_tf.classifier.training import train_step
 from cgan_tf.models.fused import FusedAdam
-from cgan_tf.models.resnet import IMAGENET_MEAN, PatchClassifier, preprocess
+from cgan_tf.models.resnet import IMAGENET_MEAN, ResNetClassifier, preprocess
 
 
 @pytest.fixture(scope="module")
 def resnet():
     keras.utils.set_random_seed(0)
-    return PatchClassifier("inference")
+    return ResNetClassifier("inference")
 
 
 def patches_of(batch):
@@ -78,7 +78,7 @@ def test_moving_statistics_are_bit_identical_after_a_step(resnet, batch):
     [("inference", False, True), ("frozen", False, False), ("batch", True, True)],
 )
 def test_batch_norm_modes(tiny, mode, moving_learns, scale_learns):
-    model = PatchClassifier(mode)
+    model = ResNetClassifier(mode)
     layer = model.backbone.get_layer("bn")
     before = bits([layer.moving_mean]), bits([layer.gamma])
     stepper(model)[0](*patches_of(4))
@@ -88,12 +88,12 @@ def test_batch_norm_modes(tiny, mode, moving_learns, scale_learns):
 
 def test_an_unknown_mode_is_refused(tiny):
     with pytest.raises(ValueError, match="batch_norm"):
-        PatchClassifier("moving")
+        ResNetClassifier("moving")
 
 
 def test_a_step_on_one_patch_descends_the_cross_entropy(tiny):
     """The loss it counts is that of the weights before it, and repeating it lowers the loss."""
-    model = PatchClassifier()
+    model = ResNetClassifier()
     patches, labels = patches_of(2)
     patches, labels = patches[1:], labels[1:]  # one positive
     logit = float(model.infer(patches)[0][0])
@@ -112,7 +112,7 @@ def test_a_batch_is_the_mean_of_its_patches(tiny):
     patches, labels = patches_of(2)
     for chosen in (slice(0, 2), slice(0, 1), slice(1, 2)):
         keras.utils.set_random_seed(1)
-        model, optimizer = PatchClassifier(), keras.optimizers.SGD(0.01)
+        model, optimizer = ResNetClassifier(), keras.optimizers.SGD(0.01)
         optimizer.build(model.trainable_variables)
         state = {n: tf.Variable(0, dtype=tf.float64) for n in ("seen", "loss_sum", "loss_count")}
         before = model.head.kernel.numpy().copy()
@@ -123,7 +123,7 @@ def test_a_batch_is_the_mean_of_its_patches(tiny):
 
 
 def test_bfloat16_convolves_in_bfloat16_and_scores_in_float32(tiny):
-    model = PatchClassifier(precision="mixed_bfloat16")
+    model = ResNetClassifier(precision="mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"  # nothing leaks out
     graph = model.infer.get_concrete_function(tf.TensorSpec([2, 32, 32, 1])).graph
     kinds = [op.outputs[0].dtype for op in graph.get_operations() if op.type == "Conv2D"]
@@ -139,7 +139,7 @@ def test_a_bfloat16_step_is_the_float32_step_rounded(tiny, batch):
     kernels, losses = [], []
     for precision in ("float32", "mixed_bfloat16"):
         keras.utils.set_random_seed(1)
-        model = PatchClassifier(precision=precision)
+        model = ResNetClassifier(precision=precision)
         before = model.head.kernel.numpy().copy()
         step, state = stepper(model)
         for _ in range(3):
@@ -156,7 +156,7 @@ def test_a_bfloat16_step_is_the_float32_step_rounded(tiny, batch):
 
 
 def test_the_whole_network_takes_a_bfloat16_step_on_one_patch():
-    model = PatchClassifier(precision="mixed_bfloat16")
+    model = ResNetClassifier(precision="mixed_bfloat16")
     before = bits(model.trainable_variables)
     step, state = stepper(model)
     step(*patches_of(1))

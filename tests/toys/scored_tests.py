@@ -43,8 +43,9 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
             "weights": "best.weights.h5", "weights_sha256": "0" * 64,
             "patches": {"real positive": 2_700, "synthetic positive": 500},
             "drawn": {"real positive": 910, "synthetic positive": 90},
-            "flags": {"weights": "none", "workdir": "classifier", "synthetic_dirs": ["a", "b"],
-                      "samples": 500_000, "decay": "multiplicative", "decay_rate": 0.1,
+            "flags": {"network": "resnet50", "weights": "none", "workdir": "classifier",
+                      "synthetic_dirs": ["a", "b"], "samples": 500_000,
+                      "decay": "multiplicative", "decay_rate": 0.1,
                       "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction},
         },
     )  # fmt: skip
