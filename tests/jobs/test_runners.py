@@ -285,8 +285,10 @@ def test_what_dataflow_misses_is_one_line(missing, monkeypatch):
 
 
 def test_dataflow_has_no_local_files(monkeypatch):
+    from apache_beam.internal.gcp import auth
     from apache_beam.io.gcp import gcsio
 
+    monkeypatch.setattr(auth._Credentials, "_credentials_init", True)  # none, without a look
     monkeypatch.setattr(gcsio.GcsIO, "is_soft_delete_enabled", lambda *arguments: False)
     options = jobs_options.beam_options(("--runner=DataflowRunner", *FILLED_IN))
     with pytest.raises(UserError, match="--input_dir=/data: Dataflow's workers read"):

@@ -89,14 +89,14 @@ def test_the_chosen_pixel_is_uniform_on_the_mask():
 @pytest.mark.parametrize("share", [1.0, 0.01])  # by proposals; by listing all windows
 def test_normal_windows_keep_their_distance_from_lesions(share):
     """Uniform over exactly the windows that a search of every pixel allows."""
-    mask = np.ones((90, 80), np.uint8)
-    side, distance = 12, 15
+    mask = np.ones((45, 40), np.uint8)
+    side, distance = 6, 7
     lesions = np.zeros(mask.shape, bool)
-    lesions[40:44, 30:33] = lesions[70:90, 78:] = True
-    boxes = [(30.0, 40.0, 33.0, 44.0), (78.0, 70.0, 80.0, 90.0)]
+    lesions[20:22, 15:17] = lesions[35:45, 39:] = True
+    boxes = [(15.0, 20.0, 17.0, 22.0), (39.0, 35.0, 40.0, 45.0)]
     if share < 1:
         mask[:] = 0
-        mask[:14, :16] = 1
+        mask[:7, :8] = 1
     integral = integral_of(mask)
     allowed = valid_windows(integral, side, 0.9).copy()
     for top, left in zip(*np.nonzero(allowed), strict=True):
@@ -107,12 +107,12 @@ def test_normal_windows_keep_their_distance_from_lesions(share):
         allowed[top, left] = not around.any()
     generator = np.random.default_rng(0)
     counts = np.zeros(allowed.shape, int)
-    draws = 40 * int(allowed.sum())
+    draws = 20 * int(allowed.sum())
     for _ in range(draws):
         left, top = tissue_window(generator, integral, side, 0.9, boxes, distance)
         counts[top, left] += 1
     assert (counts[~allowed] == 0).all()
-    chi2 = ((counts[allowed] - 40) ** 2 / 40).sum()
+    chi2 = ((counts[allowed] - 20) ** 2 / 20).sum()
     freedom = allowed.sum() - 1
     assert abs(chi2 - freedom) < 5 * np.sqrt(2 * freedom)
 
@@ -127,10 +127,10 @@ def test_no_window_where_a_lesion_is_near_everywhere():
 
 @pytest.mark.parametrize("share", [0.4, 0.002])  # by proposals; by listing all windows
 def test_tissue_windows_are_uniform_over_the_valid_ones(share):
-    mask = np.zeros((100, 100), np.uint8)
-    length = int(100 * share**0.5)
+    mask = np.zeros((50, 50), np.uint8)
+    length = int(50 * share**0.5)
     mask[:length, :length] = 1
-    side = 4 if share < 0.01 else 20
+    side = 2 if share < 0.01 else 10
     integral = integral_of(mask)
     valid = valid_windows(integral, side, 0.9)
     generator = np.random.default_rng(0)
