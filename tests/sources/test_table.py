@@ -353,3 +353,30 @@ def test_patches_are_cut_from_inside_the_circle_and_have_what_the_table_says(tmp
         assert (
             bright[y0 - 1 if y0 else 0 : y1 + 1, x0 - 1 if x0 else 0 : x1 + 1].sum() == bright.sum()
         )
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["same size", "twice the size"])
+def test_a_mask_file_gives_the_box_of_its_lesion_in_every_patch(tmp_path, double):
+    """The bright pixels of an image are those of its mask: the box must bound them exactly."""
+    root = tmp_path / "set"
+    mask = np.zeros((200, 160), np.uint8)
+    mask[90:93, 40:49] = mask[90:102, 40:42] = 255  # an L of 9x12
+    write_image(root / "a.png", np.where(mask, 3500, drawing()).astype(np.uint16))
+    write_image(root / "masks" / "a.png", np.kron(mask, np.ones((1 + double,) * 2, np.uint8)))
+    mapping = MAPPING + '[mask]\npath = "masks/{file}"\n'
+    path = write_table(root, ["file,woman,side,view,kind,truth", "a.png,w,L,CC,mass,M"], mapping)
+    counts = {n: 0 for n in vars(PatchesConfig()) if n.startswith(("train_", "eval_"))}
+    counts |= {"train_fraction": 0.6, "train_malignant_mass": 16}
+    out = tmp_path / "patches"
+    make_patches(
+        config_of(root, path, output_dir=str(out), size=32, all_in_split="train",
+                  scale_min=1.0, scale_max=1.0, max_offset=24, **counts)
+    )  # fmt: skip
+    index = PatchSet(str(out)).index("train", "malignant_mass")
+    records = [index.record(number) for number in range(len(index))]
+    assert len({(record.flip, record.rotation) for record in records}) > 4
+    for number, record in enumerate(records):
+        rows, columns = np.nonzero(index.pixels(number) > 0.3)
+        bounds = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert record.box == pytest.approx(bounds)
+        assert record.mark_id == "row 2"

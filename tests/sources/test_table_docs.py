@@ -1,14 +1,13 @@
 """The commands and files of docs/table.md, run as they are written."""
 
 import re
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.labels import MALIGNANT_MASS, NORMAL
 from tests.toys.omidb_tree import breast, dataset, write
+from tests.toys.page_commands import commands_of, run_command
 from tests.toys.table_tree import ROOT, config_of, drawn, index_of, write_image
 
 DOCUMENT = (ROOT / "docs" / "table.md").read_text(encoding="utf-8")
@@ -22,13 +21,6 @@ SMALL = [
 
 def _block(kind, number=0):
     return re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, re.S)[number]
-
-
-def _command(containing):
-    joined = DOCUMENT.replace("\\\n", " ")
-    lines = [line for line in joined.splitlines() if line.startswith("    python -m beam")]
-    (found,) = [line for line in lines if containing in line]
-    return shlex.split(found)[3:]
 
 
 @pytest.fixture
@@ -67,30 +59,20 @@ def test_the_example_of_png_and_a_table(mine):
     ] * 3
 
 
-def _run(arguments, directory):
-    command = [sys.executable, "-m", "beam_pipelines.make_patches", *arguments]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("end", ["--list_only", "--allow_shortfall"])
-def test_the_commands_run(mine, end, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    arguments = [part.replace("/data/mine", str(mine)) for part in _command_of(end)]
-    done = _run([*arguments, *SMALL], mine.parent)
-    assert done.returncode == 0, done.stderr
-    name = "listing/listing.json" if end == "--list_only" else "patches/manifest.json"
-    assert (mine.parent / name).exists()
-
-
-def _command_of(end):
-    joined = DOCUMENT.replace("\\\n", " ")
-    lines = [line for line in joined.splitlines() if "--mapping=mine.toml" in line]
-    (found,) = [line for line in lines if line.rstrip().endswith(end)]
-    return shlex.split(found)[3:]
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("--list_only", "listing/listing.json"), ("--allow_shortfall", "patches/manifest.json")],
+)
+def test_the_commands_run(mine, end, expected, monkeypatch):
+    monkeypatch.chdir(mine.parent)
+    commands = [line for line in commands_of("table.md") if "--mapping=mine.toml" in line]
+    (command,) = [line for line in commands if line.endswith(end)]
+    run_command(command.replace("/data/mine", str(mine)), SMALL)
+    assert (mine.parent / expected).exists()
 
 
 def test_the_command_for_mini_mias(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
     rows = []
     for number in range(1, 5):
         image = (drawn((400, 300), [(60.5, 199.5, 12)]) >> 4).astype("uint8")
@@ -98,7 +80,7 @@ def test_the_command_for_mini_mias(tmp_path, monkeypatch):
         rows.append(f"mdb00{number} G " + ("CIRC M 60 200 12" if number < 3 else "NORM"))
     (tmp_path / "mini-mias" / "Info.txt").write_text("\n".join(rows), encoding="utf-8")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    done = _run([*_command("mini-mias"), *SMALL], Path(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert "malignant_mass" in done.stdout
-    assert (tmp_path / "patches" / "manifest.json").exists()
+    (command,) = [line for line in commands_of("table.md") if "mini-mias" in line]
+    run_command(command, SMALL)
+    patches = PatchSet(tmp_path / "patches")
+    assert (patches.count("train", MALIGNANT_MASS), patches.count("train", NORMAL)) == (2, 2)
