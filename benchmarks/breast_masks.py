@@ -27,9 +27,13 @@ import cv2
 import numpy as np
 
 from beam_pipelines.dicom.grey_levels import GreyLevels, cropped
-from beam_pipelines.patches import tissue
 from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
-from beam_pipelines.patches.windows import lesion_window, tissue_window
+from beam_pipelines.patches.windows import (
+    integral_of,
+    lesion_window,
+    tissue_window,
+    valid_windows,
+)
 from beam_pipelines.phantom.dicom import MANUFACTURERS, display_table, draw_mapping, encode_display
 from beam_pipelines.phantom.picture import draw_picture
 from beam_pipelines.phantom.plan import plan_client
@@ -195,10 +199,10 @@ def windows(mask: Mask, root: Path) -> Iterator[Figure]:
         if not film.name.startswith("mdb"):
             continue
         try:
-            integral = tissue.integral_of(mask(film.grey), film.pixels.shape)
+            integral = integral_of(mask(film.grey), film.pixels.shape)
         except Rejected:
             continue
-        good = tissue.valid_windows(integral, WINDOW, MIN_TISSUE)
+        good = valid_windows(integral, WINDOW, MIN_TISSUE)
         sums = cv2.integral(inside.astype(np.uint8), sdepth=cv2.CV_32S)
         true = sums[WINDOW:, WINDOW:] - sums[:-WINDOW, WINDOW:]
         true = (true - sums[WINDOW:, :-WINDOW] + sums[:-WINDOW, :-WINDOW]) / WINDOW**2
@@ -254,7 +258,7 @@ def padding(mask: Mask, root: Path) -> Iterator[Figure]:
     for film in films(root / "mini_mias"):
         bounds, stream = film_bounds(film.grey), np.random.default_rng(0)
         inside = film.pixels[bounds.place]
-        integral = tissue.integral_of(breast_mask(cropped(film.grey, bounds.place)), inside.shape)
+        integral = integral_of(breast_mask(cropped(film.grey, bounds.place)), inside.shape)
         for name, x, y, radius in lesions:
             if name != film.name:
                 continue

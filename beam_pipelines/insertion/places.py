@@ -13,11 +13,15 @@ import numpy as np
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.grey_levels import GreyLevels
 from beam_pipelines.insertion.generator import Request, Setup
-from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
+from beam_pipelines.patches.breast_mask import MLO, breast_mask, film_bounds, pectoral_mask
 from beam_pipelines.patches.cutting import decode, read_file
-from beam_pipelines.patches.pectoral import MLO, pectoral_mask
-from beam_pipelines.patches.tissue import Integral, integral_of, tissue_in, valid_windows
-from beam_pipelines.patches.windows import draw_stream
+from beam_pipelines.patches.windows import (
+    Integral,
+    draw_stream,
+    integral_of,
+    tissue_in,
+    valid_windows,
+)
 from beam_pipelines.rejections import MARKS, Reason, Rejected, Rejection
 from beam_pipelines.sources.base import Box, Image, Mark
 from beam_pipelines.sources.outlines import lesions_inside

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from beam_pipelines.storage.tables import csv_parts
+from beam_pipelines.storage.files import csv_parts
 from cgan_tf.labels import TASKS
 from cgan_tf.runs.directory import Json
 

@@ -8,17 +8,18 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from beam_pipelines.dicom import reading
-from beam_pipelines.patches.breast_mask import breast_mask, film_bounds
-from beam_pipelines.patches.pectoral import MLO, pectoral_mask
+from beam_pipelines.patches.breast_mask import MLO, breast_mask, film_bounds, pectoral_mask
 from beam_pipelines.patches.plan import Draw
-from beam_pipelines.patches.tissue import Integral, integral_of, window_tissue
 from beam_pipelines.patches.windows import (
     Augmentation,
+    Integral,
     box_in_patch,
     cut_patch,
     draw_augmentation,
     draw_stream,
+    integral_of,
     lesion_window,
+    tissue_fraction,
     tissue_window,
 )
 from beam_pipelines.rejections import Reason, Rejected, Rejection
@@ -207,7 +208,7 @@ def _lesion_place(
         left, top = lesion_window(
             generator, lesion.box, shape, side, config.size, offset, lesion.pixels
         )
-        tissue = window_tissue(prepared.integral, left, top, side)
+        tissue = tissue_fraction(prepared.integral, left, top, side)
         if tissue >= config.min_tissue_lesion - 1e-9:
             return left, top
     return None
@@ -234,7 +235,7 @@ def _record(
         view=image.view,
         manufacturer=mammogram.header.manufacturer,
         pixel_spacing_mm=mammogram.spacing_mm,
-        tissue_fraction=float(window_tissue(prepared.integral, left, top, augmentation.side)),
+        tissue_fraction=float(tissue_fraction(prepared.integral, left, top, augmentation.side)),
         window=(left + mammogram.origin[0], top + mammogram.origin[1], augmentation.side),
         flip=int(augmentation.flip),
         rotation=augmentation.rotation,

@@ -8,7 +8,7 @@ from beam_pipelines.patches.shards import Row
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Reason, Rejection, Tally, ledger
 from beam_pipelines.sources.base import UnitIndex
 from beam_pipelines.storage import files
-from beam_pipelines.storage.tables import csv_parts
+from beam_pipelines.storage.files import csv_parts
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import Splits, splits_json
 from cgan_tf.runs.directory import Json

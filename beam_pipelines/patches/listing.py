@@ -23,8 +23,8 @@ from beam_pipelines.rejections import (
 from beam_pipelines.sources.base import HEALTHY, UNKNOWN, Image, Mark, UnitIndex, split_of
 from beam_pipelines.sources.index import DIRECTORY, index_of, open_source
 from beam_pipelines.storage import files
+from beam_pipelines.storage.files import csv_parts
 from beam_pipelines.storage.output import open_directory
-from beam_pipelines.storage.tables import csv_parts
 from cgan_tf import __version__
 from cgan_tf.config import PatchesConfig
 from cgan_tf.labels import NORMAL, UNLABELLED

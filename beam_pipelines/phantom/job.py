@@ -26,7 +26,7 @@ import numpy as np
 
 from beam_pipelines.phantom.client import Row, draw_client
 from beam_pipelines.phantom.plan import plan_client
-from beam_pipelines.storage.tables import csv_parts
+from beam_pipelines.storage.files import csv_parts
 from cgan_tf.config import PhantomConfig
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.console import end_with_parent, progress_bar

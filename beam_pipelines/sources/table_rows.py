@@ -1,4 +1,4 @@
-"""The rows of a table, CSV, TSV, Parquet or words between white space, and the values in them.
+"""The rows of a table, CSV, TSV, Parquet or words between white space: their values and files.
 
 A row keeps the columns that the mapping reads and its number in the file, as a spreadsheet shows
 it: the heading is row 1.
@@ -10,7 +10,7 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from beam_pipelines.rejections import Reason, Rejected
 from beam_pipelines.sources.table_mapping import (
@@ -28,6 +28,8 @@ _LARGEST_TABLE = 512 << 20
 _WHOLE = re.compile(r"(-?\d+)\.0+")  # a number that pandas wrote where another row had none
 _SEPARATORS = (",", ";", "\t")
 _SPREADSHEETS = (".xls", ".xlsx", ".ods")
+_WILD = re.compile(r"\*\*/|[*?]")
+_GLOB = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
 
 Cells = dict[str, str]
 
@@ -243,3 +245,43 @@ def _word(value: Value, word: str, row: Row) -> str:
     if becomes is None:  # the word itself may be anything, a name too
         raise Rejected(Reason.UNKNOWN_WORD, f"{row.name}: {value.column or 'the value'}")
     return becomes
+
+
+def paths_of(mapping: TableMapping, row: Row) -> list[str]:
+    """The paths that the image of a row may have, from the root of the data set on."""
+    return [os.path.normpath(text) for value in mapping.paths if (text := text_of(value, row))]
+
+
+def is_wild(path: str) -> bool:
+    """Whether a path has wildcards, and stands for all files that match it."""
+    return bool(_WILD.search(path))
+
+
+def files_by_pattern(
+    root: str, mapping: TableMapping, rows: Sequence[Row]
+) -> dict[str, tuple[str, ...]]:
+    """The files of each path with wildcards; nothing is listed where no path has any."""
+    wild = dict.fromkeys(text for row in rows for text in paths_of(mapping, row) if is_wild(text))
+    if not wild:
+        return {}
+    paths = [files.relative(path, root) for path in files.walk(root)]
+    by_part: dict[str, list[str]] = collections.defaultdict(list)
+    for path in paths:
+        for part in set(path.split("/")):
+            by_part[part].append(path)
+    found = {}
+    for text in wild:
+        literal = [part for part in text.split("/") if not is_wild(part + "/")]
+        candidates = min((by_part.get(part, []) for part in literal), key=len, default=paths)
+        pattern = re.compile(_regular(text))
+        found[text] = tuple(path for path in candidates if pattern.fullmatch(path))
+    return found
+
+
+def _regular(text: str) -> str:
+    """The regular expression of a path with wildcards."""
+    parts, end = [], 0
+    for match in _WILD.finditer(text):
+        parts += [re.escape(text[end : match.start()]), _GLOB[match[0]]]
+        end = match.end()
+    return "".join([*parts, re.escape(text[end:])])

@@ -6,10 +6,12 @@ again what may pass by itself, see `retries`.
 
 import collections
 import concurrent.futures
+import csv
 import functools
+import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from beam_pipelines.storage.local import LocalFiles
@@ -161,3 +163,20 @@ def remove_directory(path: str) -> None:
 def remove_temporary(path: str) -> None:
     """Removes what killed workers left under temporary names in a directory, in all its depth."""
     store_of(path).remove_temporary(path)
+
+
+_ROWS = 1000  # a part
+
+
+def csv_parts(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+    """The heading and the rows as UTF-8, some rows at a time.
+
+    Columns that a row does not have stay empty; what has no column is left out.
+    """
+    heading = dict(zip(columns, columns, strict=True))
+    rest = itertools.chain([heading], rows)
+    while part := list(itertools.islice(rest, _ROWS)):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writerows(part)
+        yield text.getvalue().encode(errors="backslashreplace")  # names of files need not be text

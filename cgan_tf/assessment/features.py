@@ -95,7 +95,7 @@ def _imagenet(config: QualityConfig) -> Features:
     if not path.is_file():
         raise UserError(f"--imagenet_weights: expected {path}, found none")
     from cgan_tf.classifier.scoring import score
-    from cgan_tf.models.pretrained import load_weights
+    from cgan_tf.models.networks import load_weights
     from cgan_tf.models.resnet import ResNetClassifier
 
     model = ResNetClassifier("frozen")

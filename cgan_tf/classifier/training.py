@@ -85,8 +85,7 @@ class ClassifierTraining:
 
         from cgan_tf.models.fused import FusedAdam
         from cgan_tf.models.keras_setup import keras
-        from cgan_tf.models.networks import build_classifier
-        from cgan_tf.models.pretrained import load_weights
+        from cgan_tf.models.networks import build_classifier, load_weights
 
         self.config, self.sets, self.threads = config, sets, threads
         set_threads(threads)

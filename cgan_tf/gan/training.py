@@ -6,13 +6,13 @@ generator/ (SavedModel with model.json) and manifest.json.
 
 import contextlib
 import dataclasses
+import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cgan_tf.config import GanConfig
 from cgan_tf.data.patch_sets import PatchSet
-from cgan_tf.gan.health import Health
 from cgan_tf.gan.schedules import phase_at, phase_end, total_steps, work_units
 from cgan_tf.labels import PAPER_SIZE
 from cgan_tf.runs import console
@@ -20,6 +20,17 @@ from cgan_tf.runs.console import stop_signals
 from cgan_tf.runs.directory import MANIFEST_FILE, Run, finish_run, open_run, run_to_the_end
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads, set_threads
+
+# Half a grey level as patches are stored (65,535 levels over [-1, 1]): a lesion channel within it
+# changes no patch.
+EMPTY_LESION = 1 / 65535
+VANISHED = {
+    "loss_d": 1e-6,
+    "loss_g": 1e-6,
+    "gradient_d": 1e-9,
+    "gradient_g": 1e-9,
+    "lesion_range": EMPTY_LESION,
+}
 
 
 def train_gan(config: GanConfig) -> None:
@@ -264,3 +275,35 @@ def variables_of(model) -> dict:
         for i, variable in enumerate(optimizer.variables):
             variables[f"{name}/{i}"] = variable.value
     return {**variables, "step": model.step}
+
+
+class Health:
+    """Stops a GAN that no longer learns: metrics not finite, or zero for many iterations.
+
+    Attributes:
+      streaks: by metric, the iterations in a row up to the last one in which it had vanished.
+    """
+
+    def __init__(self, patience: int, streaks: Mapping[str, int] | None = None):
+        """`patience`: how many iterations in a row stop the run; 0: none do."""
+        self.patience = patience
+        self.streaks = dict(streaks or {})
+
+    @property
+    def sound(self) -> bool:
+        """Whether no metric had vanished at the last iteration."""
+        return not any(self.streaks.values())
+
+    def examine(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Raises `UserError` naming the metric and the step where training broke down."""
+        wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if wrong:
+            raise UserError(f"{', '.join(wrong)} not finite at step {step}")
+        for name, least in VANISHED.items():
+            gone = name in metrics and metrics[name] < least
+            self.streaks[name] = self.streaks.get(name, 0) + 1 if gone else 0
+            if self.patience and self.streaks[name] >= self.patience:
+                raise UserError(
+                    f"collapsed: {name} below {least:.2g} from step "
+                    f"{step - self.streaks[name] + 1} to step {step}"
+                )

@@ -1,20 +1,127 @@
 """What pages are made of: sections of text, plots, tables and pictures, and the page itself.
 
-Every part is a dataclass, and assets/parts.html.j2 has a macro of its name.
+Every part is a dataclass, and assets/parts.html.j2 has a macro of its name. Templates escape every
+string; a name that a template does not know is an error.
 """
 
+import base64
 import dataclasses
 import functools
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from importlib import resources
+from urllib.parse import quote
 
+import jinja2
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from cgan_tf.pages import before_after, style
-from cgan_tf.pages.before_after import Comparison
-from cgan_tf.pages.templates import asset, render
+from cgan_tf.pages import style
 
+_PACKAGE = "cgan_tf.pages"
 PLOT_SCALE = 0.63  # pixels on the page for a pixel of a plot, which is drawn for dense screens
+
+Box = tuple[float, ...]  # x0, y0, x1, y1 in pixels of the picture
+
+
+def asset(name: str) -> Markup:
+    """A style or script of ours, which stands on a page as it is."""
+    return Markup(resources.files(_PACKAGE).joinpath("assets", name).read_text(encoding="utf-8"))
+
+
+def render(template: str, **values: object) -> str:
+    """A template as text; `jinja2.UndefinedError` where it asks for a value that is not there."""
+    return _environment().get_template(template).render(values)
+
+
+def data_address(png: bytes) -> str:
+    """A PNG as an address that holds it, for pages that are whole in one file."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def script_source(script: str) -> str:
+    """A script in the terms of a Content-Security-Policy, which then lets no other one run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+# They belong on a page once, however many comparisons it has.
+COMPARISON_STYLE, COMPARISON_SCRIPT = asset("before_after.css"), asset("before_after.js")
+SWITCHES = 3  # boxes and layers of one comparison that COMPARISON_STYLE knows of
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A PNG for a page: its address there, and its size in pixels."""
+
+    address: str
+    width: int
+    height: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two pictures of one size in one place, with an edge between them that moves.
+
+    The picture before is left of the edge, the one after right of it. The edge follows a mouse, a
+    finger or the arrow keys: it is a range input. Boxes and further pictures lie over the two, with
+    a check box each.
+
+    Raises `ValueError` for pictures of different sizes and for more than `SWITCHES` switches.
+
+    Attributes:
+      key: unique on the page. title: what they show, for screen readers.
+      caption: stands under them. labels: of the pictures before and after.
+      boxes: (a box in pixels of the pictures, what is in it) each. boxes_label: of their switch.
+      layers: (label of the switch, picture) each: shown over both, at first off.
+      start: first place of the edge, a percentage of the width.
+    """
+
+    key: str
+    title: str
+    caption: str
+    before: Picture
+    after: Picture
+    labels: tuple[str, str] = ("before", "after")
+    boxes: Sequence[tuple[Box, str]] = ()
+    boxes_label: str = "Boxes"
+    layers: Sequence[tuple[str, Picture]] = ()
+    start: int = 50
+
+    def __post_init__(self) -> None:
+        pictures = [self.before, self.after, *(picture for _, picture in self.layers)]
+        if {(picture.width, picture.height) for picture in pictures} != {(self.width, self.height)}:
+            raise ValueError(f"{self.key}: expected pictures of one size")
+        if len(self.switches) > SWITCHES:
+            raise ValueError(f"{self.key}: expected {SWITCHES} switches at most")
+
+    @property
+    def width(self) -> int:
+        """Of every picture, in pixels."""
+        return self.before.width
+
+    @property
+    def height(self) -> int:
+        """Of every picture, in pixels."""
+        return self.before.height
+
+    @property
+    def switches(self) -> list[str]:
+        """Labels of the check boxes: that of the boxes, if there are any, then the layers'."""
+        return [self.boxes_label] * bool(self.boxes) + [label for label, _ in self.layers]
+
+
+def embedded(png: bytes) -> Picture:
+    """A PNG inside the page."""
+    width, height = (int.from_bytes(png[place : place + 4]) for place in (16, 20))  # its header
+    return Picture(data_address(png), width, height)
+
+
+def middle_of(boxes: Sequence[Box], width: int) -> int:
+    """A `start` in the middle of all boxes in a picture `width` pixels wide, or of the picture."""
+    if not boxes:
+        return 50
+    return round(50 * (min(box[0] for box in boxes) + max(box[2] for box in boxes)) / width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +280,25 @@ def page(
         sections=filled,
         files=files,
         images=images,
-        styles=[asset("page.css"), *([before_after.STYLE] if moving else [])],
-        scripts=[before_after.SCRIPT] if moving else [],
+        styles=[asset("page.css"), *([COMPARISON_STYLE] if moving else [])],
+        scripts=[COMPARISON_SCRIPT] if moving else [],
     )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(_PACKAGE, "assets"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "data_address": data_address,
+        "macro": lambda part: type(part).__name__.lower(),
+        "quote": quote,
+        "script_source": script_source,
+    }
+    return environment

@@ -9,7 +9,7 @@ import numpy as np
 
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources, whole_sets
 from cgan_tf.data.records import PatchRecord
-from cgan_tf.pages.before_after import Comparison, embedded, middle_of
+from cgan_tf.pages.html import Comparison, embedded, middle_of
 from cgan_tf.runs.errors import UserError
 
 

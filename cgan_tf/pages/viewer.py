@@ -12,8 +12,17 @@ from typing import Any
 from urllib.parse import quote
 
 from cgan_tf.pages import html
-from cgan_tf.pages.before_after import Box, Comparison, Picture, middle_of
-from cgan_tf.pages.html import Links, Paragraph, Part, Section, Sliders
+from cgan_tf.pages.html import (
+    Box,
+    Comparison,
+    Links,
+    Paragraph,
+    Part,
+    Picture,
+    Section,
+    Sliders,
+    middle_of,
+)
 from cgan_tf.pages.patches import Pair, pair_comparison
 from cgan_tf.runs.directory import Json, read_json, write_bytes
 from cgan_tf.runs.errors import UserError

@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cgan_tf.pages import html
-from cgan_tf.pages.before_after import Comparison, embedded
-from cgan_tf.pages.html import Part, Plot, Section, Sliders, section_of
+from cgan_tf.pages.html import Comparison, Part, Plot, Section, Sliders, embedded, section_of
 from cgan_tf.pages.patches import decode, encode
 from cgan_tf.pages.style import PAGE_INCHES, house_style
 from cgan_tf.pages.viewer import InsertedImage, PatchRow, image_comparison, read_images

@@ -7,10 +7,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cgan_tf.assessment.appearance import BANDS
 from cgan_tf.assessment.base import Check, PairKind
 from cgan_tf.assessment.distributions import Distribution
 from cgan_tf.assessment.measures import APPEARANCE, LESIONS, MEASURES
-from cgan_tf.assessment.noise import BANDS
 from cgan_tf.assessment.pictures import Picture
 from cgan_tf.assessment.results import (
     CONTENT,

@@ -29,7 +29,7 @@ from cgan_tf.classifier.results import ScoredTest, read_features
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import MOST_PIXELS, decode_png
-from cgan_tf.models.pretrained import load_weights
+from cgan_tf.models.networks import load_weights
 from cgan_tf.models.resnet import ResNetClassifier
 from cgan_tf.runs.directory import read_json
 from cgan_tf.runs.errors import UserError, contained
@@ -105,7 +105,7 @@ def test_the_search_finds_dangers(source, danger):
 
 
 def test_tensorflow_opens_files_in_few_places():
-    """Each of them is tried with damaged files in test_damaged_inputs and test_pretrained."""
+    """Each of them is tried with damaged files in test_damaged_inputs and test_networks."""
     found = set()
     for path in SOURCES:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

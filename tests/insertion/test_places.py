@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from beam_pipelines.insertion.places import lesion_place, patches_of, random_places, row_places
-from beam_pipelines.patches.tissue import integral_of
+from beam_pipelines.patches.windows import integral_of
 from beam_pipelines.sources.base import Mark
 
 MARK = Mark("m", (40, 30, 60, 44), "malignant_mass", 1, 0, "")

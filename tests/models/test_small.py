@@ -16,8 +16,8 @@ from cgan_tf.classifier.scoring import load_classifier, score
 from cgan_tf.classifier.training import train_classifier
 from cgan_tf.config import EvaluateConfig, QualityConfig, ReportConfig
 from cgan_tf.data.patch_sets import PatchSet, evaluation_pool
+from cgan_tf.models.networks import load_weights
 from cgan_tf.models.patch_classifier import pooled
-from cgan_tf.models.pretrained import load_weights
 from cgan_tf.models.resnet import ResNetClassifier
 from cgan_tf.models.small import SmallClassifier
 from cgan_tf.reporting.page import write_report

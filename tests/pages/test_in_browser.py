@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.pages import html
-from cgan_tf.pages.before_after import Comparison, embedded
-from cgan_tf.pages.html import Sliders, section_of
+from cgan_tf.pages.html import Comparison, Sliders, embedded, section_of
 from cgan_tf.pages.viewer import write_viewer
 from tests.toys.browser import chromium_and_driver, open_browser, phone
 from tests.toys.insertions import write_toy_insertions

@@ -5,9 +5,8 @@ import pytest
 
 from beam_pipelines.insertion.generator import Setup
 from beam_pipelines.insertion.places import prepare
-from beam_pipelines.patches.breast_mask import breast_mask
+from beam_pipelines.patches.breast_mask import breast_mask, pectoral_mask
 from beam_pipelines.patches.cutting import cut_image
-from beam_pipelines.patches.pectoral import pectoral_mask
 from beam_pipelines.patches.plan import Draw
 from beam_pipelines.sources.base import HEALTHY, LESION, Image, Mark
 from cgan_tf.config import InsertionConfig, PatchesConfig

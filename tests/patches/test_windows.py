@@ -5,8 +5,14 @@ import collections
 import numpy as np
 import pytest
 
-from beam_pipelines.patches.tissue import integral_of, valid_windows
-from beam_pipelines.patches.windows import draw_key, draw_stream, lesion_window, tissue_window
+from beam_pipelines.patches.windows import (
+    draw_key,
+    draw_stream,
+    integral_of,
+    lesion_window,
+    tissue_window,
+    valid_windows,
+)
 
 KEY = "3d092217d42ddcac55b40b45532d09fc"
 VALUES = [0.9756735256798885, 0.26749423537542627]

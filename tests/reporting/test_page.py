@@ -15,11 +15,11 @@ import pytest
 from cgan_tf.classifier.results import read_evaluations
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
-from cgan_tf.pages import before_after, html
+from cgan_tf.pages import html
 from cgan_tf.pages import patches as pages_patches
 from cgan_tf.pages.html import Sliders, Table, section_of
 from cgan_tf.pages.style import format_p
-from cgan_tf.reporting import accounts, figure_1
+from cgan_tf.reporting import appendix, figure_1
 from cgan_tf.reporting.inputs import ReportInputs, read_set
 from cgan_tf.reporting.page import write_report
 from cgan_tf.runs.errors import UserError
@@ -66,7 +66,7 @@ def page(config):
 def test_page_needs_nothing_from_outside(page, config):
     reader = PageReader(page)
     assert not {"link", "iframe", "object"} & set(reader.tags)
-    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [before_after.SCRIPT]
+    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [html.COMPARISON_SCRIPT]
     assert reader.tags.count("script") == 1
     sources = [value for _, name, value in reader.attributes if name == "src"]
     assert sources
@@ -271,7 +271,7 @@ def test_ledger_is_added_up():
     patches = types.SimpleNamespace(
         manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
     )
-    text = html.page("", "", [accounts.data(report_inputs(patches=patches))])
+    text = html.page("", "", [appendix.data(report_inputs(patches=patches))])
     assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in text
     assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in text
     assert "Rejected images: 3 too dark" in text

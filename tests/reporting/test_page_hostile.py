@@ -14,7 +14,7 @@ from cgan_tf import config as cgan_tf_config
 from cgan_tf.assessment.run import measure_quality
 from cgan_tf.config import QualityConfig, ReportConfig
 from cgan_tf.labels import PATCH_CLASSES, SPLITS, TASKS
-from cgan_tf.pages.before_after import SCRIPT
+from cgan_tf.pages.html import COMPARISON_SCRIPT
 from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
 from cgan_tf.reporting.page import write_report
 from cgan_tf.runs.errors import UserError
@@ -171,7 +171,7 @@ def test_no_text_of_the_data_is_markup(page):
     assert pictures
     assert all(value.startswith("data:image/png;base64,") for value in pictures)
     assert page.count("<script") == 1, "the page's own, which moves edges"
-    assert f"<script>{SCRIPT}</script>" in page
+    assert f"<script>{COMPARISON_SCRIPT}</script>" in page
 
 
 @pytest.mark.parametrize(

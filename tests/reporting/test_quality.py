@@ -10,10 +10,9 @@ import pytest
 from cgan_tf.assessment.run import measure_quality
 from cgan_tf.config import QualityConfig, ReportConfig
 from cgan_tf.pages import html as pages_html
-from cgan_tf.pages.files import section_files
 from cgan_tf.pages.html import Gallery, Plot, Table
 from cgan_tf.reporting import quality as reporting_quality
-from cgan_tf.reporting.page import write_report
+from cgan_tf.reporting.page import section_files, write_report
 from cgan_tf.reporting.quality import PANELS
 from cgan_tf.runs.errors import UserError
 from tests.toys import quality_sets

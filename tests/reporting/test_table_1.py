@@ -2,11 +2,11 @@
 
 import pytest
 
-from cgan_tf.pages.files import table_csv
 from cgan_tf.pages.html import Table
 from cgan_tf.pages.style import format_p, format_probability
 from cgan_tf.reporting import table_1
 from cgan_tf.reporting.comparisons import FailedRun, compare
+from cgan_tf.reporting.page import table_csv
 from cgan_tf.statistics.auc import delong_test, holm
 from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test, sweep

@@ -10,8 +10,8 @@ from beam_pipelines.patches.job import make_patches
 from beam_pipelines.sources.base import HEALTHY, LESION, FileFacts
 from beam_pipelines.sources.index import index_from, open_source
 from beam_pipelines.sources.outlines import pixels_inside
+from beam_pipelines.sources.table import draw_by_class
 from beam_pipelines.sources.table_checks import Brightness, brightness_of
-from beam_pipelines.sources.table_splits import drawn
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.labels import SPLITS
@@ -281,14 +281,17 @@ def test_a_draw_gives_each_split_each_class_where_patients_allow():
     classes |= {f"m{number}": frozenset({"malignant_mass"}) for number in range(3)}
     classes |= {f"b{number}": frozenset({"benign_mass"}) for number in range(2)}
     for seed in range(5):
-        splits, remarks = drawn(classes, dataclasses.replace(config, seed=seed))
+        splits, remarks = draw_by_class(classes, dataclasses.replace(config, seed=seed))
         assert {splits[f"m{number}"] for number in range(3)} == set(SPLITS)
         normals = collections.Counter(splits[f"n{number}"] for number in range(40))
         assert normals == {"train": 36, "validation": 2, "test": 2}
         assert remarks
         assert all(line.startswith("too few patients with benign_mass") for line in remarks)
-    assert drawn(classes, config) == drawn(dict(reversed(classes.items())), config)
-    assert drawn(classes, config)[0] != drawn(classes, dataclasses.replace(config, seed=1))[0]
+    assert draw_by_class(classes, config) == draw_by_class(dict(reversed(classes.items())), config)
+    assert (
+        draw_by_class(classes, config)[0]
+        != draw_by_class(classes, dataclasses.replace(config, seed=1))[0]
+    )
 
 
 def _bright(root, count, y_from):

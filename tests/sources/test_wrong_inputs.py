@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines.patches.job import make_patches
-from beam_pipelines.sources.cbis_ddsm import find_copy
+from beam_pipelines.sources.cbis_ddsm_files import find_copy
 from beam_pipelines.sources.folder import open_folder
 from beam_pipelines.sources.index import open_source
 from beam_pipelines.sources.omidb_files import find_tree

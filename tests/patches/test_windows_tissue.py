@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from beam_pipelines.patches.tissue import integral_of, tissue_in, valid_windows, window_tissue
+from beam_pipelines.patches.windows import integral_of, tissue_fraction, tissue_in, valid_windows
 from beam_pipelines.phantom.dicom import MANUFACTURERS, display_table, draw_mapping, encode_display
 from beam_pipelines.phantom.picture import draw_picture
 from beam_pipelines.phantom.plan import plan_client
@@ -133,7 +133,7 @@ def test_windows_agree_with_counting():
     for y in range(32):
         for x in range(22):
             fraction = mask[y : y + 9, x : x + 9].mean()
-            assert window_tissue(integral, x, y, 9) == pytest.approx(fraction)
+            assert tissue_fraction(integral, x, y, 9) == pytest.approx(fraction)
             assert found[y, x] == (fraction >= 0.8)
 
 
@@ -152,7 +152,7 @@ def test_windows_of_the_image_agree_with_the_mask_blown_up_to_its_size(shape):
     assert found.shape == (shape[0] - side + 1, shape[1] - side + 1)
     for y, x in generator.integers(0, (shape[0] - side + 1, shape[1] - side + 1), (200, 2)):
         counted = whole[y : y + side, x : x + side].mean()
-        fraction = window_tissue(integral, x, y, side)
+        fraction = tissue_fraction(integral, x, y, side)
         # Where a pixel of the mask ends inside a pixel of the image, counting rounds.
         assert fraction == pytest.approx(counted, abs=2.0 / side)
         assert found[y, x] == (fraction >= 0.9)

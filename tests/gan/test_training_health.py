@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cgan_tf.gan.health import EMPTY_LESION, VANISHED, Health
+from cgan_tf.gan.training import EMPTY_LESION, VANISHED, Health
 from cgan_tf.runs.errors import UserError
 
 GOOD = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgan_tf.assessment.noise import BANDS, TILE_PX, band_power, excess_noise, tiles_of
+from cgan_tf.assessment.appearance import BANDS, TILE_PX, band_power, excess_noise, tiles_of
 
 SIZE = 128
 BOX = (40.0, 40.0, 88.0, 88.0)  # three tiles a side

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cgan_tf.pages.files import files_directory, section_files, sheet_figure, table_csv, write_files
 from cgan_tf.pages.html import Gallery, Paragraph, Plot, Table, section_of
+from cgan_tf.reporting.page import (
+    files_directory,
+    section_files,
+    sheet_figure,
+    table_csv,
+    write_files,
+)
 from cgan_tf.runs.errors import UserError
 
 

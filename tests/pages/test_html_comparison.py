@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cgan_tf.pages import before_after, html
-from cgan_tf.pages.before_after import Comparison, Picture, compare, embedded
-from cgan_tf.pages.html import Sliders, section_of
+from cgan_tf.pages import html
+from cgan_tf.pages.html import Comparison, Picture, Sliders, embedded, section_of
 from tests.toys.pages import PageReader, levels_of
 
 HOSTILE = "\"><script>alert('x')</script> & <b>"
@@ -19,6 +18,14 @@ HOSTILE = "\"><script>alert('x')</script> & <b>"
 
 def picture(level: int, height: int = 20, width: int = 30) -> Picture:
     return embedded(cv2.imencode(".png", np.full((height, width), level, np.uint8))[1].tobytes())
+
+
+def compare(content: Comparison) -> str:
+    """The comparison as it is on a page."""
+    page = html.page("A page", (), [section_of("A section", Sliders([content]))])
+    found = re.search(r'<figure class="compare".*?</figure>', page, re.S)
+    assert found
+    return found[0]
 
 
 @pytest.fixture
@@ -125,9 +132,9 @@ def test_pictures_beside_the_page_are_fetched_when_they_are_looked_at(content):
 
 def test_where_the_edge_begins(content):
     assert PageReader(compare(content)).values("input", "value") == ["50"]
-    assert before_after.middle_of([], 300) == 50
-    assert before_after.middle_of([(90, 0, 120, 10), (120, 0, 150, 10)], 300) == 40
-    start = before_after.middle_of([(30, 0, 60, 10)], 300)
+    assert html.middle_of([], 300) == 50
+    assert html.middle_of([(90, 0, 120, 10), (120, 0, 150, 10)], 300) == 40
+    start = html.middle_of([(30, 0, 60, 10)], 300)
     moved = compare(dataclasses.replace(content, start=start))
     assert PageReader(moved).values("input", "value") == ["15"]
 
@@ -147,5 +154,5 @@ def test_what_cannot_be_compared_is_refused(content, changes, words):
 
 def test_the_style_and_the_script_are_on_the_page_once(content):
     page = page_of([content, dataclasses.replace(content, key="pair-2")])
-    assert page.count(before_after.STYLE) == page.count(before_after.SCRIPT) == 1
+    assert page.count(html.COMPARISON_STYLE) == page.count(html.COMPARISON_SCRIPT) == 1
     assert page.count('<figure class="compare"') == 2

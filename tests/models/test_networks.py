@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.models import weights_file
-from cgan_tf.models.pretrained import load_weights
+from cgan_tf.models.networks import load_weights
 from cgan_tf.models.resnet import ResNetClassifier
 from cgan_tf.runs.errors import UserError
 from tests.toys.tiny_resnet import tiny_resnet

@@ -1,11 +1,16 @@
-"""The report's model cards, one per classifier (Mitchell et al. 2019), in Markdown."""
+"""The end of the report: a card for each classifier, what became of the data, and all flags."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cgan_tf.classifier.results import ScoredTest
-from cgan_tf.pages.html import Document, Section, section_of
+from cgan_tf.labels import PATCH_CLASSES, SPLITS
+from cgan_tf.pages import html
+from cgan_tf.pages.html import Document, Part, Section, Table, section_of
 from cgan_tf.pages.style import Estimate
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
+from cgan_tf.runs.directory import Json, read_json
 
 NETWORKS = {"resnet50": "ResNet-50", "small": "The small residual network"}
 LIMITS = (
@@ -21,8 +26,8 @@ LIMITS = (
 )
 
 
-def section(inputs: ReportInputs) -> Section | None:
-    """A card for every classifier."""
+def cards(inputs: ReportInputs) -> Section | None:
+    """A model card (Mitchell et al. 2019) for every classifier."""
     documents = [
         Document(_name(evaluation), evaluation.name, card(evaluation, inputs.config.notice))
         for evaluation in inputs.evaluations
@@ -157,3 +162,105 @@ def _cell(text: str) -> str:
 
 def _list(items: Sequence[str]) -> str:
     return "\n".join(f"- {item}" for item in items)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadCounts:
+    """What became of everything of one kind that make_patches read.
+
+    Attributes:
+      kind: e.g. images. read, used, not_needed: their numbers. rejected: numbers by reason.
+    """
+
+    kind: str
+    read: int
+    used: int
+    not_needed: int
+    rejected: Mapping[str, int]
+
+    @property
+    def known(self) -> int:
+        """How many are used, not needed or rejected; all that were read, if it adds up."""
+        return self.used + self.not_needed + sum(self.rejected.values())
+
+
+def data(inputs: ReportInputs) -> Section | None:
+    """Patches by class and split, and the ledger of the run that cut them."""
+    patches = inputs.patches
+    rows = [
+        [name, *(f"{patches.count(split, name):,}" for split in SPLITS)]
+        for name in PATCH_CLASSES
+        if any(patches.count(split, name) for split in SPLITS)
+    ]
+    return section_of(
+        "Data",
+        Table("patches", ("Patches", *SPLITS), rows),
+        html.Paragraph(
+            "Splits are by client: no woman is in two of them. Patches of the class source feed "
+            "the generators alone.",
+            "note",
+        ),
+        *_ledger(read_counts(patches.manifest.get("ledger", {}))),
+    )
+
+
+def read_counts(ledger: Json) -> list[ReadCounts]:
+    """What the ledger of a manifest says; kinds of which nothing was read are left out."""
+    return [
+        ReadCounts(
+            kind,
+            account["read"],
+            account.get("used", 0),
+            account.get("not_needed", 0),
+            account.get("rejected", {}),
+        )
+        for kind, account in ledger.items()
+        if isinstance(account, dict) and account.get("read")
+    ]
+
+
+def _ledger(kinds: list[ReadCounts]) -> list[Part]:
+    """Every image and mark read is used, not needed, or rejected for a named reason."""
+    if not kinds:
+        return []
+    headings = ("Ledger", "Read", "Used", "Not needed", "Rejected", "Adds up")
+    rows = [
+        (
+            each.kind,
+            f"{each.read:,}",
+            f"{each.used:,}",
+            f"{each.not_needed:,}",
+            f"{sum(each.rejected.values()):,}",
+            "yes" if each.known == each.read else f"no: {each.known:,}",
+        )
+        for each in kinds
+    ]
+    return [
+        Table("ledger", headings, rows),
+        *(_reasons(each) for each in kinds if each.rejected),
+    ]
+
+
+def _reasons(each: ReadCounts) -> Part:
+    most_first = sorted(each.rejected.items(), key=lambda item: -item[1])
+    reasons = " · ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in most_first)
+    return html.Paragraph(f"Rejected {each.kind}: {reasons}", "note")
+
+
+def flags(inputs: ReportInputs) -> Section | None:
+    """The flags of every run that the report shows, to be opened."""
+    patches = inputs.patches
+    runs = [(f"make_patches: {patches.directory}", patches.manifest["flags"])]
+    for directory in inputs.config.gan_dirs:
+        runs.append((f"train_gan: {directory}", read_json(Path(directory) / "run.json")["flags"]))
+    runs += [(f"synthesize: {each.directory}", each.flags) for each in inputs.sets]
+    for evaluation in inputs.evaluations:
+        trained = evaluation.training["flags"]
+        runs.append((f"train_classifier: {trained['workdir']}", trained))
+    return section_of(
+        "Flags of every run",
+        *(
+            html.Details(name, "\n".join(f"--{key}={value}" for key, value in values.items()))
+            for name, values in runs
+        ),
+    )

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 from cgan_tf.pages import html
-from cgan_tf.pages.templates import asset
+from cgan_tf.pages.html import asset
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,14 +3,14 @@
 import dataclasses
 import re
 
-from cgan_tf.reporting import cards
+from cgan_tf.reporting import appendix
 from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test
 
 
 def test_the_card_holds_the_measures_and_the_flags():
     evaluation = scored_test(0.5, seed=3)
-    text = cards.card(evaluation, "Drawn patches only.")
+    text = appendix.card(evaluation, "Drawn patches only.")
     auc = evaluation.metrics.auc["overall"]
     row = f"| AUC, overall | {auc.auc:.3f} | {auc.low_by_patient:.3f} to "
     assert row in text
@@ -30,7 +30,7 @@ def test_undefined_measures_are_named_so():
     aucs = evaluation.metrics.auc
     aucs["mass"] = dataclasses.replace(aucs["mass"], auc=None)
     aucs["overall"] = dataclasses.replace(aucs["overall"], low_by_patient=None)
-    text = cards.card(evaluation)
+    text = appendix.card(evaluation)
     assert "| AUC, mass | undefined | – |" in text
     assert re.search(r"\| AUC, overall \| 0\.\d{3} \| undefined \|", text)
     assert "undefined: breast_density is unknown" in text
@@ -41,13 +41,13 @@ def test_tables_survive_a_bar_in_a_name():
     evaluation = scored_test(0.0)
     groups = evaluation.metrics.subgroups["manufacturer"].groups
     groups["A|B"] = next(iter(groups.values()))
-    line = next(row for row in cards.card(evaluation).splitlines() if "A\\|B" in row)
+    line = next(row for row in appendix.card(evaluation).splitlines() if "A\\|B" in row)
     assert len(re.findall(r"(?<!\\)\|", line)) == 7
 
 
 def test_every_classifier_has_its_own_card():
     evaluations = [scored_test(0.0, 0), scored_test(0.0, 1), scored_test(1.0)]
-    section = cards.section(report_inputs(evaluations))
+    section = appendix.cards(report_inputs(evaluations))
     assert [part.name for part in section.parts] == [
         "classifier_card_seed_0_fraction_00",
         "classifier_card_seed_1_fraction_00",
