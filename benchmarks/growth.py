@@ -22,7 +22,7 @@ from cgan_tf.runs import console
 OPTIONS = {"rounds": 2, "output_dir": "benchmarks/growth", "size": 64, "data_sizes": 3}
 QUICK = {"rounds": 1, "size": 32, "data_sizes": 2, "output_dir": "build/benchmarks/growth"}
 MOST = 1.1  # exponent: sorting is a little worse than linear
-WHY = {"quality": "for the overlap all pairs of up to 2,000 patches are compared"}
+WHY = {"quality": "overlap compares every pair of up to 2,000 patches"}
 
 
 @dataclasses.dataclass(frozen=True)

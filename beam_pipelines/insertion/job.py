@@ -1,4 +1,4 @@
-"""The job of insert_lesions: index, choose images, insert or remove, tables, account."""
+"""The job of insert_lesions: index, choose images, insert or remove, tables, manifest."""
 
 import collections
 import contextlib
@@ -49,16 +49,16 @@ from cgan_tf.runs.machine import resolve_threads, save_threads
 
 
 @dataclasses.dataclass(frozen=True)
-class Account:
-    """Images, lesions, places and draws, each used or not for a reason.
+class InsertionCounts:
+    """How many images, lesions, places and draws a run had, and what became of them.
 
-    A place is a patch in which a lesion was wanted. It has one, or no draw was accepted, or (for
-    lesions to be inserted) the image had no room for it.
+    A place is a patch that should get a lesion. It has none if no draw was accepted or, when
+    lesions are inserted, if the image had no room for it.
 
     Attributes:
-      images: made. lesions: inserted or removed.
-      wanted: places. tried: those of them that the image had room for.
-      draws: made. rejected_draws: how many of them were rejected, by reason, sorted.
+      images, lesions: made. wanted, tried: places, and those that the image had room for.
+      draws: of the generator. rejected_draws: by reason, sorted.
+      ledger: by kind.
     """
 
     images: int
@@ -99,20 +99,20 @@ class Account:
         }
 
 
-def account_of(
+def counts_of(
     index: UnitIndex,
     results: Sequence[Result],
     rejections: Sequence[Rejection],
     setup: Setup,
-) -> Account:
-    """The account of a finished run."""
+) -> InsertionCounts:
+    """What a finished run counted."""
     images = _images(results)
     with_places = [result for result in results if result.places]
     tried = sum(result.places for result in with_places)
     rejected: collections.Counter[str] = collections.Counter()
     for result in results:
         rejected.update(result.rejected_draws)
-    return Account(
+    return InsertionCounts(
         images=len(images),
         lesions=sum(len(image.lesions) for image in images),
         wanted=tried if setup.removal else setup.config.lesions_per_image * len(with_places),
@@ -150,16 +150,16 @@ def _ledger(
     )
 
 
-def summary(account: Account, setup: Setup, directory: Path) -> str:
+def summary(counts: InsertionCounts, setup: Setup, directory: Path) -> str:
     """The outcome in a few lines, for the console."""
     done = "removed from" if setup.removal else "inserted into"
-    images = account.ledger[IMAGES]
+    images = counts.ledger[IMAGES]
     lines = [
-        f"{account.lesions} lesions {done} {account.images} images; {account.wanted} "
-        f"places wanted, {account.no_valid_place} without room, "
-        f"{account.no_lesion_accepted} without an accepted lesion",
-        f"draws: {account.draws} made, {account.lesions} accepted"
-        + _in_brackets(account.rejected_draws),
+        f"{counts.lesions} lesions {done} {counts.images} images; {counts.wanted} "
+        f"places wanted, {counts.no_valid_place} without room, "
+        f"{counts.no_lesion_accepted} without an accepted lesion",
+        f"draws: {counts.draws} made, {counts.lesions} accepted"
+        + _in_brackets(counts.rejected_draws),
         images.line(IMAGES) + _in_brackets(images.rejected),
         f"insert_lesions: {directory} (images/, boxes.json, boxes.csv, masks/, viewer.html)",
     ]
@@ -178,14 +178,14 @@ REJECTIONS_FILE = "rejections.csv"
 
 
 def insert_lesions(config: InsertionConfig) -> None:
-    """Makes the images that the config describes; says so when they are there already.
+    """Makes the images that the config describes, or says that they are already there.
 
     Raises `UserError` for a missing or damaged generator, a missing or empty input, unknown Beam
     options, and when no image could be made.
     """
     options = beam_options(config.beam)
     if files.is_remote(config.output_dir):
-        raise UserError(f"--output_dir={config.output_dir}: expected a directory of this machine")
+        raise UserError(f"--output_dir={config.output_dir}: expected a local directory")
     check_paths(options, generator=config.generator, output_dir=config.output_dir)
 
     def open_inputs() -> tuple[Setup, PatchesConfig, Source]:
@@ -211,10 +211,10 @@ def insert_lesions(config: InsertionConfig) -> None:
 
 
 def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
-    """The images that a lesion may be inserted into, or removed from, in the order of their turns.
+    """The images that lesions can be inserted into or removed from, in the order of the draw.
 
-    Lesions are inserted into healthy images (all are taken for healthy where nobody knows), and
-    removed where there is a malignant mark. `UserError` when there is none.
+    Lesions are inserted into images without lesions, as far as is known, and removed from images
+    with a malignant mark. Raises `UserError` if there are none.
     """
     if setup.removal:
         images = [
@@ -234,7 +234,7 @@ def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
 
 
 def _as_patches(config: InsertionConfig) -> PatchesConfig:
-    """The flags that say what is read, as the sources know them."""
+    """The flags that say what is read, as sources expect them."""
     shared = {field.name for field in dataclasses.fields(InsertionConfig)} & {
         "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic",
         "admit_special",
@@ -245,9 +245,9 @@ def _as_patches(config: InsertionConfig) -> PatchesConfig:
 def _until_enough(
     images: Sequence[Image], setup: Setup, stages: InsertLesions, directory: str, options: Any
 ) -> list[Result]:
-    """The results of as many images, in their order, as give those that are wanted.
+    """The results of the first images, in their order, that give as many as are wanted.
 
-    Every round tries as many as should do by the rate so far; what came out too many is removed.
+    Each round tries as many images as should suffice at the rate so far; surplus ones are removed.
     """
     wanted = setup.config.images or len(images)
     label = "Removing lesions" if setup.removal else "Inserting lesions"
@@ -274,8 +274,10 @@ def _images(results: Sequence[Result]) -> list[MadeImage]:
 
 
 def _first(results: list[Result], wanted: int, setup: Setup) -> list[Result]:
-    """The results up to the last image that is wanted; the files of later ones are removed, and
-    those of previews beyond the number asked for."""
+    """The results up to the last image that is wanted.
+
+    Removes the files of later images, and of previews beyond --previews.
+    """
     made = itertools.accumulate(result.image is not None for result in results)
     last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
     for image in _images(results[last:]):
@@ -303,7 +305,7 @@ def _remove(names: Sequence[str], setup: Setup) -> None:
 
 
 def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Result]) -> None:
-    """Writes tables, account and manifest, removes what only a run needs, says what there is."""
+    """Writes tables and manifest, removes what only a run needs, and prints the outcome."""
     config = setup.config
     images = sorted(_images(results), key=lambda image: image.source_sop_uid)
     new = {rejection for result in results for rejection in result.rejections}
@@ -328,7 +330,7 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     rejections = [*index.rejections, *new]
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
-    account = account_of(index, results, rejections, setup)
-    finish_run(directory, PROGRAM, {**about, **account.as_json()})
+    counts = counts_of(index, results, rejections, setup)
+    finish_run(directory, PROGRAM, {**about, **counts.as_json()})
     files.remove_directory(str(directory / DIRECTORY))
-    print(summary(account, setup, directory))
+    print(summary(counts, setup, directory))

@@ -1,4 +1,4 @@
-"""The job of make_patches: index, plan, cut, choose, write shards, account."""
+"""The job of make_patches: index, plan, cut, choose, write shards and what became of it all."""
 
 import collections
 import contextlib
@@ -15,7 +15,7 @@ from beam_pipelines.jobs.options import beam_options, check_paths
 from beam_pipelines.jobs.work import files_bar, work_results
 from beam_pipelines.patches import shards
 from beam_pipelines.patches.ledger import (
-    Account,
+    Outcome,
     Shortfall,
     ledger_of,
     origins_of,
@@ -95,8 +95,8 @@ def make_patches(config: PatchesConfig) -> None:
         run.write_json(jobs_work.FILE, metrics)
         ledger = ledger_of(index, chosen, left_out)
         origins = origins_of(chosen)
-        account = Account(config, index, ledger, splits, tuple(shortfall), origins)
-        _finish(run, account, left_out)
+        outcome = Outcome(config, index, ledger, splits, tuple(shortfall), origins)
+        _finish(run, outcome, left_out)
 
     run_to_the_end(
         config.output_dir,
@@ -242,9 +242,9 @@ def _shortfall(
     return short
 
 
-def _finish(run: Output, account: Account, rejections: Sequence[Rejection]) -> None:
+def _finish(run: Output, outcome: Outcome, rejections: Sequence[Rejection]) -> None:
     """Writes the rejections and the manifest, removes the spills, and prints what there is."""
-    run.write(REJECTIONS_FILE, rejections_csv(rejections, account.config.input_dir))
-    run.finish(account.as_json())
+    run.write(REJECTIONS_FILE, rejections_csv(rejections, outcome.config.input_dir))
+    run.finish(outcome.as_json())
     files.remove_directory(run.path(shards.DIRECTORY))
-    print(summary(account, run.directory))
+    print(summary(outcome, run.directory))

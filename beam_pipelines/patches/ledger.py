@@ -1,4 +1,4 @@
-"""The account of a run: what was read, used, left over and rejected, and where patches are from."""
+"""What a run read, used, did not need and rejected, and where its patches are from."""
 
 import collections
 import dataclasses
@@ -115,7 +115,7 @@ class Shortfall:
 
 
 @dataclasses.dataclass(frozen=True)
-class Account:
+class Outcome:
     """What a run has made and from what.
 
     Attributes:
@@ -159,15 +159,15 @@ def remarks(index: UnitIndex) -> list[str]:
     return [*lines, *(f"WARNING: {warning}" for warning in index.warnings)]
 
 
-def summary(account: Account, directory: str) -> str:
+def summary(outcome: Outcome, directory: str) -> str:
     """The outcome in a few lines, for the console."""
     lines = [f"{'':<12}{'class':<26}{'patches':>9}{'images':>9}{'clients':>9}"]
-    for split, classes in account.origins.items():
+    for split, classes in outcome.origins.items():
         for name, row in classes.items():
             lines.append(f"{split:<12}{name:<26}{row.patches:>9}{row.images:>9}{row.clients:>9}")
-    lines += [tally.line(kind) for kind, tally in account.ledger.items() if tally.read]
-    lines += remarks(account.index)
-    for item in account.shortfall:
+    lines += [tally.line(kind) for kind, tally in outcome.ledger.items() if tally.read]
+    lines += remarks(outcome.index)
+    for item in outcome.shortfall:
         lines.append(f"short: {item.set} has {item.found} of {item.wanted}")
     lines.append(f"make_patches: {directory} (manifest.json, rejections.csv)")
     return "\n".join(lines)

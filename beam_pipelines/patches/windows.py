@@ -1,15 +1,15 @@
-"""Where a patch is cut and how it is turned: random draws, each from a stream of its own.
+"""Where a patch is cut and how it is flipped, rotated and resized: random, in a stream per draw.
 
-A draw is keyed by (seed, split, SOP instance uid, class, index), so that it does not depend on the
-order of the work, the number of workers, or what became of other images.
+A draw is keyed by (seed, split, SOP instance uid, class, index), so it does not depend on the order
+of the work, the number of workers, or other images.
 
 "Then, the patch is randomly flipped (left/right), rotated (90, 180, or 270 degrees), and resized
-(uniformly from 0.8 to 1.2x)": the resize comes first here, as the side of the window that is cut
-(round(size / scale) pixels, resampled once to size x size); flip and rotation then move pixels
-without changing them.
+(uniformly from 0.8 to 1.2x)": here the resize comes first. It sets the side of the window to be
+cut, round(size / scale) pixels, which is resampled once to size x size; flip and rotation then move
+pixels without changing them.
 
-A breast mask has about an eighth of a mammogram's size, and it is not blown up to that again: the
-sum over any window of the image is interpolated in the mask's integral, which is exact.
+A breast mask is about an eighth of the size of its mammogram and is never enlarged: the sum over a
+window of the image is interpolated in the mask's integral image, which is exact.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from cgan_tf.data.keyed import digest, generator_of
 
 _PROPOSALS = 256
 
-Place = tuple[np.ndarray, np.ndarray]  # the whole parts of some indices, and the rests
+Place = tuple[np.ndarray, np.ndarray]  # whole parts of indices, fractional parts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Integral:
 
     Attributes:
       table: int32 [h+1, w+1], the integral image of the mask.
-      shape: (H+1, W+1), what the integral image of the image has.
+      shape: (H+1, W+1), that of an integral image of the image.
     """
 
     table: np.ndarray
@@ -43,7 +43,7 @@ class Integral:
 
 
 def integral_of(mask: np.ndarray, shape: tuple[int, int] | None = None) -> Integral:
-    """The integral of a mask [h, w] of an image of `shape` (H, W), its own without one."""
+    """The integral of a mask [h, w] of an image of `shape` (H, W), by default that of the mask."""
     height, width = shape or mask.shape
     return Integral(cv2.integral(mask, sdepth=cv2.CV_32S), (height + 1, width + 1))
 
@@ -146,12 +146,12 @@ def lesion_window(
     Args:
       box: of the lesion, inside an image of `shape` (H, W) that holds the window.
       side: of the window in image pixels. size: of the patch.
-      max_offset: in patch pixels; the offset is a whole number below it either way, so that the
-        chosen pixel stays in the window.
-      pixels: int [N, 2], (x, y) of the lesion's pixels; without them, all those of the box are.
+      max_offset: in patch pixels. The offset is a whole number and smaller than this in either
+        direction, so that the chosen pixel stays in the window.
+      pixels: int [N, 2], (x, y) of the lesion's pixels; by default all pixels of the box.
 
     Returns:
-      The window moved inside the image where it would leave it; the chosen pixel is in it.
+      The window, moved into the image if needed. It holds the chosen pixel.
     """
     x_place, x_shift, y_place, y_shift = generator.random(4)
     if pixels is None:
@@ -178,11 +178,11 @@ def tissue_window(
     lesions: Sequence[Box] = (),
     distance: int = 0,
 ) -> tuple[int, int] | None:
-    """(left, top) uniform among the windows with at least `min_tissue` breast tissue whose edges
-    are at least `distance` pixels from the boxes of all `lesions`.
+    """(left, top) of a random window with enough breast tissue, far from all lesions.
 
-    A first batch of uniform proposals nearly always holds a valid one, which is then uniform over
-    the valid windows; otherwise all of them are listed. None when there is none.
+    Uniform among the windows with at least `min_tissue` of tissue whose edges are at least
+    `distance` pixels from the boxes of all `lesions`; None if there are none. The first batch of
+    uniform proposals nearly always has a valid one; if not, all valid windows are listed.
     """
     rows, columns = integral.shape[0] - side, integral.shape[1] - side
     if rows < 1 or columns < 1:
@@ -235,7 +235,7 @@ class Augmentation:
 
 
 def draw_augmentation(generator: np.random.Generator, config: PatchesConfig, split: str):
-    """Draws an `Augmentation`; always three numbers, so that later draws do not depend on flags."""
+    """Draws an `Augmentation`, always with three numbers: later draws must not depend on flags."""
     flip, rotation, scale = generator.random(3)
     if split != "train" and not config.augment_eval:
         return Augmentation(False, 0, config.size)

@@ -52,32 +52,32 @@ class CbisDdsm:
 
     def read_unit(self, unit: str) -> UnitIndex:
         """One patient; whoever is in a training and in a test file is in the test split."""
-        account = _Account(self.copy)
+        ledger = _UnitLedger(self.copy)
         if unit == _LEFT_OVER:
-            account.read_left_over()
-            return account.index(())
+            ledger.read_left_over()
+            return ledger.index(())
         rows = self.copy.rows[unit]
         splits = {row.split for row in rows}
         films = _grouped(rows)
         if len(splits) == 2:
             moved = sum(film[0].split == "train" for film in films)
-            account.counts.update(clients_in_train_and_test_files=1, images_moved_to_test=moved)
+            ledger.counts.update(clients_in_train_and_test_files=1, images_moved_to_test=moved)
         allowed = _TEST if "test" in splits else _DEVELOPMENT
         poses = collections.Counter((film[0].side, film[0].view) for film in films)
         images = []
         for film in films:
             alone = poses[film[0].side, film[0].view] == 1
-            account.counts["images_in_mass_and_calc_files"] += not alone
-            image = self._film(film, allowed, alone, account)
+            ledger.counts["images_in_mass_and_calc_files"] += not alone
+            image = self._film(film, allowed, alone, ledger)
             images += [image] if image else []
-        return account.index(images)
+        return ledger.index(images)
 
     def _film(
         self,
         rows: Sequence[Abnormality],
         splits: tuple[str, ...],
         alone: bool,
-        account: "_Account",
+        ledger: "_UnitLedger",
     ) -> Image | None:
         """A film with its usable marks; None where it has none, or is unfit.
 
@@ -85,8 +85,8 @@ class CbisDdsm:
         `alone`, not in the files of the other kind with other lesions.
         """
         first = rows[0]
-        account.read.update({IMAGES: 1, MARKS: len(rows)})
-        masks = {region: account.mask(region) for region in dict.fromkeys(r.region for r in rows)}
+        ledger.read.update({IMAGES: 1, MARKS: len(rows)})
+        masks = {region: ledger.mask(region) for region in dict.fromkeys(r.region for r in rows)}
         image = Image(
             path=self.copy.cases.get(first.film, (first.film,))[0],
             client_id=first.patient,
@@ -100,16 +100,16 @@ class CbisDdsm:
             splits=splits,
         )
         try:
-            image, header = self._with_file(image, account.film(first.film))
+            image, header = self._with_file(image, ledger.film(first.film))
         except Rejected as fault:
             marks = tuple(_mark(row, "") for row in rows)
-            account.rejections += reject_image(
+            ledger.rejections += reject_image(
                 dataclasses.replace(image, marks=marks), fault.reason, fault.detail
             )
             return None
-        marks = tuple(account.usable(rows, image, (header.rows, header.columns), masks))
+        marks = tuple(ledger.usable(rows, image, (header.rows, header.columns), masks))
         if not marks:
-            account.rejections += reject_image(image, Reason.NO_USABLE_MARK)
+            ledger.rejections += reject_image(image, Reason.NO_USABLE_MARK)
             return None
         beside = self.normals_beside and alone and len(marks) == len(rows)
         return dataclasses.replace(image, marks=marks, normals_beside=beside)
@@ -132,7 +132,7 @@ class CbisDdsm:
 
 
 @dataclasses.dataclass
-class _Account:
+class _UnitLedger:
     """What is read and rejected of one unit."""
 
     copy: Copy

@@ -103,7 +103,7 @@ def _images_of(study: Json) -> dict[str, Json]:
     for series, content in study.items():
         for sop, marks in mapping(content).items():
             known = images.setdefault(sop, {})
-            # Marks that cannot be told apart are one broken mark: the image is not without any.
+            # What is no mapping counts as one broken mark: the image must not pass for unmarked.
             listed = {} if marks is None else marks if isinstance(marks, dict) else {"": marks}
             for key, mark in listed.items():
                 if known.setdefault(key, mark) != mark:
@@ -112,7 +112,7 @@ def _images_of(study: Json) -> dict[str, Json]:
 
 
 def _header(side_car: Any, path: str) -> Header | None:
-    """From the side-car where it says what the image is, else from the file."""
+    """From the side-car if it says what the image is, otherwise from the file."""
     header = header_of_side_car(side_car) if side_car else None
     complete = header and header.sop_class and header.rows and header.laterality and header.view
     if complete or not path:
@@ -126,8 +126,8 @@ def _header(side_car: Any, path: str) -> Header | None:
 def _episode_of(study: Json, episodes: dict[str, Json]) -> tuple[str, bool]:
     """The episode of a study, and whether the study belongs to a screening event.
 
-    By EpisodeID, else by the date of an event. A study is a screening one when its date is that
-    of a screening, or when the episode holds nothing but screening.
+    The episode is found by EpisodeID, otherwise by the date of an event. A study is a screening
+    study if it has the date of a screening event, or if its episode has no other events.
     """
     date = parse_date(study.get("StudyDate"))
     episode_id = str(study.get("EpisodeID") or "")
@@ -163,11 +163,11 @@ def unfit(
 _LARGEST_JSON = 16 << 20  # bytes; as objects it takes up to 40 times as much
 
 
-class Account:
+class PatientLedger:
     """Collects what is read and rejected of one patient.
 
-    `allow_synthetic`: whether images that are marked as synthetic data are as good as others;
-    `admitted`: so are these of `header.SPECIAL_IMAGES`.
+    Images marked as synthetic data are used if `allow_synthetic`, and those of
+    `header.SPECIAL_IMAGES` that are `admitted`.
     """
 
     def __init__(self, allow_synthetic: bool = False, admitted: Collection[str] = ()) -> None:
@@ -180,7 +180,7 @@ class Account:
         return UnitIndex(tuple(images), tuple(self.rejections), dict(self.read))
 
     def reject(self, item: Listed, reason: Reason, detail: str = "") -> None:
-        """Rejects an image whose marks are accounted for."""
+        """Rejects an image, but not its marks."""
         self.rejections.append(Rejection(IMAGES, item.path, reason, detail, item.origin()))
 
     def reject_mark(self, item: Listed, key: str, reason: Reason, detail: str = "") -> None:
@@ -194,7 +194,7 @@ class Account:
         self.rejections.append(Rejection(FILES, path, reason))
 
     def reject_unlisted(self, path: str, reason: Reason, origin: Origin) -> None:
-        """Counts and rejects an image that IMAGEDB does not speak of."""
+        """Counts and rejects an image that IMAGEDB does not list."""
         self.read[IMAGES] += 1
         self.rejections.append(Rejection(IMAGES, path, reason, "", origin))
 
@@ -240,7 +240,7 @@ class Account:
     def reject_the_rest(
         self, patient: str, listed: Sequence[Listed], paths: PatientFiles, has_imagedb: bool
     ) -> None:
-        """Counts and rejects the files that IMAGEDB does not speak of."""
+        """Counts and rejects the files that IMAGEDB does not list."""
         known = {(item.study_uid, item.sop_uid) for item in listed}
         reason = Reason.NOT_IN_IMAGEDB if has_imagedb else Reason.CLIENT_WITHOUT_IMAGEDB
         for (study, sop), path in paths.images.items():
@@ -254,7 +254,7 @@ class Account:
 
 
 def _json_object(data: bytes) -> Json:
-    """The JSON object in `data`; `ValueError` when there is none that can be written again."""
+    """The JSON object in `data`; `ValueError` if there is none, or it cannot be written as text."""
     content = json.loads(data)
     if not isinstance(content, dict):
         raise ValueError("no object")
@@ -294,25 +294,25 @@ class Optimam:
 
     def read_unit(self, unit: str) -> UnitIndex:
         """One patient."""
-        account = Account(self.allow_synthetic, self.admitted)
+        ledger = PatientLedger(self.allow_synthetic, self.admitted)
         paths = self.tree.files_of(unit)
-        imagedb = account.document(paths.imagedb)
-        episodes = _episodes(account.document(paths.nbss))
-        listed = list(listed_images(unit, mapping(imagedb), paths, episodes, account.document))
-        account.reject_the_rest(unit, listed, paths, imagedb is not None)
-        screened = [item for item in listed if not account.reject_unfit(item)]
+        imagedb = ledger.document(paths.imagedb)
+        episodes = _episodes(ledger.document(paths.nbss))
+        listed = list(listed_images(unit, mapping(imagedb), paths, episodes, ledger.document))
+        ledger.reject_the_rest(unit, listed, paths, imagedb is not None)
+        screened = [item for item in listed if not ledger.reject_unfit(item)]
         cases = _case_sides(listed, episodes)
-        images = [self._image(item, episodes, cases, account) for item in screened]
-        return account.index(image for image in images if image)
+        images = [self._image(item, episodes, cases, ledger) for item in screened]
+        return ledger.index(image for image in images if image)
 
     def _image(
         self,
         item: Listed,
         episodes: dict[str, Json],
         cases: set[str],
-        account: Account,
+        ledger: PatientLedger,
     ) -> Image | None:
-        """A screening mammogram with what it is good for; None when it is good for nothing."""
+        """A screening mammogram and its use; None if it has none."""
         assert item.header
         image = Image(
             path=item.path,
@@ -325,15 +325,15 @@ class Optimam:
             synthetic=item.header.synthetic,
         )
         if item.marks:
-            marks = tuple(account.marks(item, episodes[item.episode_id]))
+            marks = tuple(ledger.marks(item, episodes[item.episode_id]))
             if marks:
                 beside = self.normals_beside and len(marks) == len(item.marks)
                 return dataclasses.replace(image, use=LESION, marks=marks, normals_beside=beside)
-            account.reject(item, Reason.NO_USABLE_MARK)
+            ledger.reject(item, Reason.NO_USABLE_MARK)
             return None
         reason = self._not_healthy(image.laterality, item.episode_id, episodes, cases)
         if reason:
-            account.reject(item, *reason)
+            ledger.reject(item, *reason)
             return None
         status = episode_status(episodes[item.episode_id])
         return dataclasses.replace(image, evidence=sys.intern(f"episode status {status}"))
@@ -341,10 +341,10 @@ class Optimam:
     def _not_healthy(
         self, side: str, episode_id: str, episodes: dict[str, Json], cases: set[str]
     ) -> tuple[Reason, str] | None:
-        """Why a breast without a mark is not called healthy.
+        """Why an unmarked breast does not count as healthy; None if it does.
 
-        A breast is healthy when none of the patient's episodes holds anything against it. The other
-        breast of a patient with a finding counts only with `normals_from_cases`.
+        A breast is healthy if no episode of the patient speaks against it. The healthy breast of a
+        patient with a finding in the other one counts only with `normals_from_cases`.
         """
         if has_finding(episodes[episode_id], side):
             return Reason.CASE_WITHOUT_BOX, ""
@@ -375,7 +375,7 @@ def open_source(config: PatchesConfig) -> Optimam:
 def _case_sides(listed: list[Listed], episodes: dict[str, Json]) -> set[str]:
     """The sides with a mark or a finding in any episode of the patient.
 
-    A mark on an image whose side nobody can read may be on either.
+    A mark on an image of unknown side counts for both.
     """
     sides = {item.header.laterality if item.header else "" for item in listed if item.marks}
     marked = set(SIDES) if sides - set(SIDES) else sides

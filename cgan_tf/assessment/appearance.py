@@ -19,7 +19,7 @@ from cgan_tf.assessment.reading import PatchView, Readings
 from cgan_tf.data.records import LEVELS
 from cgan_tf.pages.html import Table
 
-DISTANCE_ABOVE_CEILING = 0.2  # of Kolmogorov and Smirnov
+DISTANCE_ABOVE_CEILING = 0.2  # between Kolmogorov-Smirnov distances
 TILE_PX = 16
 BANDS = ("0–0.125", "0.125–0.25", "0.25–0.375", "0.375–0.5")  # cycles per pixel
 _STRIPE = TILE_PX // (2 * len(BANDS))  # frequencies of a tile in a band
@@ -109,7 +109,7 @@ def _window() -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A value of every patch, of which distributions are compared.
+    """A value of every patch whose distributions are compared.
 
     Attributes:
       name: in quality.json. title: in verdicts and tables. form: of its numbers.
@@ -135,7 +135,7 @@ class Column:
         return f"{middle} ({low} to {high})"
 
     def check(self, values: Distribution, where: str) -> Check:
-        """Is the distribution another one than that of real patches?"""
+        """Whether the distribution differs from that of real patches."""
         title = f"another {self.title} {where} than real"
         if values.distance is None:
             return Check(title, None, "too few lesions to measure")
@@ -145,7 +145,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class LesionDistributions:
-    """Of the lesions of a set, or of what removal leaves of them; see `lesions.lesion_values`."""
+    """Values of the lesions of a set, or of what removal leaves; see `lesions.lesion_values`."""
 
     contrast: Distribution
     area: Distribution
@@ -154,7 +154,7 @@ class LesionDistributions:
 
 @dataclasses.dataclass(frozen=True)
 class AppearanceDistributions:
-    """Of the places that were changed: `saturated_share`, and `excess_noise` by band."""
+    """Values of the places that were changed: `saturated_share`, and `excess_noise` by band."""
 
     saturation: Distribution
     noise_0: Distribution
@@ -164,7 +164,7 @@ class AppearanceDistributions:
 
 
 class ColumnMeasure(Measure[Values]):
-    """A dataclass of distributions of values of every patch, of which each has a table row.
+    """A dataclass of distributions, each with a row in the tables.
 
     Attributes:
       columns: those with a verdict and a row of their own.

@@ -31,9 +31,10 @@ class Distribution:
 
     Attributes:
       synthetic, real: `QUANTILES`, None without a value.
-      distance: of Kolmogorov and Smirnov, 0 (the same distribution) to 1 (nothing shared), between
-        half of the real patches, by patient, and as many synthetic ones. ceiling: between that half
-        and the other half. Both are means over random halves, None where patches are too few.
+      distance: Kolmogorov-Smirnov distance, 0 (same distribution) to 1 (no overlap), between half
+        of the real patches, split by patient, and as many synthetic ones. ceiling: the distance
+        between that half and the other. Both are means over random halves; None with too few
+        patches.
     """
 
     synthetic: Quantiles | None

@@ -113,13 +113,17 @@ def measure_diversity(config: DiversityConfig) -> None:
     check_config(config)
     console.quiet_tensorflow()
 
-    def work(patches: PatchSet, run: Run) -> None:
-        trials = open_trials(config, patches)
+    def open_inputs() -> tuple[PatchSet, Trials]:
+        patches = PatchSet(config.patches_dir)
+        return patches, open_trials(config, patches)
+
+    def work(inputs: tuple[PatchSet, Trials], run: Run) -> None:
+        patches, trials = inputs
         content = {"task": trials.task, "generator_checksum": trials.card.checksum}
         _write(run.directory, content, lesion_sets(trials, patches))
         finish_run(run.directory, PROGRAM, content)
 
-    run_to_the_end(config.output_dir, PROGRAM, config, lambda: PatchSet(config.patches_dir), work)
+    run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
     print((Path(config.output_dir) / "diversity.md").read_text(encoding="utf-8"), end="")
 
 

@@ -36,7 +36,7 @@ ATTRIBUTES = {
     "conspicuity": ALL_NORMALS,
     "breast_density": NORMALS_OF_GROUP,
 }
-UNKNOWN = "unknown"
+UNKNOWN_GROUP = "unknown"
 # Of the longer side of the annotated box. The limits are those of the TNM stages T1c, T2 and T3.
 SIZE_BANDS_MM = ((10.0, "up to 10 mm"), (20.0, "10 to 20 mm"), (50.0, "20 to 50 mm"))
 LARGEST_BAND = "over 50 mm"
@@ -277,7 +277,7 @@ def subgroup_aucs(rows: Sequence[ScoreRow]) -> dict[str, Subgroups]:
         names = np.array([_group(attribute, row) for row in rows])
         known = _ordered(set(names[scores.labels == 1].tolist()))
         groups = {}
-        for name in [] if known == [UNKNOWN] else known:
+        for name in [] if known == [UNKNOWN_GROUP] else known:
             chosen = names == name
             if negatives == ALL_NORMALS:
                 chosen = (chosen & (scores.labels == 1)) | (scores.labels == 0)
@@ -315,14 +315,14 @@ def size_band(size_mm: float) -> str:
 
 def _group(attribute: str, row: ScoreRow) -> str:
     if attribute == "lesion_size_mm":
-        return UNKNOWN if row.lesion_size_mm is None else size_band(row.lesion_size_mm)
-    return getattr(row, attribute) or UNKNOWN
+        return UNKNOWN_GROUP if row.lesion_size_mm is None else size_band(row.lesion_size_mm)
+    return getattr(row, attribute) or UNKNOWN_GROUP
 
 
 def _ordered(names: set[str]) -> list[str]:
     """Bands by size, others by name, the unknown last."""
     place = {name: number for number, name in enumerate(_BANDS)}
-    return sorted(names, key=lambda name: (name == UNKNOWN, place.get(name, 0), name))
+    return sorted(names, key=lambda name: (name == UNKNOWN_GROUP, place.get(name, 0), name))
 
 
 def _group_auc(scores: _Scores) -> SubgroupAuc:

@@ -25,7 +25,7 @@ from cgan_tf.pages.style import (
     row_size,
     signed,
 )
-from cgan_tf.reporting.inputs import ReportInputs
+from cgan_tf.reporting.inputs import Columns, ReportInputs, read_curves
 from cgan_tf.runs.directory import read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.bands import roc_band
@@ -172,7 +172,7 @@ def shift_figure(shifts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 @house_style
-def loss_figure(curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+def loss_figure(curves: Mapping[str, Columns]) -> Figure:
     """Losses of the GANs, one panel each; a shaded band is the fade-in of the full resolution."""
     figure = Figure(figsize=row_size(len(curves)), layout="constrained")
     axes = figure.subplots(1, len(curves), squeeze=False)
@@ -285,26 +285,30 @@ def training(inputs: ReportInputs) -> Section | None:
 
 PLACES = ("workdir", "patches_dir")  # flags that say where a run is, not what it does
 
-Curves = Mapping[str, np.ndarray]
-
 
 def plot_curves(config: CurvesConfig) -> None:
     """Writes --output from the metrics.csv of --runs, finished or not."""
-    curves = [read_curves(Path(run), config.columns) for run in config.runs]
+    curves = [chosen_curves(Path(run), config.columns) for run in config.runs]
     flags = [read_json(Path(run) / "run.json").get("flags", {}) for run in config.runs]
     figure = curves_figure(dict(zip(run_names(config.runs, flags), curves, strict=True)))
     write_bytes(config.output, png(figure))
 
 
-def read_curves(run: Path, columns: Sequence[str]) -> Curves:
-    """`step` and `columns` of a run, float64 [rows] each; `UserError` for a missing column."""
-    path = run / "metrics.csv"
-    rows = read_table(path)
+def chosen_curves(run: Path, columns: Sequence[str]) -> Columns:
+    """`step` and `columns` of a run, float64 [rows] each.
+
+    Raises `UserError` for a column that is missing or holds text.
+    """
+    curves = read_curves(run)
     for name in ("step", *columns):
-        if not rows or name not in rows[0]:
-            present = ", ".join(rows[0]) if rows else "no row"
-            raise UserError(f"{path}: expected column '{name}', found {present}")
-    return {name: np.array([float(row[name]) for row in rows]) for name in ("step", *columns)}
+        path = run / "metrics.csv"
+        if name not in curves:
+            raise UserError(
+                f"{path}: expected column '{name}', found {', '.join(curves) or 'no row'}"
+            )
+        if curves[name].dtype != np.float64:
+            raise UserError(f"{path}: expected numbers in column '{name}', found {curves[name][0]}")
+    return {name: curves[name] for name in ("step", *columns)}
 
 
 def run_names(runs: Sequence[str], flags: Sequence[Mapping[str, object]]) -> list[str]:
@@ -316,7 +320,7 @@ def run_names(runs: Sequence[str], flags: Sequence[Mapping[str, object]]) -> lis
 
 
 @house_style
-def curves_figure(curves: Mapping[str, Curves]) -> Figure:
+def curves_figure(curves: Mapping[str, Columns]) -> Figure:
     """One panel per column, one line per run."""
     columns = [name for name in next(iter(curves.values())) if name != "step"]
     figure = Figure(figsize=row_size(len(columns)), layout="constrained")

@@ -19,6 +19,7 @@ from cgan_tf.pages.style import PAGE_INCHES, house_style
 from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import read_json
+from cgan_tf.runs.errors import UserError
 
 Rows = Sequence[tuple[str, tuple[int, ...], int]]  # (layer, output shape, parameters)
 BLUE, YELLOW, GREY, GREEN = "#a9c7e8", "#f6dd8d", "#dddddd", "#cfe3c4"
@@ -76,10 +77,13 @@ class Architecture:
 
 
 def gan_config(directory: str | Path) -> GanConfig:
-    """The flags of a train_gan run; a flag that its run.json does not have is at its default."""
-    flags = read_json(Path(directory) / "run.json").get("flags", {})
-    known = {field.name for field in dataclasses.fields(GanConfig)}
-    return GanConfig(**{name: value for name, value in flags.items() if name in known})
+    """The flags of a train_gan run that say what Figure 2 shows; `UserError` for another run."""
+    path = Path(directory) / "run.json"
+    flags = read_json(path).get("flags", {})
+    try:
+        return GanConfig(**{name: flags[name] for name in ("task", *_ARCHITECTURE_FLAGS)})
+    except KeyError as error:
+        raise UserError(f"{path}: expected the flags of train_gan, found no {error}") from error
 
 
 def built_architecture(config: GanConfig) -> Architecture:

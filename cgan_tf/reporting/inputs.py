@@ -168,15 +168,21 @@ def read_set(directory: str) -> SyntheticSet:
 
 
 def read_losses(directories: Sequence[str]) -> dict[str, Columns]:
-    """By task: the columns of a GAN's metrics.csv, float64 or text [rows] each."""
+    """The curves of each GAN, by task; see `read_curves`."""
     losses: dict[str, Columns] = {}
     for directory in directories:
         flags = read_json(Path(directory) / "run.json").get("flags", {})
         task = "conditional" if flags.get("conditional") else str(flags.get("task", directory))
-        rows = read_table(Path(directory) / "metrics.csv")
-        if rows and "step" in rows[0]:
-            losses[task] = {name: _column([row[name] for row in rows]) for name in rows[0]}
+        columns = read_curves(Path(directory))
+        if "step" in columns:
+            losses[task] = columns
     return losses
+
+
+def read_curves(run: Path) -> dict[str, np.ndarray]:
+    """The columns of a training's metrics.csv, float64 or text [rows] each; none without rows."""
+    rows = read_table(run / "metrics.csv")
+    return {name: _column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def _column(values: list[str]) -> np.ndarray:

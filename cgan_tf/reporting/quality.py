@@ -59,7 +59,7 @@ def quality(directory: str, measures: Measures = MEASURES) -> Section | None:
 
 def _plot(results: Mapping[str, SetResult]) -> Plot:
     caption = (
-        "Figures of the lesions, of removal those of what it leaves: 5% to 95% (thin), the middle "
+        "Measures of the lesions, or of what removal leaves of them: 5% to 95% (thin), the middle "
         "half (thick), the median. Right: noise power in the lesion's place over that beside it "
         "in the same patch, median and middle half."
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -135,9 +136,11 @@ class TestRun:
             measure_diversity(dataclasses.replace(config, **{name: 1}))
 
     def test_patches_of_another_size(self, config, generator):
+        """Named before run.json is written: the corrected flag is welcome in the same place."""
         generator["card"] = dataclasses.replace(generator["card"], size=64)
         with pytest.raises(UserError, match="expected patches of 64 px for G, found 32"):
             measure_diversity(config)
+        assert not list(Path(config.output_dir).rglob("run.json"))
 
 
 class TestRemoval:

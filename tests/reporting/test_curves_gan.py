@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.config import CurvesConfig
-from cgan_tf.reporting.curves import curves_figure, plot_curves, read_curves, run_names
+from cgan_tf.reporting.curves import chosen_curves, curves_figure, plot_curves, run_names
 from cgan_tf.runs.errors import UserError
 
 
@@ -34,7 +34,7 @@ def test_the_picture(runs, tmp_path):
 
 def test_a_panel_a_column_and_a_line_a_run(runs):
     columns = ("loss_d", "loss_g")
-    figure = curves_figure({run.name: read_curves(run, columns) for run in runs})
+    figure = curves_figure({run.name: chosen_curves(run, columns) for run in runs})
     assert [axis.get_title() for axis in figure.axes] == list(columns)
     for axis in figure.axes:
         assert [line.get_label() for line in axis.lines] == ["float32", "mixed_bfloat16"]
@@ -59,9 +59,10 @@ def test_runs_are_called_what_tells_them_apart(runs):
         ("step,phase,loss_d\n5,half,1\n", "expected column 'loss_g', found step, phase, loss_d"),
         ("", "expected column 'step', found no row"),
         ("step,phase,loss_d,loss_g\n", "found no row"),
+        ("step,loss_d,loss_g\n5,low,1\n", "expected numbers in column 'loss_d', found low"),
     ],
 )
-def test_a_missing_column_is_named(runs, content, message):
+def test_a_column_without_numbers_is_named(runs, content, message):
     (runs[0] / "metrics.csv").write_text(content)
     with pytest.raises(UserError, match=rf"metrics\.csv: .*{message}"):
-        read_curves(runs[0], ("loss_d", "loss_g"))
+        chosen_curves(runs[0], ("loss_d", "loss_g"))

@@ -8,6 +8,7 @@ from cgan_tf.config import GanConfig
 from cgan_tf.reporting import figure_2
 from cgan_tf.reporting.figure_2 import Block, architecture_figure, built_architecture
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import config_to_dict
 from tests.toys.report import report_inputs
 
 SMALL = GanConfig(size=32, generator_filters=4, bottleneck_filters=24, discriminator_multiplier=2)
@@ -74,16 +75,15 @@ def test_the_category_of_a_conditional_model_shows():
 
 def gan_run(directory, **flags):
     directory.mkdir()
-    (directory / "run.json").write_text(json.dumps({"flags": flags}))
+    content = {"flags": config_to_dict(GanConfig(**flags))}
+    (directory / "run.json").write_text(json.dumps(content))
     return str(directory)
 
 
 def test_tasks_of_one_architecture_share_a_figure(tmp_path):
     flags = {"size": 32, "generator_filters": 4, "bottleneck_filters": 8}
     runs = [
-        gan_run(
-            tmp_path / "a", task="mass", learning_rate=0.1, a_flag_of_another_version=1, **flags
-        ),
+        gan_run(tmp_path / "a", task="mass", learning_rate=0.1, **flags),
         gan_run(tmp_path / "b", task="removal", **flags),
         gan_run(tmp_path / "c", task="calcification", **flags | {"generator_filters": 2}),
     ]
@@ -98,4 +98,10 @@ def test_tasks_of_one_architecture_share_a_figure(tmp_path):
 
 def test_a_directory_without_a_run_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"run\.json"):
+        figure_2.section(report_inputs(gan_dirs=(str(tmp_path),)))
+
+
+def test_another_programs_run_is_one_line(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"flags": {"workdir": "x"}}))
+    with pytest.raises(UserError, match=r"run\.json: expected the flags of train_gan, found no "):
         figure_2.section(report_inputs(gan_dirs=(str(tmp_path),)))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cgan_tf.classifier.results import read_evaluations
-from cgan_tf.config import ReportConfig
+from cgan_tf.config import GanConfig, ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages import html
 from cgan_tf.pages import patches as pages_patches
@@ -23,6 +23,7 @@ from cgan_tf.reporting import appendix, figure_1
 from cgan_tf.reporting.inputs import ReportInputs, read_set
 from cgan_tf.reporting.page import write_report
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import config_to_dict
 from cgan_tf.statistics.auc import delong_test
 from tests.toys.experiment import SETS
 from tests.toys.pages import PageReader, levels_of
@@ -38,7 +39,9 @@ def config(toy_experiment, tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     gan = root / "gan_mass"
     gan.mkdir()
-    (gan / "run.json").write_text(json.dumps({"flags": SMALL_GAN | {"task": HOSTILE}}))
+    (gan / "run.json").write_text(
+        json.dumps({"flags": config_to_dict(GanConfig(**SMALL_GAN, task=HOSTILE))})
+    )
     rows = ["step,phase,alpha,loss_d,loss_g,seconds"]
     rows += [f"{i},{'fade_in' if 4 < i < 8 else 'full'},1,{2 / i},{i},0" for i in range(1, 20)]
     (gan / "metrics.csv").write_text("\n".join(rows) + "\n")

@@ -12,12 +12,13 @@ import pytest
 
 from cgan_tf import config as cgan_tf_config
 from cgan_tf.assessment.run import measure_quality
-from cgan_tf.config import QualityConfig, ReportConfig
+from cgan_tf.config import GanConfig, QualityConfig, ReportConfig
 from cgan_tf.labels import PATCH_CLASSES, SPLITS, TASKS
 from cgan_tf.pages.html import COMPARISON_SCRIPT
 from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
 from cgan_tf.reporting.page import write_report
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import config_to_dict
 from tests.toys import quality_sets
 from tests.toys.experiment import SETS
 
@@ -112,8 +113,8 @@ def config(toy_experiment, quality, tmp_path_factory):
     poison_json(manifest, keep=("file", "program"))
     gan = root / "gan"
     gan.mkdir()
-    small = {"size": 32, "generator_filters": 4, "bottleneck_filters": 16}
-    (gan / "run.json").write_text(json.dumps({"flags": {**small, "task": "mass", "licence": "x"}}))
+    small = GanConfig(size=32, generator_filters=4, bottleneck_filters=16, task="mass")
+    (gan / "run.json").write_text(json.dumps({"flags": config_to_dict(small) | {"licence": "x"}}))
     poison_json(gan / "run.json")
     (gan / "metrics.csv").write_text(
         "step,phase,alpha,loss_d,loss_g,seconds\n1,full,1,1,1,0\n2,full,1,1,1,0\n"
