@@ -1,1 +1,1 @@
-"""The networks: layers, generator, discriminator, ResNet-50."""
+"""The networks: layers, generator, discriminator, classifiers and their starting weights."""
