@@ -122,7 +122,7 @@ def test_tensorflow_opens_files_in_few_places():
         ("training.py", "_read"),
         ("scoring.py", "load_classifier"),
         # Starting weights that a user names: no checksum of them is known, but ImageNet's.
-        ("pretrained.py", "_load_file"),
+        ("networks.py", "_load_file"),
         ("training.py", "__init__"),
         ("features.py", "_imagenet"),
     }
