@@ -519,6 +519,11 @@ class SynthesisConfig(GeneratedLesionsConfig):
     allow_evaluation_split: bool = option(
         False, "Permit --source_split other than train; such a set must never be trained on."
     )
+    allow_overlap: bool = option(
+        False,
+        "Use a generator that learnt from women of the validation or test split of --patches_dir, "
+        "for a deliberate study; the manifest says so.",
+    )
     min_area_fraction: float = option(
         0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
     )
@@ -534,6 +539,11 @@ class ClassifierTrainingConfig:
 
     patches_dir: str = option("", "Output directory of make_patches (required).")
     synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize.")
+    allow_overlap: bool = option(
+        False,
+        "Train on sets that rest on women of the validation or test split of --patches_dir, for a "
+        "deliberate study; manifest and report say so.",
+    )
     network: str = option(
         "resnet50",
         "resnet50: the paper's; small: a residual network of 0.3 million parameters for small "

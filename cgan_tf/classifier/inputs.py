@@ -10,6 +10,7 @@ import numpy as np
 from cgan_tf.classifier.sampling import STREAM_NAMES, Schedule, stream_weights
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, check_sizes, evaluation_pool
+from cgan_tf.data.provenance import Overlap, check_origins, origins_of_set
 from cgan_tf.labels import BENIGN_CALCIFICATION, BENIGN_MASS, MALIGNANT_CLASSES, NORMAL
 from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
@@ -26,12 +27,14 @@ class ClassifierSets:
         from may be empty.
       validation: real patches, normal and malignant. labels: int [n] of them.
       checksums: of the patches behind each stream and behind the validation set, by name.
+      overlaps: women of validation and test who are behind a stream, which the flags allow.
     """
 
     streams: tuple[PatchPool, ...]
     validation: PatchPool
     labels: np.ndarray
     checksums: dict[str, str]
+    overlaps: tuple[Overlap, ...] = ()
 
     def description(self) -> Json:
         """{name: {"patches": count, "sha256": checksum}} of every set, ready for JSON."""
@@ -46,7 +49,8 @@ def open_sets(config: ClassifierConfig) -> ClassifierSets:
     """The four streams of the training split and the validation set.
 
     Raises `UserError` for a stream that the schedule draws from and that has no patch, for
-    patches of different sizes and for a validation set with one class.
+    patches of different sizes, for a validation set with one class, and for synthetic sets that
+    rest on women of the validation or test split, unless they are allowed.
     """
     patches = PatchSet(config.patches_dir)
     synthetic = [PatchSet(directory) for directory in config.synthetic_dirs]
@@ -66,7 +70,10 @@ def open_sets(config: ClassifierConfig) -> ClassifierSets:
         for name, (sets, classes) in zip(STREAM_NAMES, sources, strict=True)
     }
     checksums[VALIDATION] = _checksum([patches], "validation", (NORMAL, *MALIGNANT_CLASSES))
-    return ClassifierSets(streams, validation, labels, checksums)
+    drawn = synthetic if config.synthetic_fraction else []
+    origins = [origin for each in drawn for origin in origins_of_set(each)]
+    overlaps = check_origins(patches, origins, config.allow_overlap)
+    return ClassifierSets(streams, validation, labels, checksums, overlaps)
 
 
 def schedule_of(config: ClassifierConfig) -> Schedule:

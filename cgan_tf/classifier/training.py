@@ -225,6 +225,7 @@ class ClassifierTraining:
             "patches": dict(zip(STREAM_NAMES, map(len, self.sets.streams), strict=True)),
             "drawn": dict(zip(STREAM_NAMES, drawn.tolist(), strict=True)),
             "plan_sha256": plan_checksum(plan),
+            "overlap": [dataclasses.asdict(overlap) for overlap in self.sets.overlaps],
             "patch_size": len(self.sets.validation.pixels(0)),
             "threads": dataclasses.asdict(self.threads),
             "keras": settings(),

@@ -15,7 +15,8 @@ CARD = "model.json"
 CONDITIONAL = "conditional"
 _KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
 _OPTIONAL: dict[str, type] = {
-    "step": int, "patches_manifest_sha256": str, "resolution": dict, "licence": str, "flags": dict
+    "step": int, "patches_manifest_sha256": str, "patients": list, "resolution": dict,
+    "licence": str, "flags": dict,
 }  # fmt: skip
 
 
@@ -28,6 +29,7 @@ class GeneratorCard:
       size: side of a patch in pixels. z_width: number of random scalars.
       checksum: of the SavedModel's files, see `directory_checksum`.
       step: of the training. patches_manifest_sha256: of the patches it was trained on.
+      patients: of these, as `provenance.patient_digest` names them; empty where nobody knows.
       resolution: how these were resampled, see `resolution_of`; empty where nobody knows.
       licence: of the generator. flags: of its training.
     """
@@ -38,6 +40,7 @@ class GeneratorCard:
     checksum: str
     step: int = 0
     patches_manifest_sha256: str = ""
+    patients: list[str] = dataclasses.field(default_factory=list)
     resolution: Mapping[str, float] = dataclasses.field(default_factory=dict)
     licence: str = ""
     flags: Json = dataclasses.field(default_factory=dict)
@@ -53,7 +56,7 @@ class GeneratorCard:
         return TASKS if self.conditional else (self.task,)
 
     def summary(self) -> Json:
-        """The card without the flags, as the manifest of the training holds it."""
+        """The card without the flags and the patients, as the manifest of the training holds it."""
         return {
             "format": 1,
             "task": self.task,
@@ -70,7 +73,8 @@ class GeneratorCard:
 
 def write_card(directory: Path, card: GeneratorCard) -> None:
     """Writes model.json."""
-    write_json(directory / CARD, card.summary() | {"flags": card.flags})
+    content = card.summary() | {"patients": card.patients, "flags": card.flags}
+    write_json(directory / CARD, content)
 
 
 def read_card(directory: str | Path) -> GeneratorCard:

@@ -49,6 +49,12 @@ CLASSES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def learnt_from(config: GanConfig) -> tuple[str, ...]:
+    """The classes of training patches that a model sees."""
+    roles = (classes for task in config.tasks() for classes in CLASSES[task].values())
+    return tuple(dict.fromkeys(name for classes in roles for name in classes))
+
+
 def task_streams(config: GanConfig, patches: PatchSet) -> dict[str, dict[str, PatchIndex]]:
     """The streams of each task."""
     return {task: streams(config, patches, task) for task in config.tasks()}

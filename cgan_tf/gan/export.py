@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig, OnnxConfig
+from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.provenance import manifest_sha256, patients_of
 from cgan_tf.gan.card import (
     CARD,
     GeneratorCard,
@@ -23,11 +25,12 @@ from cgan_tf.gan.card import (
     write_card,
     wrong_card,
 )
+from cgan_tf.gan.data import learnt_from
 from cgan_tf.labels import TASKS
 from cgan_tf.models.generator import combine, condition_of, scalar_count
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
-from cgan_tf.runs.directory import path_without_patterns, read_json, sha256, write_bytes
+from cgan_tf.runs.directory import path_without_patterns, read_json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_from_dict, config_to_dict
 
@@ -68,13 +71,15 @@ def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard
         archive.write_out(str(temporary), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
         raise UserError(f"{directory}: cannot be written: {error.message}") from error
+    patches = PatchSet(config.patches_dir)
     card = GeneratorCard(
         task=config.model_name(),
         size=size,
         z_width=width,
         step=int(model.step.numpy()),
         checksum=directory_checksum(temporary),
-        patches_manifest_sha256=sha256(Path(config.patches_dir) / "manifest.json"),
+        patches_manifest_sha256=manifest_sha256(patches),
+        patients=sorted(patients_of(patches, "train", learnt_from(config))),
         resolution=resolution_of(config.patches_dir),
         licence=config.licence,
         flags=config_to_dict(config),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from cgan_tf.classifier.metrics import SyntheticEffect
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.config import ReportConfig
+from cgan_tf.data.provenance import Overlap
 from cgan_tf.labels import TASKS
 from cgan_tf.pages import html, style
 from cgan_tf.pages.html import Document, Facts, Gallery, Paragraph, Part, Plot, Section, Table
@@ -107,8 +108,20 @@ def _opening(inputs: ReportInputs) -> list[Part]:
             "lead",
         ),
         *([Paragraph(notice, "notice")] if notice else []),
+        *(Paragraph(text, "notice") for text in overlap_notices(inputs.evaluations)),
         Facts(_facts(inputs)),
     ]
+
+
+def overlap_notices(evaluations: Sequence[ScoredTest]) -> list[str]:
+    """What is said of women who are in the test and behind the training, which a flag allowed."""
+    told: dict[str, None] = {}
+    for evaluation in evaluations:
+        for each in evaluation.training.get("overlap", []):
+            overlap = Overlap(**each | {"patients": tuple(each["patients"])})
+            told[f"{overlap.name}: {overlap}"] = None
+    start = "Training overlaps with evaluation, as --allow_overlap permitted. "
+    return [f"{start}{'; '.join(told)}. The AUCs may be too high."] if told else []
 
 
 def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ from cgan_tf.config import GeneratedLesionsConfig, SynthesisConfig
 from cgan_tf.data import tfrecords
 from cgan_tf.data.keyed import SampleOrder, keyed_generator
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet
+from cgan_tf.data.provenance import Origin, check_origins, manifest_sha256
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.labels import (
@@ -78,6 +79,12 @@ def open_sources(
     return sources
 
 
+def origin_of(config: GeneratedLesionsConfig, card: GeneratorCard) -> Origin:
+    """The patches that a generator learnt from."""
+    women = dict.fromkeys(card.patients, 0)
+    return Origin(config.generator, card.patches_manifest_sha256, lambda: women)
+
+
 class Candidates:
     """The candidates of one run: its generator and its source patches."""
 
@@ -86,6 +93,8 @@ class Candidates:
 
         self.config = config
         self.generator, self.card = load_generator(config.generator)
+        self.patches_manifest_sha256 = manifest_sha256(patches)
+        self.overlaps = check_origins(patches, [origin_of(config, self.card)], config.allow_overlap)
         self.task = task_of(config, self.card)
         self.extraction = extraction_of(
             config,

@@ -188,6 +188,10 @@ class Synthesis:
             "acceptance_rate": state.accepted / state.candidates,
             "rejected": state.rejected,
             "generator_checksum": self.candidates.card.checksum,
+            "patches_manifest_sha256": self.candidates.patches_manifest_sha256,
+            "generator_patches_manifest_sha256": self.candidates.card.patches_manifest_sha256,
+            "generator_patients": self.candidates.card.patients,
+            "overlap": [dataclasses.asdict(each) for each in self.candidates.overlaps],
             "splits": splits_json(splits),
         }
         finish_run(self.directory, "synthesize", content)

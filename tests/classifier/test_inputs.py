@@ -1,5 +1,6 @@
 """Which patches train and validate the classifier, and what is refused before TensorFlow."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from cgan_tf.data.patch_sets import PatchPool, PatchSet, check_sizes, evaluation
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import flags_text
 from tests.toys.classifier import toy_config
-from tests.toys.patches import write_toy_patches
+from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
 
 def test_streams_hold_the_classes_they_should(toy_sets, tmp_path):
@@ -92,6 +93,19 @@ def test_an_empty_stream_is_refused(toy_sets, tmp_path):
         open_sets(only_positive)
     never_drawn = toy_config(toy_sets, tmp_path, synthetic_fraction=0.0, synthetic_dirs=())
     assert [len(pool) for pool in open_sets(never_drawn).streams] == [60, 40, 0, 0]
+
+
+def test_a_set_of_women_to_be_tested_is_refused_before_it_is_drawn_from(toy_sets, tmp_path):
+    """Fault M1: cut again with another seed, a fifth of the positives came from test women."""
+    write_toy_patches(tmp_path / "patches", per_class=9, women={"train": "validation"})
+    write_toy_synthetic(tmp_path / "mass", tmp_path / "patches", "mass", 6)
+    dirs = (str(tmp_path / "mass"), *(str(toy_sets / t) for t in ("calcification", "removal")))
+    leaking = toy_config(toy_sets, tmp_path, synthetic_dirs=dirs)
+    with pytest.raises(UserError, match=r"mass: 2 of its 2 women are in the validation split"):
+        open_sets(leaking)
+    assert open_sets(dataclasses.replace(leaking, synthetic_fraction=0.0)).overlaps == ()
+    (overlap,) = open_sets(dataclasses.replace(leaking, allow_overlap=True)).overlaps
+    assert (overlap.split, overlap.patches) == ("validation", 6)
 
 
 def test_sets_of_different_sizes_are_refused(toy_sets, tmp_path):

@@ -23,6 +23,7 @@ def written(request, tmp_path):
         checksum=directory_checksum(tmp_path),
         step=12,
         patches_manifest_sha256="a" * 64,
+        patients=["0123456789abcdef"],
         resolution={"resample_spacing_mm": 0.07, "reduction": 2},
         licence="CC-BY-4.0",
         flags={"border": 10},
@@ -40,7 +41,7 @@ def test_the_names_in_the_file_and_their_order(written):
     directory, card = written
     names = [
         "format", "task", "categories", "size", "z_width", "step", "checksum",
-        "patches_manifest_sha256", "resolution", "licence", "flags",
+        "patches_manifest_sha256", "resolution", "licence", "patients", "flags",
     ]  # fmt: skip
     if not card.conditional:
         names.remove("categories")
@@ -48,13 +49,13 @@ def test_the_names_in_the_file_and_their_order(written):
     assert list(content) == names
     assert content["format"] == 1
     assert content.get("categories", list(TASKS)) == list(TASKS)
-    assert card.summary() == {name: content[name] for name in names[:-1]}
+    assert card.summary() == {name: content[name] for name in names[:-2]}
 
 
 def test_what_came_later_may_be_missing(written):
     directory, card = written
     content = read_json(directory / CARD)
-    for name in ("step", "patches_manifest_sha256", "resolution", "licence", "flags"):
+    for name in ("step", "patches_manifest_sha256", "patients", "resolution", "licence", "flags"):
         del content[name]
     (directory / CARD).write_text(json.dumps(content))
     assert read_card(directory) == GeneratorCard(card.task, 64, z_width=8, checksum=card.checksum)

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.provenance import patient_digest, patients_of
 from cgan_tf.gan import export
 from cgan_tf.gan.export import (
     directory_checksum,
@@ -74,7 +76,13 @@ def test_the_card(gan_run):
     assert card["flags"]["generator_filters"] == 4
     assert card["licence"] == "CC-BY-4.0"
     manifest = read_manifest(gan_run.finished, "train_gan")
-    assert manifest["generator"] == {k: v for k, v in card.items() if k != "flags"}
+    assert manifest["generator"] == {
+        k: v for k, v in card.items() if k not in ("patients", "flags")
+    }
+    patches = PatchSet(gan_run.config.patches_dir)  # a mass is none of a calcification GAN's
+    classes = ("normal", "malignant_calcification", "benign_calcification")
+    assert card["patients"] == sorted(patients_of(patches, "train", classes))
+    assert patient_digest("train-case-0000") in card["patients"]
 
 
 def test_it_is_the_averaged_generator_at_full_resolution(gan_run, trained, expected):

@@ -21,13 +21,14 @@ from cgan_tf.pages.html import Sliders, Table, section_of
 from cgan_tf.pages.style import format_p
 from cgan_tf.reporting import appendix, figure_1
 from cgan_tf.reporting.inputs import ReportInputs, read_set
-from cgan_tf.reporting.page import write_report
+from cgan_tf.reporting.page import overlap_notices, write_report
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
 from cgan_tf.statistics.auc import delong_test
 from tests.toys.experiment import SETS
 from tests.toys.pages import PageReader, levels_of
 from tests.toys.report import report_inputs
+from tests.toys.scored_tests import scored_test
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
 MASS = "malignant_mass"
@@ -304,3 +305,14 @@ def test_every_part_escapes_its_text():
 def test_a_name_that_a_template_does_not_know_is_an_error():
     with pytest.raises(jinja2.UndefinedError):
         html.page("T", [], [html.Section("S", [types.SimpleNamespace()])])
+
+
+def test_a_deliberate_overlap_is_said_once_for_all_runs():
+    overlap = {"name": "SYN/mass", "split": "test", "patients": ["a", "b"], "patches": 7, "of": 9}
+    clean, leaking = scored_test(0.0), scored_test(0.5)
+    leaking.training["overlap"] = [overlap]
+    assert overlap_notices([clean]) == []
+    assert overlap_notices([clean, leaking, leaking]) == [
+        "Training overlaps with evaluation, as --allow_overlap permitted. SYN/mass: 2 of its 9 "
+        "women are in the test split (a, b, 7 patches). The AUCs may be too high."
+    ]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.data import patch_sets
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.provenance import manifest_sha256, patient_digest
 from cgan_tf.data.records import LEVELS, decode_record
 from cgan_tf.data.tfrecords import frame
 from cgan_tf.gan import export
@@ -411,6 +412,32 @@ class TestRefusal:
         records = records_of(tmp_path / "synthetic", "normal", "test")
         assert {record.source_patch_id.split("-")[0] for record in records} == {"test"}
         assert PatchSet(tmp_path / "synthetic").count("train", "normal") == 0
+
+    def test_a_generator_that_learnt_from_women_to_be_tested(self, config, generator, tmp_path):
+        women = [patient_digest(name) for name in ("test-case-0001", "train-case-0001", "other")]
+        change_card(generator, patients=women, patches_manifest_sha256="a" * 64)
+        with pytest.raises(UserError) as caught:
+            synthesize(config)
+        assert "G: 1 of its 3 women are in the test split (test-case-0001)" in str(caught.value)
+        assert not (tmp_path / "synthetic").exists()
+
+        synthesize(dataclasses.replace(config, allow_overlap=True))
+        manifest = read_manifest(tmp_path / "synthetic", "synthesize")
+        assert manifest["overlap"] == [
+            {"name": "G", "split": "test", "patients": ["test-case-0001"], "patches": 0, "of": 3}
+        ]
+        assert manifest["generator_patients"] == women
+        assert manifest["generator_patches_manifest_sha256"] == "a" * 64
+
+    def test_women_of_the_training_split_behind_a_generator_are_no_leak(
+        self, config, generator, patches
+    ):
+        women = [patient_digest("train-case-0001")]
+        change_card(generator, patients=women, patches_manifest_sha256="a" * 64)
+        synthesize(config)
+        manifest = read_manifest(config.output_dir, "synthesize")
+        assert manifest["overlap"] == []
+        assert manifest["patches_manifest_sha256"] == manifest_sha256(patches)
 
     def test_patches_of_another_size(self, config, generator):
         change_card(generator, size=64)

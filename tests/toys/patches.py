@@ -5,6 +5,7 @@ finished run directory that `PatchSet` reads.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -39,11 +40,16 @@ CONSPICUITIES = ("Obvious", "Subtle")
 
 
 def write_toy_patches(
-    directory: str | Path, size: int = 32, per_class: int = 24, seed: int = 0
+    directory: str | Path,
+    size: int = 32,
+    per_class: int = 24,
+    seed: int = 0,
+    women: Mapping[str, str] | None = None,
 ) -> Path:
     """A finished make_patches directory: `per_class` patches of every class and split.
 
     Malignant lesions are brighter than benign ones, so that a classifier has something to learn.
+    `women` gives the women of a split the names of another's: {"train": "test"}, say.
     """
     directory = Path(directory)
     config = PatchesConfig(input_dir="toy", output_dir=str(directory), size=size, seed=seed)
@@ -51,7 +57,11 @@ def write_toy_patches(
         splits = {
             split: {
                 name: write_patch_set(
-                    directory, split, name, _payloads(split, name, size, per_class, seed), 1 << 20
+                    directory,
+                    split,
+                    name,
+                    _payloads(split, name, size, per_class, seed, (women or {}).get(split, split)),
+                    1 << 20,
                 )
                 for name in (TRAIN_CLASSES if split == "train" else EVAL_CLASSES)
             }
@@ -100,12 +110,14 @@ def write_toy_synthetic(
     return directory
 
 
-def _payloads(split: str, name: str, size: int, count: int, seed: int) -> list[bytes]:
+def _payloads(split: str, name: str, size: int, count: int, seed: int, woman: str) -> list[bytes]:
+    key = [seed, SPLITS.index(split), _KEYS.index(name)]
+    records = (_toy_record(split, name, size, number, key) for number in range(count))
     return [
         encode_record(
-            _toy_record(split, name, size, number, [seed, SPLITS.index(split), _KEYS.index(name)])
+            dataclasses.replace(record, client_id=record.client_id.replace(split, woman, 1))
         )
-        for number in range(count)
+        for record in records
     ]
 
 
