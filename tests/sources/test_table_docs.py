@@ -6,16 +6,16 @@ import pytest
 
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.labels import MALIGNANT_MASS, NORMAL
+from tests.sources.test_index import NONE
 from tests.toys.omidb_tree import breast, dataset, write
 from tests.toys.page_commands import commands_of, run_command
 from tests.toys.table_tree import ROOT, config_of, drawn, index_of, write_image
 
 DOCUMENT = (ROOT / "docs" / "table.md").read_text(encoding="utf-8")
+WANTED = {"train_normal": 2, "train_malignant_mass": 2}
 SMALL = [
-    "--size=32",
-    "--all_in_split=train",
-    "--train_normal=2",
-    "--train_malignant_mass=2",
+    *("--size=32", "--all_in_split=train"),
+    *(f"--{name}={count}" for name, count in {**dict.fromkeys(NONE, 0), **WANTED}.items()),
 ]
 
 
