@@ -108,7 +108,8 @@ def test_an_honest_program_is_found_honest(tmp_path, lab):
 def test_a_program_that_breaks_a_promise_is_found_out(tmp_path, lab, fault):
     program = stub(tmp_path, **FAULTS[fault])
     run = lab.run_undisturbed(program)
-    problems = disturbances.killed(lab, program, run, 4).problems
+    # A kill while the interpreter starts finds nothing out; on a busy machine most come then.
+    problems = disturbances.killed(lab, program, run, 12).problems
     assert problems
     expected = {"half-written": "half-written: part-", "other": "other content"}
     assert any(expected.get(fault, ".tmp: too many") in problem for problem in problems)
