@@ -12,7 +12,7 @@ All pixel lengths are given for the paper's 256 px patches and scale with size /
 import dataclasses
 from typing import Any
 
-from cgan_tf.labels import PAPER_SIZE, SPLITS, TASKS
+from cgan_tf.labels import ARMS, FILLINGS, PAPER_SIZE, SPLITS, TASKS
 
 
 def option(default: Any, help_text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -534,11 +534,48 @@ class SynthesisConfig(GeneratedLesionsConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class PasteConfig:
+    """`cgan_tf.paste_lesions`: real lesions of training patches on other healthy tissue."""
+
+    patches_dir: str = option("", "Output directory of make_patches (required).")
+    output_dir: str = option("", "Directory for the shards and manifest.json (required).")
+    seed: int = option(0, "Keys the lesions, the healthy patches and the places.")
+    count: int = option(
+        10_000,
+        "Patches to make. Lesions take turns, those of both types in the proportion of the set.",
+    )
+    feather: float = option(
+        0.0,
+        "Width in pixels at 256 over which a lesion fades towards the edges of its box, added to "
+        "the tissue there; 0: Poisson blending, in which its own tissue stands in the box.",
+    )
+    shard_megabytes: int = option(150, "Target size of a shard.")
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassifierTrainingConfig:
     """How a classifier learns, whatever its seed and share: for train_classifier and experiment."""
 
     patches_dir: str = option("", "Output directory of make_patches (required).")
     synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize.")
+    pasted_dirs: tuple[str, ...] = option(
+        (), "Output directories of paste_lesions, for the filling pasted."
+    )
+    oracle_dirs: tuple[str, ...] = option(
+        (),
+        "Output directories of make_patches with other women's lesions, for the filling oracle.",
+    )
+    augment_elastic: float = option(
+        4.0,
+        "Filling augmented: standard deviation of the displacement of pixels by a smooth random "
+        "field, in pixels at 256. No augmentation of training patches is in the paper.",
+    )
+    augment_contrast: float = option(
+        0.2, "Filling augmented: contrast is multiplied by 1 plus or minus up to this."
+    )
+    augment_noise: float = option(
+        0.02, "Filling augmented: standard deviation of added noise, in grey levels of [-1, 1]."
+    )
     allow_overlap: bool = option(
         False,
         "Train on sets that rest on women of the validation or test split of --patches_dir, for a "
@@ -558,8 +595,9 @@ class ClassifierTrainingConfig:
     )
     decay: str = option(
         "multiplicative",
-        "'decayed by 10% every 5000 training samples': times 0.9, or minus 10 points.",
-        ("multiplicative", "subtractive"),
+        "'decayed by 10% every 5000 training samples': times 0.9, or minus 10 points; constant: no "
+        "decay.",
+        ("multiplicative", "subtractive", "constant"),
     )
     decay_rate: float = option(0.1, "See --decay.")
     decay_every: int = option(5_000, "See --decay.")
@@ -609,11 +647,20 @@ class ClassifierConfig(ClassifierTrainingConfig):
     synthetic_fraction: float = option(
         0.0, "'an initial proportion is chosen': share of synthetic samples at the start."
     )
+    filling: str = option(
+        "both",
+        "What that share of the samples is. both: synthetic lesions and removed ones, as in the "
+        "paper; lesions, removal: one of them, the other class real; pasted: real lesions on other "
+        "tissue; oversampled: real patches again, masses and calcifications evenly; augmented: "
+        "real patches bent, with other contrast and noise; oracle: lesions of other women. Real "
+        "samples stand in the same places in all of them.",
+        FILLINGS,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig(ClassifierTrainingConfig):
-    """`cgan_tf.experiment`: Table 1, a classifier for every seed and synthetic share."""
+    """`cgan_tf.experiment`: Table 1, a classifier for every seed and synthetic share, or arm."""
 
     output_dir: str = option("", "Directory for the runs and the report (required).")
     seeds: tuple[str, ...] = option(("0",), "Every share is trained once for each of these.")
@@ -621,6 +668,21 @@ class ExperimentConfig(ClassifierTrainingConfig):
         ("0", "0.1", "0.25", "0.5", "0.75", "1"),
         "'For initial proportions of synthetic data, we use 0% (all real), 25%, 50%, 75%, and "
         "100%'; Table 1 also has 10%. Whole per cents; 0 is the baseline and must be among them.",
+    )
+    arms: tuple[str, ...] = option(
+        (),
+        "Arms to train in place of --synthetic_fractions; real_only, the baseline, must be among "
+        f"them. Of {', '.join(ARMS)}. Not in the paper, whose recipe is both_decayed.",
+    )
+    arm_share: float = option(
+        0.5,
+        "Share of the samples that an arm fills with what it is named after, the same in all arms "
+        "and to the end; both_decayed begins with it, and those named only_ have nothing else.",
+    )
+    paste_flagfile: str = option(
+        "",
+        "Flag file of cgan_tf.paste_lesions with its own flags, for the arm pasted without "
+        "--pasted_dirs; without it as many patches as there are synthetic lesions.",
     )
     scored_dirs: tuple[str, ...] = option(
         (), "Output directories of synthesize that are scored only, never trained on."

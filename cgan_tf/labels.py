@@ -16,10 +16,13 @@ task: what a generator is for, one of `TASKS`; a conditional generator is told w
 condition: random scalars and task as the one tensor that a network is given beside its image.
 split: training, validation or test part of a data set; a patient is in one of them only.
 synthetic share: the fraction of a classifier's training samples that are synthetic, 0 to 1.
-regime: a classifier's initial synthetic share; the baseline's is 0.
+filling: what a classifier sees in that share of its samples, one of `FILLINGS`.
+arm: a filling with its share; the baseline's is 0. Arms are compared with one another.
 run: one start of a program in a directory, resumed until its manifest says that it is finished.
 card: the JSON beside an exported generator that says what it is.
 """
+
+import dataclasses
 
 PAPER_SIZE = 256
 
@@ -45,6 +48,67 @@ MALIGNANT_CLASSES = (MALIGNANT_MASS, MALIGNANT_CALCIFICATION)
 LESION_TYPES = {MALIGNANT_MASS: "mass", MALIGNANT_CALCIFICATION: "calcification"}
 SPLITS = ("train", "validation", "test")
 TASKS = ("mass", "calcification", "removal")
+FILLINGS = ("oversampled", "augmented", "pasted", "lesions", "removal", "both", "oracle")
+REAL_ONLY, DECAYED, ONLY = "real_only", "both_decayed", "only_"
+# Of these a classifier is also given nothing else: how far do they stand in for real lesions?
+SUBSTITUTES = ("pasted", "lesions", "both")
+ARMS = (REAL_ONLY, *FILLINGS[:-1], DECAYED, FILLINGS[-1], *(ONLY + name for name in SUBSTITUTES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What a classifier is trained on; arms sort in the order of `ARMS`, then by their share.
+
+    Attributes:
+      filling: one of `FILLINGS`; any for the baseline. share: of it at the start, 0 to 1.
+      decayed: whether the share decays, as the paper's does.
+    """
+
+    filling: str
+    share: float
+    decayed: bool = False
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether all samples are real."""
+        return self.share == 0
+
+    @property
+    def is_substitute(self) -> bool:
+        """Whether no lesion in it is a real one of the patch set, from beginning to end."""
+        return self.share == 1 and not self.decayed and self.filling in SUBSTITUTES
+
+    @property
+    def name(self) -> str:
+        """One of `ARMS`."""
+        if self.is_baseline:
+            return REAL_ONLY
+        if self.is_substitute:
+            return ONLY + self.filling
+        return f"{self.filling}_decayed" if self.decayed else self.filling
+
+    def __str__(self) -> str:
+        return self.name if self.is_baseline else f"{self.name} {self.share:.0%}"
+
+    def __lt__(self, other: "Arm") -> bool:
+        return self._place() < other._place()
+
+    def _place(self) -> tuple[int, float]:
+        return (ARMS.index(self.name) if self.name in ARMS else len(ARMS), self.share)
+
+
+def arm_of(filling: str, share: float, decay: str) -> Arm:
+    """The arm that a classifier's flags describe."""
+    return Arm(filling, share, decay != "constant") if share else Arm("both", 0.0)
+
+
+def arm_named(name: str, share: float) -> Arm:
+    """The arm of `ARMS` with this name; `share` where the name leaves it open."""
+    if name == REAL_ONLY:
+        return Arm("both", 0.0)
+    if name.startswith(ONLY):
+        return Arm(name.removeprefix(ONLY), 1.0)
+    return Arm(name.removesuffix("_decayed"), share, decayed=name == DECAYED)
 
 
 def scaled_length(pixels_at_256: float, size: int) -> int:

@@ -1,22 +1,21 @@
 """The lesion in a patch that has no lesion channel: an estimate, a description and its measures.
 
-Real patches have no lesion channel, so real and synthetic lesions are estimated the same way: the
-box of the lesion is filled with the harmonic function that continues the pixels around it, as a
-drum skin would, and what the patch has beyond that is the lesion. In the phantom, where the true
-layer is known, the correlation of the two has a median near 0.9 (tests/assessment/test_lesions.py).
+Real patches have no lesion channel, so real and synthetic lesions are estimated the same way, by
+`data.lesion_layer`. In the phantom, where the true layer is known, the correlation of the two has a
+median near 0.9 (tests/assessment/test_lesions.py).
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
+from cgan_tf.data.lesion_layer import Box, lesion_layer
+
 SIDE = 64  # larger patches are reduced first: descriptions are coarser still
 _GRID = 32
-Box = tuple[float, ...]  # (x0, y0, x1, y1) in pixels, x1 and y1 exclusive, or () for none
 
 
 def estimate_lesion(patch: np.ndarray, box: Box) -> np.ndarray | None:
@@ -28,17 +27,8 @@ def estimate_lesion(patch: np.ndarray, box: Box) -> np.ndarray | None:
     Returns:
       float32 [SIDE, SIDE], or None when the box leaves nothing around it.
     """
-    scale = SIDE / len(patch)
     reduced = cv2.resize(patch.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    edges = [*np.floor(np.multiply(box[:2], scale)), *np.ceil(np.multiply(box[2:], scale))]
-    x0, y0, x1, y1 = (int(edge) for edge in np.clip(edges, 0, SIDE))
-    rows, columns = slice(y0, y1), slice(x0, x1)
-    lesion = np.zeros((SIDE, SIDE), np.float32)
-    inside = lesion[rows, columns]
-    if inside.size in (0, lesion.size):
-        return None
-    inside[:] = reduced[rows, columns] - _continued(reduced, rows, columns)
-    return lesion
+    return lesion_layer(reduced, tuple(np.multiply(box, SIDE / len(patch))))
 
 
 def describe_lesion(lesion: np.ndarray) -> np.ndarray:
@@ -74,39 +64,6 @@ def centre(lesion: np.ndarray) -> tuple[float, float]:
     along = np.arange(len(lesion))
     x, y = bright.sum(axis=0) @ along, bright.sum(axis=1) @ along
     return float(x / bright.sum()), float(y / bright.sum())
-
-
-def _continued(image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-    """The harmonic continuation of `image` into a box from around it, float64 [rows, columns].
-
-    The box's Laplacian is a sum of one along the rows and one along the columns, so it is inverted
-    on their eigenvectors (Lynch, Rice and Thomas 1964, "fast diagonalisation").
-    """
-    known = image.astype(np.float64)
-    known[rows, columns] = 0
-    around = np.pad(known, 1)  # at the border of the patch the slope is 0: nothing comes from there
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    top, left = rows.start, columns.start  # one less in the padded image
-    inflow = np.zeros((height, width))
-    inflow[0] += around[top, left + 1 : left + 1 + width]
-    inflow[-1] += around[rows.stop + 1, left + 1 : left + 1 + width]
-    inflow[:, 0] += around[top + 1 : top + 1 + height, left]
-    inflow[:, -1] += around[top + 1 : top + 1 + height, columns.stop + 1]
-    along_y, y = _eigenvectors(height, rows.start == 0, rows.stop == SIDE)
-    along_x, x = _eigenvectors(width, columns.start == 0, columns.stop == SIDE)
-    return y @ ((y.T @ inflow @ x) / (along_y[:, None] + along_x)) @ x.T
-
-
-@functools.cache
-def _eigenvectors(length: int, starts: bool, ends: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and vectors of the negative second difference over `length` pixels.
-
-    `starts` and `ends`: whether the first and the last pixel are at the border of the patch.
-    """
-    matrix = 2 * np.eye(length) - np.eye(length, k=1) - np.eye(length, k=-1)
-    matrix[0, 0] -= starts
-    matrix[-1, -1] -= ends
-    return np.linalg.eigh(matrix)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from cgan_tf.classifier.metrics import (
 )
 from cgan_tf.classifier.results import write_table
 from cgan_tf.config import EvaluateConfig
+from cgan_tf.labels import NORMAL
 from cgan_tf.runs import console
 from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.directory import (
@@ -100,7 +101,9 @@ class Evaluation:
         write_table(directory / "scores.csv", ScoreRow, test)
         write_table(directory / "synthetic_scores.csv", SyntheticRow, synthetic)
         self._write_features(directory / "features.npz", features, logits["validation"])
-        metrics = metrics_of(self.config.split, test, synthetic)
+        classes = [record.patch_class for record in self.records["validation"]]
+        validation = np.array([name != NORMAL for name in classes], int), logits["validation"]
+        metrics = metrics_of(self.config.split, test, synthetic, validation)
         write_json(directory / "metrics.json", to_json(metrics))
         files = [*FILES, *self._write_grad_cams(directory, test)]
         content = {

@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.labels import LESION_TYPES, NORMAL
-from cgan_tf.statistics.auc import auc_interval
+from cgan_tf.statistics.auc import auc_interval, sensitivity_at
 from cgan_tf.statistics.bands import sensitivity_interval
 from cgan_tf.statistics.calibration import (
     ReliabilityBin,
@@ -141,6 +141,20 @@ class Calibration:
 
 
 @dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold that the validation patches gave does to the test patches.
+
+    Attributes:
+      threshold: of the logits, for `SPECIFICITY` on the validation patches; above it is positive.
+      sensitivity, specificity: on the test patches.
+    """
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassCounts:
     """Patches of each class."""
 
@@ -172,18 +186,22 @@ class Metrics:
 
     Attributes:
       auc: "overall" and each lesion type against all normal patches.
+      average_precision: area under precision over recall, all lesions.
       sensitivity: at `specificity`, with its interval by patient; above `threshold` is positive.
+      at_validation_threshold: what a user gets, who cannot choose a threshold on the test patches.
       subgroups: by attribute. synthetic: by task, with the split behind it where it is held out.
     """
 
     split: str
     auc: dict[str, AucMetric]
+    average_precision: float | None
     specificity: float
     sensitivity: float | None
     sensitivity_low_by_patient: float | None
     sensitivity_high_by_patient: float | None
     sensitivity_note_by_patient: str
     threshold: float | None
+    at_validation_threshold: OperatingPoint
     patches: ClassCounts
     patients: int = dataclasses.field(metadata={"key": "clients"})
     calibration: Calibration
@@ -224,8 +242,18 @@ def synthetic_row(
     )
 
 
-def metrics_of(split: str, rows: Sequence[ScoreRow], synthetic: Sequence[SyntheticRow]) -> Metrics:
-    """Everything that is measured; a lesion type is compared with all normal patches."""
+def metrics_of(
+    split: str,
+    rows: Sequence[ScoreRow],
+    synthetic: Sequence[SyntheticRow],
+    validation: tuple[np.ndarray, np.ndarray],
+) -> Metrics:
+    """Everything that is measured; a lesion type is compared with all normal patches.
+
+    validation: labels int [n] and logits float [n] of the validation patches.
+    """
+    from sklearn.metrics import average_precision_score  # a second to import, for its one reader
+
     scores = _Scores.of(rows)
     kinds = np.array([row.lesion_type for row in rows])
     groups = {"overall": np.ones(len(rows), bool)}
@@ -235,12 +263,14 @@ def metrics_of(split: str, rows: Sequence[ScoreRow], synthetic: Sequence[Synthet
     metrics = Metrics(
         split=split,
         auc={name: _auc(scores.chosen(chosen)) for name, chosen in groups.items()},
+        average_precision=float(average_precision_score(scores.labels, scores.logits)),
         specificity=SPECIFICITY,
         sensitivity=point.sensitivity,
         sensitivity_low_by_patient=point.low,
         sensitivity_high_by_patient=point.high,
         sensitivity_note_by_patient=point.note,
         threshold=point.threshold,
+        at_validation_threshold=operating_point(scores.labels, scores.logits, *validation),
         patches=ClassCounts(int((scores.labels == 0).sum()), int(scores.labels.sum())),
         patients=len(set(scores.patients.tolist())),
         calibration=_calibration(scores),
@@ -248,6 +278,20 @@ def metrics_of(split: str, rows: Sequence[ScoreRow], synthetic: Sequence[Synthet
         synthetic=synthetic_effects(synthetic),
     )
     return _defined(metrics)
+
+
+def operating_point(
+    labels: np.ndarray,
+    logits: np.ndarray,
+    validation_labels: np.ndarray,
+    validation_logits: np.ndarray,
+) -> OperatingPoint:
+    """The threshold that reaches `SPECIFICITY` on the validation patches, on the test patches."""
+    threshold = sensitivity_at(validation_labels, validation_logits, SPECIFICITY)[1]
+    above = logits > threshold
+    return OperatingPoint(
+        threshold, float(above[labels == 1].mean()), float(1 - above[labels == 0].mean())
+    )
 
 
 def synthetic_effects(rows: Sequence[SyntheticRow]) -> dict[str, SyntheticEffect]:

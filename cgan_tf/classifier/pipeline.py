@@ -5,7 +5,7 @@ are read by number. A resumed run starts in the middle of its plan, so what was 
 stopped does not matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ import tensorflow as tf
 from cgan_tf.classifier.inputs import ClassifierSets, schedule_of
 from cgan_tf.classifier.sampling import (
     CLASS_WEIGHTS,
+    FILLS,
+    OWN,
+    REAL,
     STREAM_LABELS,
     Schedule,
     patch_numbers,
@@ -26,22 +29,36 @@ from cgan_tf.runs.directory import Json, read_json, write_json
 from cgan_tf.runs.errors import UserError, writing
 
 READERS = 2  # batches decoded side by side
+Change = Callable[[np.ndarray, int], np.ndarray]
 
 
 def training_batches(
-    pools: Sequence[PatchPool], plan: np.ndarray, start: int, batch_size: int
+    pools: Sequence[PatchPool],
+    plan: np.ndarray,
+    start: int,
+    batch_size: int,
+    changes: Mapping[int, Change] | None = None,
 ) -> tf.data.Dataset:
-    """Batches ([B, S, S, 1], labels [B]) of the plan from sample number `start` on."""
-    size, labels = patch_size(pools), tf.constant(STREAM_LABELS, tf.float32)
+    """Batches ([B, S, S, 1], labels [B]) of the plan from sample number `start` on.
 
-    def read(rows: np.ndarray) -> np.ndarray:
-        return np.stack([pools[stream].pixels(int(number)) for stream, number in rows])[..., None]
+    `changes` has for some streams what is done to a patch, given the number of its sample.
+    """
+    size, labels, changes = patch_size(pools), tf.constant(STREAM_LABELS, tf.float32), changes or {}
 
-    def fetch(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = tf.ensure_shape(tf.numpy_function(read, [rows], tf.float32), [None, size, size, 1])
-        return pixels, tf.gather(labels, rows[:, 0])
+    def pixels(row: np.ndarray, sample: int) -> np.ndarray:
+        stream, number = (int(value) for value in row)
+        patch = pools[stream].pixels(number)
+        return changes[stream](patch, sample) if stream in changes else patch
 
-    rows = tf.data.Dataset.from_tensor_slices(plan[start:]).batch(batch_size)
+    def read(rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        return np.stack([pixels(*place) for place in zip(rows, samples, strict=True)])[..., None]
+
+    def fetch(rows: tf.Tensor, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = tf.numpy_function(read, [rows, samples], tf.float32)
+        return tf.ensure_shape(batch, [None, size, size, 1]), tf.gather(labels, rows[:, 0])
+
+    numbered = (plan[start:], np.arange(start, len(plan)))
+    rows = tf.data.Dataset.from_tensor_slices(numbered).batch(batch_size)
     return rows.map(fetch, num_parallel_calls=READERS).prefetch(2 * READERS)
 
 
@@ -75,17 +92,21 @@ def keep_plan(directory: Path, config: ClassifierConfig, sets: ClassifierSets) -
     if path.exists():
         return _read(directory, read_json(path), sets)
     counts = [len(pool) for pool in sets.streams]
-    plan = sampling_plan(schedule_of(config), config.samples, counts, config.seed)
+    schedule = schedule_of(config)
+    plan = sampling_plan(schedule, config.samples, counts, config.seed, config.filling)
     with writing(directory / PLAN_FILE) as temporary, temporary.open("wb") as file:
         np.save(file, plan)
     write_json(path, {"sha256": plan_checksum(plan), "sets": sets.description()})
     return plan
 
 
-def sampling_plan(schedule: Schedule, samples: int, counts: Sequence[int], seed: int) -> np.ndarray:
+def sampling_plan(
+    schedule: Schedule, samples: int, counts: Sequence[int], seed: int, filling: str = "both"
+) -> np.ndarray:
     """The whole order of training: int32 [samples, 2] of (stream, patch number).
 
-    counts: patches of each stream; one that is never drawn from may have none.
+    counts: patches of each stream; one that is never drawn from may have none. filling: one of
+    `labels.FILLINGS`, for the slots that the schedule gives to the second source.
     """
     tf.random.set_seed(seed)  # sample_from_datasets mixes the global seed into its own
     classes = _draw(CLASS_WEIGHTS, samples, seed=1)
@@ -94,11 +115,13 @@ def sampling_plan(schedule: Schedule, samples: int, counts: Sequence[int], seed:
         places = np.flatnonzero(classes == label)  # sample numbers, which the schedule goes by
         weights = tf.data.Dataset.from_tensor_slices(source_weights(schedule.share(places)))
         sources = _draw(weights, len(places), seed=2 + label)
-        for source in (0, 1):
-            stream, draws = label + 2 * source, np.flatnonzero(sources == source)
+        for source, fill in ((0, REAL), (1, FILLS[filling][label])):
+            draws = np.flatnonzero(sources == source)
             if len(draws):
+                stream = label if fill == REAL else label + 2
+                order = label + 2 if fill == OWN else label  # whose turns the patches take
                 plan[places[draws], 0] = stream
-                plan[places[draws], 1] = patch_numbers(seed, stream, counts[stream], draws)
+                plan[places[draws], 1] = patch_numbers(seed, order, counts[stream], draws)
     return plan.astype(np.int32)
 
 

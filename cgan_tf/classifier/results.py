@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from cgan_tf.classifier.metrics import Metrics
+from cgan_tf.classifier.sampling import SYNTHETIC
+from cgan_tf.labels import Arm, arm_of
 from cgan_tf.runs.dataclass_json import from_json
 from cgan_tf.runs.directory import Json, csv_bytes, read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
@@ -22,14 +24,14 @@ class ScoredTest:
     Attributes:
       directory: of the evaluation. name: as the paper's Table 1 calls the training regime, with
         the seed where there are several.
-      fraction: initial synthetic share, 0 to 1. seed: of the run.
+      arm: what it was trained on. seed: of the run.
       patch_ids, patients, lesion_types: text [n]. labels: int [n]. logits: float64 [n].
       metrics: of metrics.json. training: the manifest of the classifier.
     """
 
     directory: Path
     name: str
-    fraction: float
+    arm: Arm
     seed: int
     patch_ids: np.ndarray
     patients: np.ndarray
@@ -42,7 +44,7 @@ class ScoredTest:
     @property
     def regime(self) -> str:
         """As the paper's Table 1 calls it."""
-        return regime_name(self.fraction)
+        return arm_title(self.arm)
 
     @property
     def classes(self) -> np.ndarray:
@@ -50,9 +52,24 @@ class ScoredTest:
         return np.where(self.lesion_types == "", "normal", self.lesion_types)
 
 
-def regime_name(fraction: float) -> str:
-    """As the paper's Table 1 calls it: Baseline, 50% w/ decay."""
-    return f"{fraction:.0%} w/ decay" if fraction else "Baseline"
+TITLES = {
+    "oversampled": "Oversampled",
+    "augmented": "Classical augmentation",
+    "pasted": "Pasted real lesions",
+    "lesions": "Synthetic lesions",
+    "removal": "Lesions removed",
+    "both": "Synthetic and removed",
+    "oracle": "Lesions of other women",
+}
+
+
+def arm_title(arm: Arm) -> str:
+    """For tables and curves; the paper's as its Table 1 calls them: Baseline, 50% w/ decay."""
+    if arm.is_baseline:
+        return "Baseline"
+    if arm.decayed and arm.filling == "both":
+        return f"{arm.share:.0%} w/ decay"
+    return f"{TITLES[arm.filling]}, {arm.share:.0%}" + (" w/ decay" if arm.decayed else "")
 
 
 def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
@@ -63,10 +80,10 @@ def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
     """
     evaluations = [_read_evaluation(Path(directory)) for directory in directories]
     first = evaluations[0]
-    if first.fraction:
+    if not first.arm.is_baseline:
         raise UserError(
             f"{first.directory}: expected a baseline, trained on real patches only, as the first "
-            f"of --evaluations, found {first.fraction:.0%} synthetic ones"
+            f"of --evaluations, found {first.arm.share:.0%} synthetic ones"
         )
     for other in evaluations[1:]:
         if not np.array_equal(first.patch_ids, other.patch_ids):
@@ -84,20 +101,27 @@ def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:
     ]
 
 
-def by_regime(evaluations: Sequence[ScoredTest]) -> dict[float, list[ScoredTest]]:
-    """The evaluations by initial synthetic share, in the order of their first ones."""
-    regimes: dict[float, list[ScoredTest]] = {}
+def by_arm(evaluations: Sequence[ScoredTest]) -> dict[Arm, list[ScoredTest]]:
+    """The evaluations by what they were trained on, in the order of their first ones."""
+    arms: dict[Arm, list[ScoredTest]] = {}
     for evaluation in evaluations:
-        regimes.setdefault(evaluation.fraction, []).append(evaluation)
-    return regimes
+        arms.setdefault(evaluation.arm, []).append(evaluation)
+    return arms
 
 
 def compared_with(baseline: ScoredTest, evaluations: Sequence[ScoredTest]) -> ScoredTest | None:
-    """The mixed classifier of the baseline's seed with the best AUC on the validation split.
+    """The classifier with synthetic patches of the baseline's seed with the best validation AUC.
 
     The choice must not look at the test split, whose patches may be among those shown.
     """
-    mixed = [e for e in evaluations if e.seed == baseline.seed and e.fraction != baseline.fraction]
+    mixed = [
+        e
+        for e in evaluations
+        if e.seed == baseline.seed
+        and not e.arm.is_baseline
+        and not e.arm.is_substitute
+        and e.arm.filling in SYNTHETIC
+    ]
     return max(mixed, key=lambda e: e.training["best_validation_auc"], default=None)
 
 
@@ -143,7 +167,9 @@ def _read_evaluation(directory: Path) -> ScoredTest:
         return ScoredTest(
             directory=directory,
             name="",
-            fraction=float(flags["synthetic_fraction"]),
+            arm=arm_of(
+                flags.get("filling", "both"), float(flags["synthetic_fraction"]), flags["decay"]
+            ),
             seed=int(flags["seed"]),
             patch_ids=np.array([row["patch_id"] for row in rows], dtype=str),
             patients=np.array([row["client_id"] for row in rows], dtype=str),

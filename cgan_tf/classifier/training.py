@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgan_tf.classifier.inputs import ClassifierSets, open_sets
-from cgan_tf.classifier.sampling import STREAM_NAMES, plan_checksum
+from cgan_tf.classifier.sampling import SYNTHETIC, plan_checksum
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.runs import console
@@ -62,12 +62,12 @@ def check_config(config: ClassifierConfig) -> None:
     for name in ("samples", "validate_every", "batch_size", "decay_every"):
         if getattr(config, name) < 1:
             raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    for name in ("synthetic_fraction", "decay_rate"):
+    for name in ("synthetic_fraction", "decay_rate", "augment_contrast", "augment_noise"):
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"--{name}: expected 0 to 1, found {getattr(config, name):g}")
-    for name in ("seed", "validation_patches", "early_stopping_validations"):
+    for name in ("seed", "validation_patches", "early_stopping_validations", "augment_elastic"):
         if getattr(config, name) < 0:
-            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
+            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name):g}")
     if config.learning_rate <= 0:
         raise UserError(f"--learning_rate: expected more than 0, found {config.learning_rate:g}")
     if config.network != "resnet50" and config.weights == "imagenet":
@@ -138,7 +138,8 @@ class ClassifierTraining:
 
     def _train(self, plan: np.ndarray, log) -> None:
         config, before = self.config, self._seen()
-        label = f"classifier, {config.synthetic_fraction:.0%} synthetic"
+        word = "synthetic" if config.filling in SYNTHETIC else config.filling
+        label = f"classifier, {config.synthetic_fraction:.0%} {word}"
         bar = console.progress_bar(config.samples, label, "samples", before)
         self.checkpoints.start_clock()
         with bar, contextlib.closing(self.steps(plan, bar.update)) as steps:
@@ -164,7 +165,7 @@ class ClassifierTraining:
         step = train_step(self.model, self.optimizer, self.state)
         with reading_errors():
             for patches, labels in training_batches(
-                self.sets.streams, plan, seen, self.config.batch_size
+                self.sets.streams, plan, seen, self.config.batch_size, self.sets.changes
             ):
                 step(patches, labels)
                 seen += len(labels)
@@ -213,7 +214,7 @@ class ClassifierTraining:
 
         config, state = self.config, self.state
         seen = self._seen()
-        drawn = np.bincount(plan[:seen, 0], minlength=len(STREAM_NAMES))
+        drawn = np.bincount(plan[:seen, 0], minlength=len(self.sets.streams))
         content = {
             "weights": WEIGHTS_FILE,
             "weights_sha256": sha256(self.directory / WEIGHTS_FILE),
@@ -222,8 +223,8 @@ class ClassifierTraining:
             "best_samples": int(state["best_seen"]),
             "best_validation_auc": float(state["best_auc"]),
             "validations": log.validations(),
-            "patches": dict(zip(STREAM_NAMES, map(len, self.sets.streams), strict=True)),
-            "drawn": dict(zip(STREAM_NAMES, drawn.tolist(), strict=True)),
+            "patches": dict(zip(self.sets.names, map(len, self.sets.streams), strict=True)),
+            "drawn": dict(zip(self.sets.names, drawn.tolist(), strict=True)),
             "plan_sha256": plan_checksum(plan),
             "overlap": [dataclasses.asdict(overlap) for overlap in self.sets.overlaps],
             "patch_size": len(self.sets.validation.pixels(0)),

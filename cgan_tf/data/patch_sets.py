@@ -1,4 +1,4 @@
-"""Patch sets: directories of shards that make_patches or synthesize wrote, with random access.
+"""Patch sets: directories of shards that a program of `PROGRAMS` wrote, with random access.
 
 Layout::
 
@@ -25,7 +25,7 @@ from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL, PATCH_CLASSES, SOURCE, SPL
 from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_manifest, sha256
 from cgan_tf.runs.errors import UserError, contained
 
-PROGRAMS = ("make_patches", "synthesize")
+PROGRAMS = ("make_patches", "synthesize", "paste_lesions")
 Member = TypeVar("Member")
 _SHARD: dict[str, type] = {"file": str, "records": int, "bytes": int, "sha256": str}
 

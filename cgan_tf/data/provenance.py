@@ -91,18 +91,26 @@ def patients_of(
     return collections.Counter(map(patient_digest, client_ids(patches, split, classes)))
 
 
-def origins_of_set(synthetic: PatchSet) -> list[Origin]:
-    """Of a set of synthesize: its source patches, and the patches that its generator learnt from.
+def origins_of_set(patches: PatchSet) -> list[Origin]:
+    """Who is behind the training patches of a set that any program made.
 
-    A set whose manifest does not say who is behind its generator has the first alone.
+    Of synthesize: its source patches, and the patches that its generator learnt from; of
+    paste_lesions: its healthy patches, and its lesions. A set whose manifest does not say who is
+    behind the second has the first alone.
     """
-    manifest, name = synthetic.manifest, str(synthetic.directory)
+    manifest, name = patches.manifest, str(patches.directory)
+    if manifest["program"] == "make_patches":
+        return [Origin(name, manifest_sha256(patches), lambda: patients_of(patches))]
     made_from = str(manifest.get("patches_manifest_sha256", ""))
-    learnt_from = str(manifest.get("generator_patches_manifest_sha256", ""))
-    women = manifest.get("generator_patients", [])
+    if manifest["program"] == "paste_lesions":
+        second, learnt_from, women = "lesions", made_from, manifest.get("lesion_patients", [])
+    else:
+        second = "generator"
+        learnt_from = str(manifest.get("generator_patches_manifest_sha256", ""))
+        women = manifest.get("generator_patients", [])
     return [
-        Origin(name, made_from, lambda: patients_of(synthetic)),
-        Origin(f"the generator of {name}", learnt_from, lambda: dict.fromkeys(women, 0)),
+        Origin(name, made_from, lambda: patients_of(patches)),
+        Origin(f"the {second} of {name}", learnt_from, lambda: dict.fromkeys(women, 0)),
     ]
 
 

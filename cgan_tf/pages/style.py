@@ -9,6 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cgan_tf.labels import Arm
 from cgan_tf.statistics.auc import AucComparison
 
 # Figure 4 of the paper: "red points represent real normal examples, the orange points real
@@ -29,6 +30,15 @@ _PROPORTION_COLOURS = {
     0.5: "#b5452c",
     0.75: "#2f6f9f",
     1.0: "#8a5a9e",
+}
+_FILLING_COLOURS = {
+    "oversampled": "#8f8f8f",
+    "augmented": "#b08a2e",
+    "pasted": "#5c8a3a",
+    "lesions": "#b5452c",
+    "removal": "#2f6f9f",
+    "both": "#8a5a9e",
+    "oracle": "#1aa6a6",
 }
 _SPARE_COLOURS = ("#1aa6a6", "#d4779b", "#7d6b5d", "#a4b02e")
 LINE_COLOURS = ("#3d3d3d", "#b5452c", "#2f6f9f", "#5c8a3a", "#8a5a9e", "#b08a2e")
@@ -66,6 +76,13 @@ house_style = matplotlib.rc_context(
         "pdf.fonttype": 42,  # text stays text
     }
 )
+
+
+def arm_colour(arm: Arm) -> str:
+    """The colour of what a classifier was trained on: the paper's by their shares."""
+    if arm.is_baseline or arm.decayed:
+        return proportion_colour(arm.share)
+    return _FILLING_COLOURS[arm.filling]
 
 
 def proportion_colour(fraction: float) -> str:

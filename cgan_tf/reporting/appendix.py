@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cgan_tf.classifier.results import ScoredTest
-from cgan_tf.labels import PATCH_CLASSES, SPLITS
+from cgan_tf.classifier.results import TITLES, ScoredTest
+from cgan_tf.labels import DECAYED, PATCH_CLASSES, SPLITS
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Document, Part, Section, Table, section_of
 from cgan_tf.pages.style import Estimate
@@ -54,8 +54,10 @@ def card(evaluation: ScoredTest, notice: str = "") -> str:
 
 
 def _name(evaluation: ScoredTest) -> str:
-    percent = round(100 * evaluation.fraction)
-    return f"classifier_card_seed_{evaluation.seed}_fraction_{percent:02d}"
+    arm = evaluation.arm
+    paper = arm.is_baseline or arm.name == DECAYED
+    name = f"fraction_{round(100 * arm.share):02d}" if paper else arm.name
+    return f"classifier_card_seed_{evaluation.seed}_{name}"
 
 
 def _model(evaluation: ScoredTest) -> str:
@@ -87,15 +89,27 @@ def _data(evaluation: ScoredTest) -> str:
             _table(("Training patches", "Available", "Samples drawn"), rows),
             _list(
                 (
-                    f"Synthetic share: {evaluation.fraction:.0%} at the start, "
-                    f"{training['flags']['decay']} decay by {training['flags']['decay_rate']:.0%} "
-                    f"every {training['flags']['decay_every']:,} samples.",
+                    _share(evaluation),
                     f"Tested on the {metrics.split} split: {tested.malignant:,} malignant "
                     f"and {tested.normal:,} normal real patches of {metrics.patients:,} "
                     "women.",
                 )
             ),
         )
+    )
+
+
+def _share(evaluation: ScoredTest) -> str:
+    arm, flags = evaluation.arm, evaluation.training["flags"]
+    if arm.is_baseline or arm.name == DECAYED:
+        what, share = "Synthetic share", f"{arm.share:.0%} at the start"
+    else:
+        what, share = f"Share of {TITLES[arm.filling].lower()}", f"{arm.share:.0%}"
+    if flags["decay"] == "constant":
+        return f"{what}: {share}, constant."
+    return (
+        f"{what}: {share}, {flags['decay']} decay by {flags['decay_rate']:.0%} every "
+        f"{flags['decay_every']:,} samples."
     )
 
 

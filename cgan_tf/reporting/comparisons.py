@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgan_tf.classifier.results import ScoredTest
+from cgan_tf.labels import DECAYED, Arm, arm_named, arm_of
 from cgan_tf.runs.directory import read_json, write_json
 from cgan_tf.runs.errors import UserError
-from cgan_tf.statistics.seeds import Regime, SeedComparison, compare_within_seeds, pool_seeds
+from cgan_tf.statistics.seeds import (
+    PooledDifference,
+    Regime,
+    SeedComparison,
+    compare_within_seeds,
+    pool_seeds,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +22,9 @@ class FailedRun:
     """A run without an evaluation.
 
     Attributes:
-      seed: of the run. synthetic_fraction: initial synthetic share, 0 to 1.
+      seed: of the run. synthetic_fraction: initial share of its filling, 0 to 1.
       step: training or evaluation. reason: in one line. log: the file that tells more.
+      arm: one of `labels.ARMS`; empty in a sweep over the paper's shares.
     """
 
     seed: int
@@ -24,6 +32,14 @@ class FailedRun:
     step: str
     reason: str
     log: str
+    arm: str = ""
+
+    @property
+    def trained(self) -> Arm:
+        """What it was to be trained on."""
+        if self.arm:
+            return arm_named(self.arm, self.synthetic_fraction)
+        return arm_of("both", self.synthetic_fraction, "multiplicative")
 
 
 def write_failed_runs(path: str | Path, runs: Sequence[FailedRun]) -> None:
@@ -44,13 +60,16 @@ class Results:
     """The comparisons of Table 1.
 
     Attributes:
-      evaluations: the first is the baseline of the report. regimes: over their seeds, ascending.
-      comparisons: by (fraction, seed), without the baselines. failed: runs that left nothing.
+      evaluations: the first is the baseline of the report. regimes: over their seeds, in the order
+        of their arms. comparisons: by (arm, seed), without the baselines. failed: runs that left
+        nothing.
+    Holm's method covers all arms but the substitutes, which ask another question and have a family
+    of their own.
     """
 
     evaluations: Sequence[ScoredTest]
     regimes: Sequence[Regime]
-    comparisons: dict[tuple[float, int], SeedComparison]
+    comparisons: dict[tuple[Arm, int], SeedComparison]
     failed: Sequence[FailedRun]
 
     @property
@@ -59,18 +78,42 @@ class Results:
         seeds = {evaluation.seed for evaluation in self.evaluations}
         return len(seeds | {run.seed for run in self.failed}) > 1
 
-    def regime(self, fraction: float) -> Regime:
-        """The classifiers of an initial synthetic share."""
-        return next(regime for regime in self.regimes if regime.fraction == fraction)
+    @property
+    def has_arms(self) -> bool:
+        """Whether anything but the paper's decaying shares was trained."""
+        arms = {e.arm for e in self.evaluations} | {run.trained for run in self.failed}
+        return any(not arm.is_baseline and arm.name != DECAYED for arm in arms)
+
+    def regime(self, arm: Arm) -> Regime:
+        """The classifiers of an arm."""
+        return next(regime for regime in self.regimes if regime.arm == arm)
+
+    def named(self, name: str) -> Regime | None:
+        """The first of the classifiers whose arm has this name."""
+        return next((regime for regime in self.regimes if regime.arm.name == name), None)
+
+    def against(self, regime: Regime, other: Regime) -> PooledDifference:
+        """An arm against another than the baseline, over the seeds that both have."""
+        runs = [e for e in self.evaluations if e.arm in (regime.arm, other.arm)]
+        first = self.evaluations[0]
+        pooled = pool_seeds(first.labels, runs, first.patients, other.arm)
+        return next(each.pooled for each in pooled if each.pooled)
 
 
 def compare(evaluations: Sequence[ScoredTest], failed: Sequence[FailedRun] = ()) -> Results:
-    """Every comparison; `UserError` when a seed has a proportion twice."""
+    """Every comparison; `UserError` when a seed has an arm twice."""
     labels, patients = evaluations[0].labels, evaluations[0].patients
-    comparisons = compare_within_seeds(labels, evaluations, patients)
+    baseline = evaluations[0].arm
+    regimes: list[Regime] = []
+    comparisons: list[SeedComparison] = []
+    for substitutes in (False, True):
+        family = [e for e in evaluations if e.arm == baseline or e.arm.is_substitute == substitutes]
+        comparisons += compare_within_seeds(labels, family, patients, baseline)
+        pooled = pool_seeds(labels, family, patients, baseline)
+        regimes += [each for each in pooled if each.arm not in [known.arm for known in regimes]]
     return Results(
         evaluations,
-        pool_seeds(labels, evaluations, patients),
-        {(comparison.fraction, comparison.seed): comparison for comparison in comparisons},
+        sorted(regimes, key=lambda regime: regime.arm),
+        {(comparison.arm, comparison.seed): comparison for comparison in comparisons},
         failed,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
+from cgan_tf.classifier.results import ScoredTest, by_arm, read_table
 from cgan_tf.classifier.sampling import Schedule
 from cgan_tf.config import CurvesConfig
 from cgan_tf.pages.html import Plot, Section, Table, section_of
@@ -18,6 +18,7 @@ from cgan_tf.pages.style import (
     FAINT,
     LINE_COLOURS,
     PAGE_INCHES,
+    arm_colour,
     house_style,
     panels,
     png,
@@ -40,7 +41,7 @@ def roc_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     """All lesions, masses, calcifications: one curve per regime, with bands for up to two."""
     figure = Figure(figsize=(PAGE_INCHES, 3.3), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
-    regimes = by_regime(evaluations)
+    regimes = by_arm(evaluations)
     for axis, kind in zip(axes, KINDS, strict=True):
         _roc_frame(axis, kind)
         for group in regimes.values():
@@ -54,7 +55,7 @@ def roc_figure(evaluations: Sequence[ScoredTest]) -> Figure:
 @house_style
 def roc_panels(evaluations: Sequence[ScoredTest]) -> Figure:
     """Each regime against the baseline, both with their bands, all lesions."""
-    baseline, *others = by_regime(evaluations).values()
+    baseline, *others = by_arm(evaluations).values()
     figure, axes = panels(len(others), "1 − specificity", height=2.9)
     for axis, group in zip(axes, others, strict=False):
         _roc_frame(axis, group[0].regime)
@@ -68,8 +69,9 @@ def roc_panels(evaluations: Sequence[ScoredTest]) -> Figure:
 @house_style
 def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     """The paper's six schedules, dashed; those of the runs evaluated, solid."""
-    flags = evaluations[0].training["flags"]
-    trained = {evaluation.fraction for evaluation in evaluations}
+    decaying = [each for each in evaluations if each.arm.decayed] or evaluations
+    flags = decaying[0].training["flags"]
+    trained = {each.arm.share for each in evaluations if each.arm.decayed or each.arm.is_baseline}
     figure = Figure(figsize=(PAGE_INCHES, 3.0), layout="constrained")
     axis = figure.subplots()
     samples = np.linspace(0, max(0, flags["samples"] - 1), 2000).astype(int)
@@ -93,14 +95,14 @@ def schedule_figure(evaluations: Sequence[ScoredTest]) -> Figure:
 @house_style
 def validation_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     """One panel per proportion, one line per seed; the other proportions' runs in grey."""
-    regimes = by_regime(evaluations)
+    regimes = by_arm(evaluations)
     figure, axes = panels(len(regimes), "training samples", height=2.5)
-    for axis, (fraction, group) in zip(axes, regimes.items(), strict=False):
+    for axis, (arm, group) in zip(axes, regimes.items(), strict=False):
         for other in evaluations:
-            if other.fraction != fraction:
+            if other.arm != arm:
                 axis.plot(*_validations(other), color=FAINT, linewidth=0.7, alpha=0.6)
         for number, evaluation in enumerate(group):
-            training, colour = evaluation.training, proportion_colour(fraction)
+            training, colour = evaluation.training, arm_colour(arm)
             style = ("-", "--", "-.", ":")[number % 4]
             axis.plot(
                 *_validations(evaluation), color=colour, linestyle=style,
@@ -135,7 +137,7 @@ def _roc_curve(axis: Axes, group: Sequence[ScoredTest], kind: str, band: bool) -
     curve = roc_band(
         first.labels[chosen], scores, first.patients[chosen], rounds=500 if band else 1
     )
-    colour = proportion_colour(first.fraction)
+    colour = arm_colour(first.arm)
     axis.plot(curve.false, curve.true, color=colour, label=_label(group))
     if band:
         axis.fill_between(curve.false, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
@@ -196,7 +198,7 @@ def loss_figure(curves: Mapping[str, Columns]) -> Figure:
 def roc(inputs: ReportInputs) -> Section | None:
     """ROC curves; with more than two regimes, each against the baseline too."""
     evaluations = inputs.evaluations
-    patches, several = evaluations[0].metrics.patches, len(by_regime(evaluations)) > 2
+    patches, several = evaluations[0].metrics.patches, len(by_arm(evaluations)) > 2
     data = (
         f"{patches.malignant:,} malignant and {patches.normal:,} normal real patches of "
         f"{evaluations[0].metrics.patients:,} women"

@@ -23,6 +23,7 @@ from cgan_tf.pages.patches import decode
 from cgan_tf.pages.style import auc_and_interval, format_p, format_probability, signed
 from cgan_tf.reporting import (
     appendix,
+    arms,
     curves,
     figure_1,
     figure_2,
@@ -59,6 +60,7 @@ SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
     figure_1.acceptance,
     quality.section,
     table_1.section,
+    arms.section,
     curves.roc,
     figure_4.section,
     figures_5_and_6.section,
@@ -148,14 +150,14 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:
 def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
     """The test AUC of a classifier, or of its regime over several seeds."""
     if results.several_seeds:
-        regime = results.regime(evaluation.fraction)
+        regime = results.regime(evaluation.arm)
         remark = f"mean of {len(regime.seeds)} seeds"
         if regime.pooled:
             p = regime.pooled.note or f"p = {format_probability(regime.pooled.p_value)}"
             remark = f"{signed(regime.pooled.difference, 3)} against the baseline, {p}"
         return f"{evaluation.regime}: test AUC", f"{regime.mean:.3f}", remark
     auc = auc_of(evaluation.metrics.auc["overall"])
-    comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
+    comparison = results.comparisons.get((evaluation.arm, evaluation.seed))
     if comparison is None:
         remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
     else:

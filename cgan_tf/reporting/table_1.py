@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from cgan_tf.classifier.metrics import Metrics
-from cgan_tf.classifier.results import ScoredTest, regime_name
+from cgan_tf.classifier.results import ScoredTest, arm_title
+from cgan_tf.labels import DECAYED, Arm
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.pages.style import (
@@ -50,37 +51,42 @@ SCOPE = (
 
 
 def section(inputs: ReportInputs) -> Section | None:
-    """A row for every classifier; with several seeds, first a row for every synthetic share."""
+    """A row for every classifier; with several seeds, first a row for every synthetic share.
+
+    Other arms than the paper's have a table of their own, `arms.section`.
+    """
     results = inputs.results
+    if results.has_arms:
+        return None
     notes = [CONTRADICTIONS, TESTS, SCOPE]
     parts: list[Part] = []
     if results.several_seeds:
         parts += [_regime_table(results), html.Heading("Seed by seed")]
         notes.insert(1, POOLED)
-    parts += [_run_table(results), _lesion_table(results.evaluations)]
-    parts.append(html.Notes([*notes, *(_reason(run) for run in results.failed)]))
+    parts += [run_table(results), lesion_table(results.evaluations)]
+    parts.append(html.Notes([*notes, *(reason_of(run) for run in results.failed)]))
     return section_of("Table 1. Classification of real test patches", *parts)
 
 
 def _regime_table(results: Results) -> Table:
     """The proportions over their seeds, those whose runs all failed included."""
-    known = {regime.fraction: regime for regime in results.regimes}
-    fractions = sorted({*known, *(run.synthetic_fraction for run in results.failed)})
+    known = {regime.arm: regime for regime in results.regimes}
+    trained = sorted({*known, *(run.trained for run in results.failed)})
     headings = (
         "Training regime", "AUC, mean ± sd", "Seeds", "Paper's AUC", "Difference (95% interval)",
         "p", "Paper's p", "Holm",
     )  # fmt: skip
     rows, records = [], []
-    for fraction in fractions:
-        lost = sum(run.synthetic_fraction == fraction for run in results.failed)
-        rows.append(_regime_cells(fraction, known.get(fraction), lost))
-        records.append(_regime_record(fraction, known.get(fraction), lost))
+    for arm in trained:
+        lost = sum(run.trained == arm for run in results.failed)
+        rows.append(_regime_cells(arm, known.get(arm), lost))
+        records.append(_regime_record(arm, known.get(arm), lost))
     return Table("table_1", headings, rows, records)
 
 
-def _regime_cells(fraction: float, regime: Regime | None, failed: int) -> tuple[str, ...]:
-    paper_auc, paper_p = _paper(fraction)
-    name = regime_name(fraction)
+def _regime_cells(arm: Arm, regime: Regime | None, failed: int) -> tuple[str, ...]:
+    paper_auc, paper_p = _paper(arm)
+    name = arm_title(arm)
     if regime is None:
         return (name, "failed", f"0, {failed} failed", paper_auc, "–", "–", paper_p, "–")
     spread = "" if math.isnan(regime.spread) else f" ± {regime.spread:.3f}"
@@ -98,11 +104,11 @@ def _regime_cells(fraction: float, regime: Regime | None, failed: int) -> tuple[
     )
 
 
-def _regime_record(fraction: float, regime: Regime | None, failed: int) -> dict[str, object]:
-    paper_auc, paper_p = _paper(fraction)
+def _regime_record(arm: Arm, regime: Regime | None, failed: int) -> dict[str, object]:
+    paper_auc, paper_p = _paper(arm)
     pooled = regime.pooled if regime else None
     return {
-        "synthetic_fraction": fraction,
+        "synthetic_fraction": arm.share,
         "mean_auc": regime.mean if regime else "",
         "sd_auc": regime.spread if regime else "",
         "seeds": len(regime.seeds) if regime else 0,
@@ -118,19 +124,19 @@ def _regime_record(fraction: float, regime: Regime | None, failed: int) -> dict[
     }
 
 
-def _run_table(results: Results) -> Table:
+def run_table(results: Results) -> Table:
     """Every run, failed ones in their places. The paper's values are in it unless the table of
     the proportions has them: nine columns are wider than a page."""
-    cells: dict[tuple[int, float], tuple[str, ...]] = {
-        (evaluation.seed, evaluation.fraction): _run_cells(
-            evaluation, results.comparisons.get((evaluation.fraction, evaluation.seed))
+    cells: dict[tuple[int, Arm], tuple[str, ...]] = {
+        (evaluation.seed, evaluation.arm): _run_cells(
+            evaluation, results.comparisons.get((evaluation.arm, evaluation.seed))
         )
         for evaluation in results.evaluations
     }
     for run in results.failed:
-        paper_auc, paper_p = _paper(run.synthetic_fraction)
-        name = f"{regime_name(run.synthetic_fraction)}, seed {run.seed}"
-        cells[run.seed, run.synthetic_fraction] = (
+        paper_auc, paper_p = _paper(run.trained)
+        name = f"{arm_title(run.trained)}, seed {run.seed}"
+        cells[run.seed, run.trained] = (
             name, "failed", paper_auc, "–", "–", paper_p, "–", "–", "–",
         )  # fmt: skip
     headings = (
@@ -139,7 +145,7 @@ def _run_table(results: Results) -> Table:
     )  # fmt: skip
     rows = [cells[key] for key in sorted(cells)]
     records = _run_records(results)
-    if not results.several_seeds:
+    if not results.several_seeds and not results.has_arms:
         return Table("table_1", headings, rows, records)
     rows = [_without_paper(row) for row in rows]
     return Table("table_1_by_seed", _without_paper(headings), rows, records)
@@ -151,7 +157,7 @@ def _without_paper(row: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
-    paper_auc, paper_p = _paper(evaluation.fraction)
+    paper_auc, paper_p = _paper(evaluation.arm)
     auc = auc_and_interval(auc_of(evaluation.metrics.auc["overall"]))
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
@@ -173,14 +179,15 @@ def _run_records(results: Results) -> list[dict[str, object]]:
     for evaluation in results.evaluations:
         auc = evaluation.metrics.auc["overall"]
         record: dict[str, object] = {
-            "synthetic_fraction": evaluation.fraction,
+            **({"arm": evaluation.arm.name} if results.has_arms else {}),
+            "synthetic_fraction": evaluation.arm.share,
             "seed": evaluation.seed,
             "state": "finished",
             "auc": auc.auc,
             "low_by_patient": auc.low_by_patient,
             "high_by_patient": auc.high_by_patient,
         }
-        comparison = results.comparisons.get((evaluation.fraction, evaluation.seed))
+        comparison = results.comparisons.get((evaluation.arm, evaluation.seed))
         record |= dict.fromkeys(_TEST_COLUMNS, "")
         if comparison:
             test = comparison.by_patient
@@ -192,6 +199,8 @@ def _run_records(results: Results) -> list[dict[str, object]]:
         records.append(record)
     for run in results.failed:
         empty = dict.fromkeys(records[0], "")
+        if results.has_arms:
+            empty["arm"] = run.trained.name
         records.append(
             empty
             | {"synthetic_fraction": run.synthetic_fraction, "seed": run.seed, "state": "failed"}
@@ -205,7 +214,7 @@ _TEST_COLUMNS = (
 )  # fmt: skip
 
 
-def _lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
+def lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
     rows = []
     for evaluation in evaluations:
         metrics = evaluation.metrics
@@ -231,12 +240,13 @@ def _sensitivity(metrics: Metrics) -> str:
     return f"{sensitivity.value:.1%} ({interval(sensitivity, '{:.1%}–{:.1%}')})"
 
 
-def _reason(run: FailedRun) -> str:
-    name = f"{regime_name(run.synthetic_fraction)}, seed {run.seed}"
+def reason_of(run: FailedRun) -> str:
+    name = f"{arm_title(run.trained)}, seed {run.seed}"
     return f"{name}: {run.step} failed: {run.reason} (see {run.log})."
 
 
-def _paper(fraction: float) -> tuple[str, str]:
+def _paper(arm: Arm) -> tuple[str, str]:
     """(AUC, p) as printed, or dashes."""
-    auc, p = PAPER_TABLE.get(round(fraction, 6), (None, "–"))
+    printed = arm.is_baseline or arm.name == DECAYED
+    auc, p = PAPER_TABLE.get(round(arm.share, 6) if printed else math.nan, (None, "–"))
     return ("–" if auc is None else f"{auc:.3f}"), p

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from cgan_tf.classifier.results import ScoredTest, by_regime, read_table
+from cgan_tf.classifier.results import ScoredTest, by_arm, read_table
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import (
     FAINT,
     PAGE_INCHES,
     Estimate,
+    arm_colour,
     auc_and_interval,
     house_style,
     panels,
-    proportion_colour,
     signed,
 )
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, slope_of
@@ -63,16 +63,16 @@ def calibration(inputs: ReportInputs) -> Section | None:
 @house_style
 def calibration_figure(evaluations: Sequence[ScoredTest]) -> Figure:
     """Reliability diagrams: one panel per regime, one line per seed."""
-    regimes = by_regime(evaluations)
+    regimes = by_arm(evaluations)
     figure, axes = panels(len(regimes), "probability given", height=2.9)
-    for axis, (fraction, group) in zip(axes, regimes.items(), strict=True):
+    for axis, (arm, group) in zip(axes, regimes.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
         for evaluation in group:
             bins = [b for b in evaluation.metrics.calibration.bins if b.patches]
             given = np.array([b.mean_probability for b in bins], float)
             observed = np.array([b.positive_share for b in bins], float)
             largest = max(b.patches for b in bins)
-            colour = proportion_colour(fraction)
+            colour = arm_colour(arm)
             axis.plot(given, observed, color=colour, linewidth=0.9)
             axis.scatter(given, observed, c=colour, s=[40 * b.patches / largest for b in bins])
         axis.set_title(group[0].regime)
@@ -126,7 +126,7 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.9 + 0.3 * len(labels)), layout="constrained")
     axis = figure.subplots()
     for number, evaluation in enumerate(chosen):
-        colour = proportion_colour(evaluation.fraction)
+        colour = arm_colour(evaluation.arm)
         overall = evaluation.metrics.auc["overall"].auc
         if overall is not None:
             axis.axvline(overall, color=colour, linewidth=0.7, linestyle=":")

@@ -1,10 +1,10 @@
 """Table 1 over several seeds: each run against the baseline of its own seed, then the seeds pooled.
 
-A seed is one training of every synthetic share, and all runs score the same test patches. The
-difference between a share and the baseline varies for two reasons: other patients, other seeds. For
-readers (here seeds) who each use two modalities, Obuchowski & Rockette (1995) have
+A seed is one training of every arm, and all runs score the same test patches. The difference
+between an arm and the baseline varies for two reasons: other patients, other seeds. For readers
+(here seeds) who each use two modalities, Obuchowski & Rockette (1995) have
 
-    d_s = AUC(proportion, s) - AUC(baseline, s), S seeds, d the mean of d_s
+    d_s = AUC(arm, s) - AUC(baseline, s), S seeds, d the mean of d_s
     var(d) = sd(d_s)^2 / S + max(0, cov)
 
 where cov is the covariance of d_s and d_t over patients, estimated by Obuchowski's (1997) clustered
@@ -16,7 +16,7 @@ degrees of freedom are Hillis' (2007).
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import t
@@ -33,14 +33,15 @@ from cgan_tf.statistics.auc import (
     patient_numbers,
 )
 
-BASELINE = 0.0
+# What was trained: anything that can be a key and be sorted, `labels.Arm` say.
+Key = Any
 
 
 class Run(Protocol):
-    """One classifier on the test patches: initial synthetic share, seed, logits float [n]."""
+    """One classifier on the test patches: its arm, its seed, logits float [n]."""
 
     @property
-    def fraction(self) -> float: ...
+    def arm(self) -> Key: ...
     @property
     def seed(self) -> int: ...
     @property
@@ -52,11 +53,11 @@ class SeedComparison:
     """A run against the baseline of its seed.
 
     Attributes:
-      fraction, seed: of the run. plain: DeLong. by_patient: with clustered variance.
+      arm, seed: of the run. plain: DeLong. by_patient: with clustered variance.
       plain_holm, by_patient_holm: adjusted for the comparisons of this seed.
     """
 
-    fraction: float
+    arm: Key
     seed: int
     plain: AucComparison
     by_patient: AucComparison
@@ -70,10 +71,10 @@ class PooledDifference:
 
     Attributes:
       difference: mean of d_s. spread: its sd over the seeds, NaN for one. seeds: those that have
-        both the proportion and the baseline.
+        both the arm and the baseline.
       variance: of `difference`. seed_variance, patient_variance: its two terms.
       degrees: of freedom, infinite where the seeds do not differ. p_value: two-sided.
-      low, high: interval. holm: p_value adjusted for the proportions.
+      low, high: interval. holm: p_value adjusted for the arms.
       note: empty, or "undefined: ..." in words.
     """
 
@@ -93,15 +94,15 @@ class PooledDifference:
 
 @dataclasses.dataclass(frozen=True)
 class Regime:
-    """One proportion over its seeds.
+    """One arm over its seeds.
 
     Attributes:
-      fraction: initial synthetic share. seeds, aucs: of its runs.
+      arm: as its runs have it. seeds, aucs: of its runs.
       mean, spread: of the AUC over the seeds; the spread, an sd, is NaN for one seed.
       pooled: against the baseline, None for the baseline itself.
     """
 
-    fraction: float
+    arm: Key
     seeds: tuple[int, ...]
     aucs: tuple[float, ...]
     mean: float
@@ -110,57 +111,58 @@ class Regime:
 
 
 def compare_within_seeds(
-    labels: np.ndarray, runs: Sequence[Run], patients: np.ndarray
+    labels: np.ndarray, runs: Sequence[Run], patients: np.ndarray, baseline: Key
 ) -> list[SeedComparison]:
     """Every run but the baselines, in the order given, tested against its seed's baseline.
 
     Args:
-      labels: [n], 1 for positive. patients: [n], patient of each patch.
+      labels: [n], 1 for positive. patients: [n], patient of each patch. baseline: the arm that
+        others are compared with.
 
-    Holm's method covers the proportions of one seed: each seed repeats the paper's table. Raises
-    `UserError` when a seed has a proportion twice.
+    Holm's method covers the arms of one seed: each seed repeats the paper's table. Raises
+    `UserError` when a seed has an arm twice.
     """
     by_key = _by_key(runs)
     patient = patient_numbers(patients, len(labels))
     comparisons = []
     for run in runs:
-        if run.fraction != BASELINE:
-            baseline = by_key.get((BASELINE, run.seed))
-            plain, by_patient = (
-                _against(labels, run, baseline, known) for known in (None, patient)
-            )
-            comparisons.append(SeedComparison(run.fraction, run.seed, plain, by_patient))
+        if run.arm != baseline:
+            other = by_key.get((baseline, run.seed))
+            plain, by_patient = (_against(labels, run, other, known) for known in (None, patient))
+            comparisons.append(SeedComparison(run.arm, run.seed, plain, by_patient))
     return _with_holm_of_each_seed(comparisons)
 
 
 def pool_seeds(
-    labels: np.ndarray, runs: Sequence[Run], patients: np.ndarray, level: float = 0.95
+    labels: np.ndarray,
+    runs: Sequence[Run],
+    patients: np.ndarray,
+    baseline: Key,
+    level: float = 0.95,
 ) -> list[Regime]:
-    """The proportions in ascending order, each over all its seeds; arguments as above."""
+    """The arms in their order, each over all its seeds; arguments as above."""
     by_key = _by_key(runs)
     positive = checked(labels, labels)[0]
     patient = patient_numbers(patients, len(labels))
     counts = {key: outscored(*checked(labels, run.logits)) for key, run in by_key.items()}
     regimes = []
-    for fraction in sorted({fraction for fraction, _ in by_key}):
-        seeds = tuple(sorted(seed for own, seed in by_key if own == fraction))
-        aucs = tuple(mean_placement(positive, counts[fraction, seed]) for seed in seeds)
-        shared = [seed for seed in seeds if (BASELINE, seed) in by_key]
-        gains = {seed: counts[fraction, seed] - counts[BASELINE, seed] for seed in shared}
-        pooled = None if fraction == BASELINE else _pooled(positive, gains, patient, level)
+    for arm in sorted({arm for arm, _ in by_key}):
+        seeds = tuple(sorted(seed for own, seed in by_key if own == arm))
+        aucs = tuple(mean_placement(positive, counts[arm, seed]) for seed in seeds)
+        shared = [seed for seed in seeds if (baseline, seed) in by_key]
+        gains = {seed: counts[arm, seed] - counts[baseline, seed] for seed in shared}
+        pooled = None if arm == baseline else _pooled(positive, gains, patient, level)
         mean = float(np.mean(aucs))
-        regimes.append(Regime(fraction, seeds, aucs, mean, _spread(aucs), pooled))
+        regimes.append(Regime(arm, seeds, aucs, mean, _spread(aucs), pooled))
     return _with_holm(regimes)
 
 
-def _by_key(runs: Sequence[Run]) -> dict[tuple[float, int], Run]:
-    by_key: dict[tuple[float, int], Run] = {}
+def _by_key(runs: Sequence[Run]) -> dict[tuple[Key, int], Run]:
+    by_key: dict[tuple[Key, int], Run] = {}
     for run in runs:
-        if (run.fraction, run.seed) in by_key:
-            raise UserError(
-                f"seed {run.seed}, synthetic share {run.fraction:g}: expected one run, found two"
-            )
-        by_key[run.fraction, run.seed] = run
+        if (run.arm, run.seed) in by_key:
+            raise UserError(f"seed {run.seed}, {run.arm}: expected one run, found two")
+        by_key[run.arm, run.seed] = run
     return by_key
 
 
@@ -192,7 +194,7 @@ def _against(
 def _pooled(
     positive: np.ndarray, gains: Mapping[int, np.ndarray], patient: np.ndarray, level: float
 ) -> PooledDifference:
-    """`gains`: by seed, the placements of the proportion minus those of the baseline, [n]."""
+    """`gains`: by seed, the placements of the arm minus those of the baseline, [n]."""
     seeds, total = tuple(gains), len(gains)
     differences = [mean_placement(positive, gain) for gain in gains.values()]
     mean = float(np.mean(differences)) if seeds else math.nan
@@ -234,7 +236,7 @@ def _covariance(
     """
     seeds = len(gains)
     if seeds == 0:
-        return math.nan, "undefined: no seed has both this proportion and a baseline"
+        return math.nan, "undefined: no seed has both this arm and a baseline"
     if seeds == 1:
         return math.nan, "undefined: one seed does not show how seeds differ"
     of_sum, note = mean_variance(positive, np.sum(list(gains.values()), axis=0), patient)

@@ -1,34 +1,26 @@
 """The sweep of Table 1: a training and an evaluation for every seed and synthetic share, a report.
 
 OUT/seed-{S}/fraction-{PP}/classifier and OUT/seed-{S}/fraction-{PP}/evaluation, where PP is the
-initial synthetic share in per cent; 00 is the baseline of its seed. OUT/quality holds what is
-measured of the synthetic sets. OUT/report.html compares the runs.
+initial synthetic share in per cent; 00 is the baseline of its seed. With --arms it is the name of
+the arm: OUT/seed-{S}/pasted/classifier. OUT/quality holds what is measured of the synthetic sets,
+OUT/pasted the pasted lesions. OUT/report.html compares the runs.
 """
 
 import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from cgan_tf.classifier.inputs import open_sets
 from cgan_tf.classifier.results import read_metrics
 from cgan_tf.classifier.training import check_config
-from cgan_tf.config import (
-    ClassifierConfig,
-    ClassifierTrainingConfig,
-    EvaluateConfig,
-    ExperimentConfig,
-    QualityConfig,
-    ReportConfig,
-)
+from cgan_tf.config import EvaluateConfig, ExperimentConfig, QualityConfig, ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL, PATCH_CLASSES, SPLITS
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
 from cgan_tf.runs import machine
 from cgan_tf.runs.directory import (
-    MANIFEST_FILE,
     RUN_FILE,
     Json,
     Run,
@@ -39,197 +31,24 @@ from cgan_tf.runs.directory import (
     write_json,
 )
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import config_from_file, flags_text
-from cgan_tf.runs.steps import Step, StepRunner
-
-REPORT_FILE = "report.html"
-FAILED_FILE = "failed.json"
-QUALITY = "quality"  # the step and its directory
-
-ProgramConfig = TypeVar("ProgramConfig")
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One run of the sweep: `percent` of the samples are synthetic at the start."""
-
-    seed: int
-    percent: int
-
-    @property
-    def fraction(self) -> float:
-        """The initial synthetic share, 0 to 1."""
-        return self.percent / 100
-
-    @property
-    def name(self) -> str:
-        """For the progress line."""
-        return f"seed {self.seed} {self.percent}%"
-
-    def classifier(self, root: Path) -> Path:
-        """The work directory of the training."""
-        return self._directory(root) / "classifier"
-
-    def evaluation(self, root: Path) -> Path:
-        """The output directory of the evaluation."""
-        return self._directory(root) / "evaluation"
-
-    def is_finished(self, root: Path) -> bool:
-        """Whether the evaluation is there."""
-        return (self.evaluation(root) / MANIFEST_FILE).exists()
-
-    def _directory(self, root: Path) -> Path:
-        return root / f"seed-{self.seed}" / f"fraction-{self.percent:02d}"
-
-
-@dataclasses.dataclass(frozen=True)
-class PatchCounts:
-    """How many patches a run reads: for the steps' share of the work."""
-
-    validation: int
-    scored: int
-
-
-def cells_of(config: ExperimentConfig) -> list[Cell]:
-    """Every run, seed by seed, the baseline first; `UserError` for lists that make no sweep."""
-    seeds = [_seed(text) for text in config.seeds]
-    percents = sorted(_percent(text) for text in config.synthetic_fractions)
-    for flag, numbers in (("seeds", seeds), ("synthetic_fractions", percents)):
-        if not numbers or len(set(numbers)) != len(numbers):
-            found = ",".join(getattr(config, flag)) or "none"
-            raise UserError(f"--{flag}: expected values, each once, found {found}")
-    if 0 not in percents:
-        raise UserError(
-            "--synthetic_fractions: expected 0 among them, the baseline that every other share is "
-            f"compared with, found {','.join(config.synthetic_fractions)}"
-        )
-    return [Cell(seed, percent) for seed in seeds for percent in percents]
-
-
-def classifier_config(
-    config: ExperimentConfig, cell: Cell, precision: str, threads: int
-) -> ClassifierConfig:
-    """The flags of one training; `threads` where the sweep's own flags leave them open."""
-    shared = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(ClassifierTrainingConfig)
-    }
-    shared |= {
-        "precision": precision,
-        "intra_op_threads": config.intra_op_threads or threads,
-        "inter_op_threads": config.inter_op_threads or threads,
-    }
-    return ClassifierConfig(
-        **shared,
-        workdir=str(cell.classifier(Path(config.output_dir))),
-        seed=cell.seed,
-        synthetic_fraction=cell.fraction,
-    )
-
-
-def cell_steps(
-    config: ExperimentConfig, cell: Cell, precision: str, threads: int, counts: PatchCounts
-) -> list[Step]:
-    """Training and evaluation of one run. Their `seconds` count forward passes."""
-    root = Path(config.output_dir)
-    training = classifier_config(config, cell, precision, threads)
-    evaluation = EvaluateConfig(
-        classifier=training.workdir,
-        patches_dir=config.patches_dir,
-        synthetic_dirs=(*config.synthetic_dirs, *config.scored_dirs),
-        output_dir=str(cell.evaluation(root)),
-        precision=precision,
-    )
-    validations = -(-config.samples // config.validate_every)
-    return [
-        Step(
-            f"{cell.name} training",
-            "cgan_tf.train_classifier",
-            _flags(training),
-            cell.classifier(root) / MANIFEST_FILE,
-            seconds=3 * config.samples + validations * counts.validation,
-        ),
-        Step(
-            f"{cell.name} evaluation",
-            "cgan_tf.evaluate",
-            _flags(evaluation),
-            cell.evaluation(root) / MANIFEST_FILE,
-            after=(f"{cell.name} training",),
-            seconds=counts.scored,
-        ),
-    ]
-
-
-def quality_steps(config: ExperimentConfig, first: Cell, counts: PatchCounts) -> list[Step]:
-    """What is measured of the synthetic sets, in the features of the first baseline; one or none.
-
-    The report's overlap and its search for copies of training lesions are in it.
-    """
-    if not config.quality or not config.synthetic_dirs:
-        return []
-    root = Path(config.output_dir)
-    own = own_flags(QualityConfig, config.quality_flagfile)
-    quality = dataclasses.replace(
-        own,
-        real=config.patches_dir,
-        synthetic=config.synthetic_dirs,
-        classifier=str(first.evaluation(root)),
-        output_dir=str(root / QUALITY),
-    )
-    result = root / QUALITY / MANIFEST_FILE
-    after = (f"{first.name} evaluation",)
-    return [Step(QUALITY, "cgan_tf.quality", _flags(quality), result, after, seconds=counts.scored)]
-
-
-def report_step(config: ExperimentConfig, finished: Sequence[Cell], failed: bool) -> Step:
-    """The report on the runs that have finished; those of a seed with a baseline come first.
-
-    The first evaluation is the baseline of the whole report. Raises `UserError` without any.
-    """
-    root = Path(config.output_dir)
-    with_baseline = {cell.seed for cell in finished if cell.percent == 0}
-    if not with_baseline:
-        raise UserError("no report: no baseline has finished")
-    ordered = sorted(finished, key=lambda cell: cell.seed not in with_baseline)
-    has_quality = (root / QUALITY / MANIFEST_FILE).exists()
-    report = dataclasses.replace(
-        own_flags(ReportConfig, config.report_flagfile),
-        evaluations=tuple(str(cell.evaluation(root)) for cell in ordered),
-        patches_dir=config.patches_dir,
-        synthetic_dirs=config.synthetic_dirs,
-        gan_dirs=config.gan_dirs,
-        quality_dir=str(root / QUALITY) if has_quality else "",
-        failed_runs=str(root / FAILED_FILE) if failed else "",
-        output=str(root / REPORT_FILE),
-    )
-    return Step("report", "cgan_tf.report", _flags(report), root / REPORT_FILE)
-
-
-def own_flags(config_class: type[ProgramConfig], flagfile: str) -> ProgramConfig:
-    """A program's flags from a file, its defaults without one."""
-    return config_from_file(config_class, flagfile) if flagfile else config_class()
-
-
-def _flags(config: Any) -> tuple[str, ...]:
-    return tuple(flags_text(config).splitlines())
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise UserError(f"--seeds: expected whole numbers of 0 or more, found {text!r}")
-    return int(text)
-
-
-def _percent(text: str) -> int:
-    try:
-        percent = 100 * float(text)
-    except ValueError:
-        percent = -1.0
-    if not (0 <= percent <= 100 and abs(percent - round(percent)) < 1e-6):
-        raise UserError(
-            f"--synthetic_fractions: expected 0 to 1 in whole per cents, found {text!r}"
-        )
-    return round(percent)
+from cgan_tf.runs.steps import StepRunner
+from cgan_tf.synthesis.pasting import Pasting
+from cgan_tf.workflows.cells import (
+    FAILED_FILE,
+    PASTED,
+    QUALITY,
+    REPORT_FILE,
+    Cell,
+    PatchCounts,
+    cell_steps,
+    cells_of,
+    classifier_config,
+    own_flags,
+    paste_config,
+    paste_steps,
+    quality_steps,
+    report_step,
+)
 
 
 def run_experiment(config: ExperimentConfig) -> None:
@@ -266,17 +85,28 @@ def check_inputs(config: ExperimentConfig, cells: Sequence[Cell]) -> PatchCounts
     own_flags(QualityConfig, config.quality_flagfile)
     for directory in config.gan_dirs:
         read_json(Path(directory) / RUN_FILE)
-    # The largest share draws from every stream that any share draws from.
-    sets = open_sets(classifier_config(config, cells[-1], config.precision, 1))
+    synthetic_sets = [PatchSet(directory) for directory in config.synthetic_dirs]
+    malignant = sum(each.count("train", *MALIGNANT_CLASSES) for each in synthetic_sets)
+    for cell in _largest(cells):
+        if paste_steps(config, [cell], malignant):
+            Pasting(paste_config(config, malignant))
+        else:
+            sets = open_sets(classifier_config(config, cell, config.precision, 1))
     patches = PatchSet(config.patches_dir)
-    scored = [PatchSet(directory) for directory in (*config.synthetic_dirs, *config.scored_dirs)]
+    scored = [*synthetic_sets, *(PatchSet(directory) for directory in config.scored_dirs)]
     real = sum(
         patches.count(split, NORMAL, *MALIGNANT_CLASSES)
         for split in ("validation", EvaluateConfig().split)
     )
     synthetic = sum(found.count(split, *PATCH_CLASSES) for found in scored for split in SPLITS)
     # Every synthetic patch is scored beside its source.
-    return PatchCounts(validation=len(sets.validation), scored=real + 2 * synthetic)
+    return PatchCounts(len(sets.validation), real + 2 * synthetic, real, malignant)
+
+
+def _largest(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Runs of one seed that draw from every stream that any run draws from, the baseline first."""
+    first = [cell for cell in cells if cell.seed == cells[0].seed]
+    return first if first[0].arm else [first[-1]]
 
 
 def _run_cells(
@@ -294,12 +124,20 @@ def _run_cells(
         flush=True,
     )
     steps = {cell: cell_steps(config, cell, precision, threads, counts) for cell in cells}
-    every = [step for pair in steps.values() for step in pair]
+    every = paste_steps(config, cells, counts.synthetic)
+    every += [step for pair in steps.values() for step in pair]
     every += quality_steps(config, cells[0], counts)
     runner = StepRunner(root, every, lanes, keep_going=True)
     runner.run()
     failed = [
-        FailedRun(cell.seed, cell.fraction, step.name.split()[-1], failure.reason, str(failure.log))
+        FailedRun(
+            cell.seed,
+            cell.fraction,
+            step.name.split()[-1],
+            failure.reason,
+            str(failure.log),
+            cell.arm,
+        )
         for cell in cells
         for step in steps[cell]
         if (failure := runner.failed.get(step.name))
@@ -308,8 +146,9 @@ def _run_cells(
     if failed:
         write_failed_runs(root / FAILED_FILE, failed)
         problems.append(_summary(failed, len(cells), root))
-    if failure := runner.failed.get(QUALITY):
-        problems.append(f"quality failed: {failure.reason} (see {failure.log})")
+    for name in (PASTED, QUALITY):
+        if failure := runner.failed.get(name):
+            problems.append(f"{name} failed: {failure.reason} (see {failure.log})")
     return failed, problems
 
 
@@ -353,7 +192,7 @@ def lanes_of(parallel: int, gpus: Sequence[str], threads: int) -> list[dict[str,
 
 def _summary(failed: Sequence[FailedRun], runs: int, root: Path) -> str:
     first = failed[0]
-    name = f"seed {first.seed} {first.synthetic_fraction:.0%} {first.step}"
+    name = f"seed {first.seed} {first.arm or f'{first.synthetic_fraction:.0%}'} {first.step}"
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     file = root / FAILED_FILE
     return f"{len(failed)} of {runs} runs failed: {name}: {first.reason}{more} (see {file})"
@@ -384,6 +223,7 @@ def _results(config: ExperimentConfig, cells: Sequence[Cell]) -> list[Json]:
             {
                 "seed": cell.seed,
                 "synthetic_fraction": cell.fraction,
+                **({"arm": cell.arm} if cell.arm else {}),
                 "evaluation": str(cell.evaluation(root).relative_to(root)),
                 "best_validation_auc": training["best_validation_auc"],
                 "auc": metrics.auc["overall"].auc,

@@ -13,6 +13,7 @@ from scipy.special import expit
 from cgan_tf.classifier.evaluation import evaluate
 from cgan_tf.classifier.metrics import (
     Metrics,
+    OperatingPoint,
     ScoreRow,
     SyntheticRow,
     metrics_of,
@@ -238,11 +239,16 @@ def _head(workdir):
 def test_metrics_by_hand():
     rows = [ScoreRow("", f"n{i}", 0, "", "", float(i)) for i in range(4)]
     rows += [ScoreRow("", f"p{i}", 1, "", "mass", 2.5 + i) for i in range(3)]
-    metrics = metrics_of("test", rows, [])
+    validation = np.repeat([0, 1], [20, 1]), np.array([0.0, 3.6, 1.0, *[0.5] * 17, 9.0])
+    metrics = metrics_of("test", rows, [], validation)
     assert metrics.auc["overall"].auc == pytest.approx(11 / 12)
     assert metrics.auc["calcification"].auc is None
     assert metrics.auc["calcification"].note.startswith("undefined: 0 positive")
     assert metrics.sensitivity == pytest.approx(2 / 3)  # above 3, the highest normal
+    # Ranked 4.5+, 3.5+, 3-, 2.5+, 2-, 1-, 0-: precision 1, 1 and 3/4 where a positive is found.
+    assert metrics.average_precision == pytest.approx((1 + 1 + 3 / 4) / 3)
+    # 18 of 20 validation normals do not exceed 0.5; of the test patches one normal does not either.
+    assert metrics.at_validation_threshold == OperatingPoint(0.5, 1.0, 0.25)
     assert metrics.calibration.prevalence == pytest.approx(3 / 7)
     assert metrics.subgroups["manufacturer"].note.startswith("undefined: manufacturer is")
     text = json.dumps(to_json(metrics), allow_nan=False)

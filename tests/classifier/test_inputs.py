@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from cgan_tf.classifier.inputs import open_sets, validation_pool
+from cgan_tf.classifier.inputs import evenly, open_sets, validation_pool
+from cgan_tf.config import PasteConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, check_sizes, evaluation_pool
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import flags_text
+from cgan_tf.synthesis.pasting import paste_lesions
 from tests.toys.classifier import toy_config
 from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
@@ -93,6 +95,65 @@ def test_an_empty_stream_is_refused(toy_sets, tmp_path):
         open_sets(only_positive)
     never_drawn = toy_config(toy_sets, tmp_path, synthetic_fraction=0.0, synthetic_dirs=())
     assert [len(pool) for pool in open_sets(never_drawn).streams] == [60, 40, 0, 0]
+
+
+def filled(toy_sets, tmp_path, filling, **changes):
+    return open_sets(toy_config(toy_sets, tmp_path, filling=filling, **changes))
+
+
+def ids_of(pool):
+    return [pool.record(number).patch_id for number in range(len(pool))]
+
+
+def test_what_each_filling_draws_from(toy_sets, tmp_path):
+    both = filled(toy_sets, tmp_path, "both")
+    assert both.changes == {}
+    for name in ("lesions", "removal"):
+        sets = filled(toy_sets, tmp_path, name)
+        assert (sets.names, sets.checksums) == (both.names, both.checksums)
+
+    augmented = filled(toy_sets, tmp_path, "augmented")
+    assert augmented.names[2:] == ("augmented negative", "augmented positive")
+    assert ids_of(augmented.streams[2]) == ids_of(both.streams[0])
+    assert ids_of(augmented.streams[3]) == ids_of(both.streams[1])
+    assert set(augmented.changes) == {2, 3}
+
+    paste_lesions(
+        PasteConfig(patches_dir=str(toy_sets / "patches"), output_dir=str(tmp_path / "p"), count=12)
+    )
+    pasted = filled(toy_sets, tmp_path, "pasted", pasted_dirs=(str(tmp_path / "p"),))
+    assert len(pasted.streams[2]) == 0  # its negatives are real ones
+    assert all("~" in patch_id for patch_id in ids_of(pasted.streams[3]))
+
+
+def test_oversampling_takes_both_types_evenly_and_nothing_benign(toy_sets, tmp_path):
+    """20 masses and 5 calcifications: each calcification has four places."""
+    patches = PatchSet(toy_sets / "patches")
+    mass, calcification = (
+        patches.index("train", f"malignant_{name}") for name in ("mass", "calcification")
+    )
+    few = dataclasses.replace(calcification, places=calcification.places[:5])
+    ids = ids_of(evenly([mass, few]))
+    assert ids[:20] == [f"train-malignant_mass-{n:05d}" for n in range(20)]
+    assert ids[20:] == [f"train-malignant_calcification-{n:05d}" for n in range(5)] * 4
+    sets = filled(toy_sets, tmp_path, "oversampled")
+    assert {name.split("-")[1] for name in ids_of(sets.streams[2])} == {"normal"}
+    assert len(sets.streams[3]) == 40
+
+
+def test_an_oracle_of_women_to_be_tested_is_refused(toy_sets, tmp_path):
+    others = write_toy_patches(tmp_path / "others", per_class=9, seed=5, women={"train": "more"})
+    sets = filled(toy_sets, tmp_path, "oracle", oracle_dirs=(str(others),))
+    assert len(sets.streams[3]) == 18
+    leaking = write_toy_patches(tmp_path / "leak", per_class=9, seed=6, women={"train": "test"})
+    with pytest.raises(UserError, match=r"leak: 6 of its 6 women are in the test split"):
+        filled(toy_sets, tmp_path, "oracle", oracle_dirs=(str(leaking),))
+
+
+@pytest.mark.parametrize("filling", ["pasted", "oracle"])
+def test_a_filling_without_its_sets_is_refused(toy_sets, tmp_path, filling):
+    with pytest.raises(UserError, match=rf"{filling} positive stream is empty; --{filling}_dirs"):
+        filled(toy_sets, tmp_path, filling)
 
 
 def test_a_set_of_women_to_be_tested_is_refused_before_it_is_drawn_from(toy_sets, tmp_path):

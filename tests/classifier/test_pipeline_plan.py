@@ -12,6 +12,7 @@ from cgan_tf.classifier import pipeline
 from cgan_tf.classifier.inputs import open_sets
 from cgan_tf.classifier.pipeline import keep_plan, sampling_plan
 from cgan_tf.classifier.sampling import Schedule, plan_checksum, stream_weights
+from cgan_tf.labels import FILLINGS
 from cgan_tf.runs.directory import read_json
 from cgan_tf.runs.errors import UserError
 from tests.toys.classifier import toy_config
@@ -191,3 +192,81 @@ def test_changed_patches_are_refused(toy_sets, tmp_path):
     with pytest.raises(UserError, match=r"other real negative patches \(60, now 60\)") as caught:
         keep_plan(tmp_path, config, open_sets(config))
     assert "\n" not in str(caught.value)
+
+
+# What fills the slots
+
+
+FILLING_COUNTS = {"augmented": (50, 40, 50, 40)}
+
+
+@pytest.fixture(scope="module")
+def arms():
+    """The plans of all fillings of one seed at a constant share, and that of the baseline."""
+    constant = Schedule(0.5, "constant")
+    plans = {
+        filling: sampling_plan(constant, 400, FILLING_COUNTS.get(filling, COUNTS), 1, filling)
+        for filling in FILLINGS
+    }
+    return plans | {"real_only": sampling_plan(Schedule(0.0), 400, COUNTS, seed=1)}
+
+
+def test_the_same_real_samples_stand_in_the_same_slots(arms):
+    """Where the second source is not drawn, every arm has the baseline's patch."""
+    real = arms["both"][:, 0] < 2
+    assert 150 < real.sum() < 250
+    for plan in arms.values():
+        np.testing.assert_array_equal(plan[real], arms["real_only"][real])
+
+
+def test_all_arms_have_the_same_classes(arms):
+    for plan in arms.values():
+        np.testing.assert_array_equal(plan[:, 0] % 2, arms["both"][:, 0] % 2)
+
+
+@pytest.mark.parametrize(
+    ("filling", "negatives", "positives"),
+    [
+        ("both", 2, 3),
+        ("lesions", 0, 3),
+        ("removal", 2, 1),
+        ("pasted", 0, 3),
+        ("oracle", 0, 3),
+        ("oversampled", 2, 3),
+        ("augmented", 2, 3),
+        ("real_only", 0, 1),
+    ],
+)
+def test_which_stream_fills_a_slot(arms, filling, negatives, positives):
+    slots = arms["both"][:, 0] >= 2
+    plan = arms[filling][slots]
+    expected = np.where(plan[:, 0] % 2, positives, negatives)
+    np.testing.assert_array_equal(plan[:, 0], expected)
+    again = plan[:, 0] < 2  # a real patch again is the baseline's
+    np.testing.assert_array_equal(plan[again], arms["real_only"][slots][again])
+
+
+def test_augmented_slots_hold_the_baselines_patches(arms):
+    np.testing.assert_array_equal(arms["augmented"][:, 1], arms["real_only"][:, 1])
+
+
+def test_a_plan_by_hand():
+    """(stream, patch) of six samples, two patches in every stream; places 0, 1 and 4 are slots."""
+    table = {
+        "real_only": [[0, 1], [1, 1], [0, 0], [1, 0], [0, 1], [0, 0]],
+        "both": [[2, 1], [3, 0], [0, 0], [1, 0], [2, 1], [0, 0]],
+        "lesions": [[0, 1], [3, 0], [0, 0], [1, 0], [0, 1], [0, 0]],
+        "removal": [[2, 1], [1, 1], [0, 0], [1, 0], [2, 1], [0, 0]],
+        "augmented": [[2, 1], [3, 1], [0, 0], [1, 0], [2, 1], [0, 0]],
+    }
+    for name, rows in table.items():
+        share, filling = (0.0, "both") if name == "real_only" else (0.5, name)
+        plan = sampling_plan(Schedule(share, "constant"), 6, (2, 2, 2, 2), 3, filling)
+        assert plan.tolist() == rows, name
+
+
+def test_a_constant_share_stays():
+    plan = sampling_plan(Schedule(0.5, "constant", every=10), 4_000, COUNTS, seed=2)
+    for start in (0, 2_000):
+        share = (plan[start : start + 2_000, 0] >= 2).mean()
+        assert scipy.stats.binomtest(round(2_000 * share), 2_000, 0.5).pvalue > 0.001

@@ -69,7 +69,7 @@ def test_every_regime_is_drawn_against_the_baseline():
     assert [axis.get_title() for axis in shown] == [
         f"{share}% w/ decay" for share in (10, 25, 50, 75, 100)
     ]
-    aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.fraction == 0]
+    aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.arm.share == 0]
     for axis in shown:
         assert len(axis.collections) == 2
         assert legend_texts(axis)[0] == f"Baseline ({np.mean(aucs):.3f})"

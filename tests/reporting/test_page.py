@@ -177,7 +177,7 @@ def test_the_first_evaluation_is_a_baseline(config):
 
 
 def test_a_proportion_twice_with_one_seed_is_refused(config):
-    with pytest.raises(UserError, match="seed 0, synthetic share 0: expected one run, found two"):
+    with pytest.raises(UserError, match="seed 0, real_only: expected one run, found two"):
         write_report(dataclasses.replace(config, evaluations=config.evaluations[:1] * 2))
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cgan_tf.labels import arm_of
 from cgan_tf.pages.html import Table
 from cgan_tf.pages.style import format_p, format_probability
 from cgan_tf.reporting import table_1
@@ -64,8 +65,8 @@ def test_proportions_are_pooled_over_their_seeds():
     evaluations = sweep(seeds=3)
     results = compare(evaluations)
     rows = tables(evaluations)["table_1"].rows
-    pooled = results.regime(0.5).pooled
-    aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.fraction == 0.5]
+    pooled = results.regime(arm_of("both", 0.5, "multiplicative")).pooled
+    aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.arm.share == 0.5]
     spread = (sum((auc - sum(aucs) / 3) ** 2 for auc in aucs) / 2) ** 0.5
     assert rows[3][1:4] == (f"{sum(aucs) / 3:.3f} ± {spread:.3f}", "3", "0.846")
     assert rows[3][4].startswith(f"{pooled.difference:+.3f}".replace("-", "−"))
@@ -73,7 +74,7 @@ def test_proportions_are_pooled_over_their_seeds():
 
 
 def test_failed_runs_are_shown_as_failed():
-    evaluations = [e for e in sweep(seeds=2) if (e.seed, e.fraction) != (1, 0.5)]
+    evaluations = [e for e in sweep(seeds=2) if (e.seed, e.arm.share) != (1, 0.5)]
     section = table_1.section(report_inputs(evaluations, [FAILED]))
     by_name = tables(evaluations, [FAILED])
     row = next(row for row in by_name["table_1_by_seed"].rows if row[1] == "failed")
@@ -87,17 +88,17 @@ def test_failed_runs_are_shown_as_failed():
 
 
 def test_a_proportion_that_failed_with_every_seed_keeps_its_row():
-    evaluations = [e for e in sweep(seeds=1) if e.fraction != 1.0]
+    evaluations = [e for e in sweep(seeds=1) if e.arm.share != 1.0]
     failed = [FailedRun(0, 1.0, "training", "killed", "b.log")]
     row = tables(evaluations, failed)["table_1"].rows[-1]
     assert row[:3] == ("100% w/ decay, seed 0", "failed", "0.797")
-    several = [*(e for e in sweep(seeds=2) if e.fraction != 1.0)]
+    several = [*(e for e in sweep(seeds=2) if e.arm.share != 1.0)]
     row = tables(several, failed)["table_1"].rows[-1]
     assert row[:4] == ("100% w/ decay", "failed", "0, 1 failed", "0.797")
 
 
 def test_a_seed_without_a_baseline_is_undefined_in_words():
-    evaluations = [e for e in sweep(seeds=2) if (e.seed, e.fraction) != (1, 0.0)]
+    evaluations = [e for e in sweep(seeds=2) if (e.seed, e.arm.share) != (1, 0.0)]
     rows = tables(evaluations)["table_1_by_seed"].rows
     of_seed_1 = [row for row in rows if row[0].endswith("seed 1") or "seed 1" in row[5]]
     assert of_seed_1
@@ -112,5 +113,5 @@ def test_files_hold_plain_numbers():
     assert 0 < float(values["mean_auc"]) < 1
     assert dict(zip(header, lines[4].split(","), strict=True))["paper_p"] == "1e-4"
     assert float(lines[4].split(",")[header.index("p")]) == pytest.approx(
-        compare(sweep(seeds=2)).regime(0.5).pooled.p_value
+        compare(sweep(seeds=2)).regime(arm_of("both", 0.5, "multiplicative")).pooled.p_value
     )

@@ -15,7 +15,7 @@ FRACTIONS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Run:
-    fraction: float
+    arm: float
     seed: int
     logits: np.ndarray
 
@@ -47,21 +47,19 @@ def study():
 
 def test_each_seed_is_compared_with_its_own_baseline(study):
     labels, clusters, runs = study
-    found = compare_within_seeds(labels, runs, clusters)
-    assert [(c.seed, c.fraction) for c in found] == [
-        (s, f) for s in (3, 1, 2) for f in FRACTIONS[1:]
-    ]
-    baselines = {run.seed: run.logits for run in runs if run.fraction == 0}
-    logits = {(run.seed, run.fraction): run.logits for run in runs}
+    found = compare_within_seeds(labels, runs, clusters, 0.0)
+    assert [(c.seed, c.arm) for c in found] == [(s, f) for s in (3, 1, 2) for f in FRACTIONS[1:]]
+    baselines = {run.seed: run.logits for run in runs if run.arm == 0}
+    logits = {(run.seed, run.arm): run.logits for run in runs}
     for comparison in found:
-        own, baseline = logits[comparison.seed, comparison.fraction], baselines[comparison.seed]
+        own, baseline = logits[comparison.seed, comparison.arm], baselines[comparison.seed]
         assert comparison.plain == delong_test(labels, own, baseline)
         assert comparison.by_patient == delong_test(labels, own, baseline, clusters)
 
 
 def test_holm_counts_the_proportions_of_one_seed(study):
     labels, clusters, runs = study
-    found = compare_within_seeds(labels, runs, clusters)
+    found = compare_within_seeds(labels, runs, clusters, 0.0)
     for seed in (1, 2, 3):
         own = [comparison for comparison in found if comparison.seed == seed]
         assert len(own) == 5
@@ -75,11 +73,11 @@ def test_holm_counts_the_proportions_of_one_seed(study):
 
 def test_mean_and_spread_over_seeds_by_hand(study):
     labels, clusters, runs = study
-    regimes = pool_seeds(labels, runs, clusters)
-    assert [regime.fraction for regime in regimes] == list(FRACTIONS)
-    aucs = {(run.fraction, run.seed): exact_auc(labels, run.logits) for run in runs}
+    regimes = pool_seeds(labels, runs, clusters, 0.0)
+    assert [regime.arm for regime in regimes] == list(FRACTIONS)
+    aucs = {(run.arm, run.seed): exact_auc(labels, run.logits) for run in runs}
     for regime in regimes:
-        own = [aucs[regime.fraction, seed] for seed in (1, 2, 3)]
+        own = [aucs[regime.arm, seed] for seed in (1, 2, 3)]
         assert regime.seeds == (1, 2, 3)
         assert regime.aucs == pytest.approx(own)
         assert regime.mean == pytest.approx(sum(own) / 3)
@@ -101,7 +99,7 @@ def test_pooled_variance_is_seeds_plus_covariance_over_patients():
         for kind, fraction in enumerate((0.0, 0.5))
         for seed in range(3)
     ]
-    pooled = pool_seeds(labels, runs, clusters)[1].pooled
+    pooled = pool_seeds(labels, runs, clusters, 0.0)[1].pooled
     kept = [clusters != patient for patient in range(150)]
     left_out = [
         [
@@ -126,7 +124,7 @@ def test_identical_seeds_leave_the_clustered_test_of_one():
     labels, clusters = _test_set(rng)
     baseline, mixed = (labels + _noise(rng, clusters) for _ in range(2))
     runs = [_Run(f, seed, x) for seed in range(3) for f, x in ((0.0, baseline), (0.5, mixed))]
-    pooled = pool_seeds(labels, runs, clusters)[1].pooled
+    pooled = pool_seeds(labels, runs, clusters, 0.0)[1].pooled
     single = delong_test(labels, mixed, baseline, clusters)
     assert pooled.seed_variance == pytest.approx(0, abs=1e-30)
     for name in ("difference", "variance", "p_value", "low", "high"):
@@ -135,7 +133,7 @@ def test_identical_seeds_leave_the_clustered_test_of_one():
 
 def test_order_of_the_runs_does_not_matter(study):
     labels, clusters, runs = study
-    forward, backward = (pool_seeds(labels, order, clusters) for order in (runs, runs[::-1]))
+    forward, backward = (pool_seeds(labels, order, clusters, 0.0) for order in (runs, runs[::-1]))
     for one, other in zip(forward, backward, strict=True):
         assert one.mean == pytest.approx(other.mean)
         if one.pooled:
@@ -145,7 +143,7 @@ def test_order_of_the_runs_does_not_matter(study):
 
 def test_pooled_p_values_are_adjusted_for_the_proportions(study):
     labels, clusters, runs = study
-    pooled = [regime.pooled for regime in pool_seeds(labels, runs, clusters)[1:]]
+    pooled = [regime.pooled for regime in pool_seeds(labels, runs, clusters, 0.0)[1:]]
     expected = holm(np.array([difference.p_value for difference in pooled]))
     assert [difference.holm for difference in pooled] == pytest.approx(expected.tolist())
 
@@ -168,7 +166,7 @@ def test_type_one_error_counts_patients_and_seeds(seed_sd, short):
                 signal = 1.2 + seed_sd * rng.standard_normal()
                 noise = of_patients[kind] + 0.5 * _noise(rng, clusters)
                 runs.append(_Run(fraction, seed, signal * labels + noise))
-        found = pool_seeds(labels, runs, clusters)[1].pooled
+        found = pool_seeds(labels, runs, clusters, 0.0)[1].pooled
         pooled.append(found.p_value < 0.05)
         critical = 3.182 if short == "seed_variance" else 1.960  # t with 3 degrees; normal
         alone.append(abs(found.difference) > critical * math.sqrt(getattr(found, short)))
@@ -178,7 +176,7 @@ def test_type_one_error_counts_patients_and_seeds(seed_sd, short):
 
 def test_one_seed_is_undefined_in_words(study):
     labels, clusters, runs = study
-    regimes = pool_seeds(labels, [run for run in runs if run.seed == 1], clusters)
+    regimes = pool_seeds(labels, [run for run in runs if run.seed == 1], clusters, 0.0)
     pooled = regimes[3].pooled
     assert pooled.note == "undefined: one seed does not show how seeds differ"
     assert math.isnan(regimes[3].spread)
@@ -188,18 +186,18 @@ def test_one_seed_is_undefined_in_words(study):
 
 def test_seeds_without_a_baseline_are_left_out(study):
     labels, clusters, runs = study
-    kept = [run for run in runs if (run.seed, run.fraction) not in ((1, 0.0), (2, 0.5))]
-    within = compare_within_seeds(labels, kept, clusters)
+    kept = [run for run in runs if (run.seed, run.arm) not in ((1, 0.0), (2, 0.5))]
+    within = compare_within_seeds(labels, kept, clusters, 0.0)
     orphans = [comparison for comparison in within if comparison.seed == 1]
     assert {c.plain.note for c in orphans} == {"undefined: seed 1 has no baseline"}
     assert all(math.isnan(c.plain_holm) and c.plain.auc_a > 0.5 for c in orphans)
-    regimes = {regime.fraction: regime for regime in pool_seeds(labels, kept, clusters)}
+    regimes = {regime.arm: regime for regime in pool_seeds(labels, kept, clusters, 0.0)}
     assert regimes[0.25].seeds == (1, 2, 3)
     assert regimes[0.25].pooled.seeds == (2, 3)
     assert regimes[0.5].pooled.note.startswith("undefined: one seed")
-    alone = [run for run in runs if run.fraction and run.seed == 3]
-    assert pool_seeds(labels, alone, clusters)[0].pooled.note == (
-        "undefined: no seed has both this proportion and a baseline"
+    alone = [run for run in runs if run.arm and run.seed == 3]
+    assert pool_seeds(labels, alone, clusters, 0.0)[0].pooled.note == (
+        "undefined: no seed has both this arm and a baseline"
     )
 
 
@@ -207,17 +205,17 @@ def test_degenerate_differences():
     labels, clusters = np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3])
     scores = np.array([0.1, 0.4, 0.3, 0.9])
     same = [_Run(f, seed, scores) for f in (0.0, 0.5) for seed in (0, 1)]
-    pooled = pool_seeds(labels, same, clusters)[1].pooled
+    pooled = pool_seeds(labels, same, clusters, 0.0)[1].pooled
     assert (pooled.difference, pooled.p_value, pooled.low, pooled.high) == (0, 1, 0, 0)
     perfect = np.arange(4.0)
     opposite = [_Run(f, s, sign * perfect) for f, sign in ((0.0, -1), (0.5, 1)) for s in (0, 1)]
-    pooled = pool_seeds(labels, opposite, clusters)[1].pooled
+    pooled = pool_seeds(labels, opposite, clusters, 0.0)[1].pooled
     assert pooled.note == "undefined: the AUCs differ but the difference has no variance"
-    one_patient = pool_seeds(labels, same, np.zeros(4))[1].pooled
+    one_patient = pool_seeds(labels, same, np.zeros(4), 0.0)[1].pooled
     assert one_patient.note.startswith("undefined: 1 patients with positive")
 
 
 def test_the_same_run_twice_is_refused(study):
     labels, clusters, runs = study
-    with pytest.raises(UserError, match=r"seed 3, synthetic share 0: expected one run, found two"):
-        compare_within_seeds(labels, [*runs, runs[0]], clusters)
+    with pytest.raises(UserError, match=r"seed 3, 0\.0: expected one run, found two"):
+        compare_within_seeds(labels, [*runs, runs[0]], clusters, 0.0)

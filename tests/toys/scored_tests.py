@@ -5,13 +5,20 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf.classifier.metrics import ScoreRow, metrics_of
-from cgan_tf.classifier.results import ScoredTest, regime_name
+from cgan_tf.classifier.results import ScoredTest, arm_title
+from cgan_tf.labels import Arm, arm_of
 
 PATIENTS = 40
 
 
-def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTest:
-    """A classifier on 240 patches of 40 patients; `skill` sets its classes apart."""
+def scored_test(
+    fraction: float, seed: int = 0, skill: float = 1.0, arm: Arm | None = None
+) -> ScoredTest:
+    """A classifier on 240 patches of 40 patients; `skill` sets its classes apart.
+
+    `arm` is another than the paper's with this share.
+    """
+    arm = arm or arm_of("both", fraction, "multiplicative")
     labels = np.repeat([0, 1], 120)
     kinds = np.repeat(["", "mass", "calcification"], [120, 60, 60])
     patients = np.array([f"c{number % PATIENTS:02d}" for number in range(240)])
@@ -33,10 +40,10 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
     ]
     return ScoredTest(
         directory=Path(f"seed-{seed}/fraction-{round(100 * fraction):02d}"),
-        name=regime_name(fraction), fraction=fraction, seed=seed,
+        name=arm_title(arm), arm=arm, seed=seed,
         patch_ids=np.array([f"p{number}" for number in range(240)]),
         patients=patients, lesion_types=kinds, labels=labels, logits=logits,
-        metrics=metrics_of("test", rows, []),
+        metrics=metrics_of("test", rows, [], (labels, logits)),
         training={
             "validations": validations, "best_samples": 20_000,
             "best_validation_auc": validations[-1]["auc"], "samples": 500_000, "patch_size": 64,
@@ -45,8 +52,9 @@ def scored_test(fraction: float, seed: int = 0, skill: float = 1.0) -> ScoredTes
             "drawn": {"real positive": 910, "synthetic positive": 90},
             "flags": {"network": "resnet50", "weights": "none", "workdir": "classifier",
                       "synthetic_dirs": ["a", "b"], "samples": 500_000,
-                      "decay": "multiplicative", "decay_rate": 0.1,
-                      "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction},
+                      "decay": "multiplicative" if arm.decayed else "constant", "decay_rate": 0.1,
+                      "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction,
+                      "filling": arm.filling},
         },
     )  # fmt: skip
 

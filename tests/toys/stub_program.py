@@ -12,13 +12,20 @@ import sys
 
 from absl import flags
 
-from cgan_tf.config import ClassifierConfig, EvaluateConfig, QualityConfig, ReportConfig
+from cgan_tf.config import (
+    ClassifierConfig,
+    EvaluateConfig,
+    PasteConfig,
+    QualityConfig,
+    ReportConfig,
+)
 from cgan_tf.runs.directory import finish_run, open_run, read_manifest, write_json
 from cgan_tf.runs.flags import config_from_flags, config_to_dict, define_flags
 
 CONFIGS = {
     "cgan_tf.train_classifier": ClassifierConfig,
     "cgan_tf.evaluate": EvaluateConfig,
+    "cgan_tf.paste_lesions": PasteConfig,
     "cgan_tf.quality": QualityConfig,
     "cgan_tf.report": ReportConfig,
 }
@@ -32,6 +39,7 @@ def main(module: str, arguments: list[str]) -> None:
     programs = {
         ClassifierConfig: train,
         EvaluateConfig: evaluate,
+        PasteConfig: paste,
         QualityConfig: quality,
         ReportConfig: report,
     }
@@ -73,14 +81,21 @@ def metrics(auc):
     )  # fmt: skip
     return {
         "split": "test", "auc": {"overall": {**overall, "note_by_patient": ""}},
-        "specificity": 0.9, "sensitivity": None, "sensitivity_low_by_patient": None,
+        "average_precision": auc, "specificity": 0.9, "sensitivity": None,
+        "sensitivity_low_by_patient": None,
         "sensitivity_high_by_patient": None, "sensitivity_note_by_patient": "", "threshold": None,
+        "at_validation_threshold": {"threshold": 0.0, "sensitivity": 0.5, "specificity": 0.9},
         "patches": {"normal": 1, "malignant": 1}, "clients": 2,
         "calibration": {
             **calibration, "prevalence": 0.5, "prevalence_note": "", "bins": [], "note": "",
         },
         "subgroups": {}, "synthetic": {},
     }  # fmt: skip
+
+
+def paste(config: PasteConfig) -> None:
+    with open_run(config.output_dir, "paste_lesions", config):
+        finish_run(config.output_dir, "paste_lesions", {})
 
 
 def quality(config: QualityConfig) -> None:

@@ -16,7 +16,8 @@ from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import flags_text
 from cgan_tf.runs.steps import Step
 from cgan_tf.workflows import sweep as workflows_sweep
-from cgan_tf.workflows.sweep import cells_of, check_inputs, lanes_of, run_experiment
+from cgan_tf.workflows.cells import cells_of
+from cgan_tf.workflows.sweep import check_inputs, lanes_of, run_experiment
 from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
 STUB = str(Path(__file__).parents[1] / "toys" / "stub_program.py")

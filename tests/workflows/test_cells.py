@@ -7,11 +7,12 @@ import pytest
 
 from cgan_tf.config import ClassifierTrainingConfig, ExperimentConfig
 from cgan_tf.runs.errors import UserError
-from cgan_tf.workflows.sweep import (
+from cgan_tf.workflows.cells import (
     Cell,
     PatchCounts,
     cell_steps,
     cells_of,
+    paste_steps,
     quality_steps,
     report_step,
 )
@@ -192,3 +193,76 @@ def test_the_reports_own_flags_stay(tmp_path):
     report = report_of((0, 0), report_flagfile=str(path))
     assert (report.title, report.seed) == ("Ours", 3)
     assert report.output == "OUT/report.html"
+
+
+# Arms
+
+
+ARMS_CONFIG = dataclasses.replace(
+    CONFIG, arms=("both_decayed", "pasted", "real_only", "only_lesions"), arm_share=0.25
+)
+
+
+def test_arms_seed_by_seed_the_baseline_first():
+    cells = cells_of(dataclasses.replace(ARMS_CONFIG, seeds=("1", "0")))
+    assert [cell.name for cell in cells[:4]] == [
+        "seed 1 real_only", "seed 1 pasted", "seed 1 both_decayed", "seed 1 only_lesions"
+    ]  # fmt: skip
+    assert [cell.percent for cell in cells[:4]] == [0, 25, 25, 100]
+    assert cells[1].classifier(ROOT) == ROOT / "seed-1" / "pasted" / "classifier"
+
+
+@pytest.mark.parametrize(
+    ("arm", "filling", "share", "decay"),
+    [
+        ("real_only", "both", 0.0, "constant"),
+        ("pasted", "pasted", 0.25, "constant"),
+        ("both_decayed", "both", 0.25, "multiplicative"),
+        ("only_lesions", "lesions", 1.0, "constant"),
+    ],
+)
+def test_what_an_arm_is_trained_with(arm, filling, share, decay):
+    cell = next(cell for cell in cells_of(ARMS_CONFIG) if cell.arm == arm)
+    training = parsed(steps_of(cell, ARMS_CONFIG)[0])
+    assert (training.filling, training.synthetic_fraction, training.decay) == (
+        filling, share, decay
+    )  # fmt: skip
+
+
+def test_lesions_are_pasted_before_they_are_trained_on():
+    cells = cells_of(ARMS_CONFIG)
+    (paste,) = paste_steps(ARMS_CONFIG, cells, synthetic=300)
+    config = parsed(paste)
+    assert (config.count, config.output_dir) == (300, str(ROOT / "pasted"))
+    training = steps_of(cells[1], ARMS_CONFIG)[0]
+    assert training.after == (paste.name,)
+    assert parsed(training).pasted_dirs == (config.output_dir,)
+    given = dataclasses.replace(ARMS_CONFIG, pasted_dirs=("Q",))
+    assert paste_steps(given, cells, 300) == []
+    assert steps_of(cells[1], given)[0].after == ()
+    assert paste_steps(CONFIG, cells_of(CONFIG), 300) == []
+
+
+def test_only_what_the_report_shows_is_scored():
+    scored = {
+        cell.arm: parsed(steps_of(cell, ARMS_CONFIG)[1]).synthetic_dirs
+        for cell in cells_of(ARMS_CONFIG)
+    }
+    assert [arm for arm, sets in scored.items() if sets] == ["real_only", "both_decayed"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"arms": ("real_only", "real_only")}, "--arms: expected values, each once"),
+        ({"arms": ("real_only", "mixup")}, "found 'mixup'"),
+        ({"arms": ("both",)}, "--arms: expected real_only among them"),
+        ({"arm_share": 0.0}, "--arm_share: expected more than 0 and less than 1"),
+        ({"arm_share": 1.0}, "--arm_share: expected more than 0 and less than 1"),
+        ({"arm_share": 0.333}, "in whole per cents, found 0.333"),
+        ({"decay": "constant"}, "--decay: expected multiplicative or subtractive"),
+    ],
+)
+def test_arms_that_make_no_sweep(changes, complaint):
+    with pytest.raises(UserError, match=complaint):
+        cells_of(dataclasses.replace(ARMS_CONFIG, **changes))
