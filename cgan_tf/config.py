@@ -26,6 +26,9 @@ class PhantomConfig:
 
     output_dir: str = option("", "Directory to write the phantom tree to (required).")
     clients: int = option(40, "Number of clients (women).")
+    first_client: int = option(
+        0, "Number of the first: a further phantom with the same seed and other women begins here."
+    )
     seed: int = option(0, "The same seed gives the same bytes.")
     image_size: str = option(
         "clinical",

@@ -49,10 +49,11 @@ TABLES = ("images", "marks", "lesions", "episodes")
 
 def run(config: PhantomConfig) -> None:
     """Draws every client that is not there yet, then the tables of the truth and the manifest."""
-    if config.clients < 1 or config.broken_files < 0:
+    if config.clients < 1 or config.broken_files < 0 or config.first_client < 0:
         raise UserError(
-            f"--clients: expected 1 or more, found {config.clients}; --broken_files: expected 0 "
-            f"or more, found {config.broken_files}"
+            f"--clients: expected 1 or more, found {config.clients}; --first_client and "
+            f"--broken_files: expected 0 or more, found {config.first_client} and "
+            f"{config.broken_files}"
         )
     run_to_the_end(config.output_dir, PROGRAM, config, lambda: config, _draw_and_finish)
 
@@ -72,8 +73,13 @@ def damages_of(config: PhantomConfig, index: int) -> tuple[str, ...]:
     return tuple(
         DAMAGES[number % len(DAMAGES)]
         for number in range(config.broken_files)
-        if order[number % config.clients] == index
+        if config.first_client + order[number % config.clients] == index
     )
+
+
+def clients_of(config: PhantomConfig) -> range:
+    """The numbers of the clients. Each depends on its number and the seed alone."""
+    return range(config.first_client, config.first_client + config.clients)
 
 
 def write_client(config: PhantomConfig, index: int) -> str:
@@ -106,7 +112,7 @@ def _rename_parts(root: Path, temporary: Path, client_id: str) -> None:
 def _draw_all(config: PhantomConfig, root: Path) -> None:
     todo = [
         index
-        for index in range(config.clients)
+        for index in clients_of(config)
         if not (root / "DATA" / plan_client(config.seed, index).client_id).exists()
     ]
     workers = min(config.workers or os.cpu_count() or 1, max(1, len(todo)))
@@ -149,7 +155,7 @@ def _write_tables(config: PhantomConfig, root: Path) -> Json:
     """Gathers the clients' rows into truth/*.csv; returns counts by kind."""
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     kinds: dict[str, int] = {}
-    for index in range(config.clients):
+    for index in clients_of(config):
         client = plan_client(config.seed, index)
         kinds[client.kind] = kinds.get(client.kind, 0) + 1
         truth = json.loads((root / "truth" / client.client_id / "rows.json").read_bytes())

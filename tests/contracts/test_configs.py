@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from absl import flags
 
 from cgan_tf import config
+from cgan_tf.classifier.inputs import schedule_of
 from cgan_tf.gan.schedules import generator_updates
-from cgan_tf.runs.flags import config_from_flags, define_flags
+from cgan_tf.runs.flags import config_from_flags, config_to_dict, define_flags
+from cgan_tf.workflows.cells import cells_of, classifier_config
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "configs").iterdir() if path.name != "sources")
@@ -94,6 +97,37 @@ def test_the_papers_runs_are_the_defaults(path):
         name for name in vars(defaults) if getattr(parsed, name) != getattr(defaults, name)
     }
     assert different <= OWN_OF_A_RUN
+
+
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "paper_flags.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_papers_flags_never_change(name):
+    """Values at commit d0ea0c3; a flag that came later is off, as its default is, too."""
+    parsed = parse_strictly(ROOT / "configs" / name)
+    values, defaults = config_to_dict(parsed), config_to_dict(type(parsed)())
+    later = {flag: defaults[flag] for flag in values if flag not in GOLDEN[name]}
+    assert values == GOLDEN[name] | later
+
+
+def test_every_file_of_the_paper_has_golden_values():
+    assert sorted(GOLDEN) == sorted(path.name for path in FILES if path.name.startswith("paper_"))
+
+
+@pytest.mark.parametrize("name", ["demo_table1.cfg", "phantom_table1.cfg"])
+def test_arms_see_enough_of_what_they_are_named_after(name):
+    """At least a quarter of all samples; with the paper's decay it is 5%, most of them early."""
+    parsed = parse_strictly(ROOT / "configs" / name)
+    shares = {}
+    for cell in cells_of(parsed):
+        training = classifier_config(parsed, cell, "float32", 1)
+        drawn = schedule_of(training).expected_synthetic(training.samples)
+        shares[cell.arm] = drawn / training.samples
+    assert shares.pop("real_only") == 0
+    assert shares.pop("both_decayed") == pytest.approx(0.05, abs=0.002)
+    assert min(shares.values()) >= 0.25
+    assert len(parsed.seeds) == 5
 
 
 @pytest.mark.parametrize(("task", "updates"), [("mass", 2), ("calcification", 1), ("removal", 1)])

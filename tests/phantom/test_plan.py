@@ -11,7 +11,9 @@ import pydicom
 import pytest
 from pydicom.encaps import generate_frames
 
-from beam_pipelines.phantom.plan import QUIRKS
+from beam_pipelines.phantom.job import clients_of, damages_of
+from beam_pipelines.phantom.plan import QUIRKS, plan_client
+from cgan_tf.config import PhantomConfig
 from cgan_tf.runs.errors import UserError
 from tests.toys.phantom_tree import (
     DAMAGED,
@@ -69,7 +71,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(three, tmp_path, capsys):
         write_phantom(copy, clients=4, broken_files=1)
 
 
-@pytest.mark.parametrize("flags", [{"clients": 0}, {"clients": 1, "broken_files": -1}])
+def test_a_further_phantom_has_other_women(tmp_path):
+    """Those that a larger phantom with the same seed would have had."""
+    write_phantom(tmp_path / "more", clients=1, first_client=3, broken_files=1, workers=1)
+    (found,) = (path.name for path in (tmp_path / "more" / "DATA").iterdir())
+    assert found == plan_client(PhantomConfig().seed, 3).client_id
+    assert damages_of(PhantomConfig(clients=1, first_client=3, broken_files=1), 3) != ()
+    assert list(clients_of(PhantomConfig(clients=2, first_client=40))) == [40, 41]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"clients": 0}, {"clients": 1, "broken_files": -1}, {"clients": 1, "first_client": -1}],
+)
 def test_impossible_numbers_are_refused(flags, tmp_path):
     with pytest.raises(UserError, match=r"--clients: expected 1 or more"):
         write_phantom(tmp_path / "no", **flags)

@@ -95,6 +95,8 @@ def metrics(auc):
 
 def paste(config: PasteConfig) -> None:
     with open_run(config.output_dir, "paste_lesions", config):
+        if os.environ.get("STUB_FAIL") == "pasted":
+            sys.exit("paste_lesions: no lesion")
         finish_run(config.output_dir, "paste_lesions", {})
 
 

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cgan_tf.config import ExperimentConfig
+from cgan_tf.labels import Arm
 from cgan_tf.reporting.comparisons import FailedRun, read_failed_runs
 from cgan_tf.runs import machine
 from cgan_tf.runs.directory import open_run, read_json
@@ -122,6 +124,59 @@ class TestASweep:
             pytest.raises(UserError, match="another process is working in it"),
         ):
             run_experiment(sweep)
+
+
+class TestArms:
+    @pytest.fixture
+    def arms(self, sweep):
+        arms = ("both_decayed", "real_only", "pasted")
+        return dataclasses.replace(sweep, seeds=("0",), arms=arms, arm_share=0.5, parallel=1)
+
+    def test_are_trained_in_their_order_with_what_they_need(self, arms, tmp_path):
+        run_experiment(arms)
+        programs = [name for name, _ in started(tmp_path)]
+        assert programs[0] == "paste_lesions"
+        assert started(tmp_path)[0][1]["count"] == 16  # as many as synthetic lesions
+        trained = [flags for name, flags in started(tmp_path) if name == "train_classifier"]
+        assert [(t["filling"], t["synthetic_fraction"], t["decay"]) for t in trained] == [
+            ("both", 0.0, "constant"), ("pasted", 0.5, "constant"), ("both", 0.5, "multiplicative")
+        ]  # fmt: skip
+        runs = read_json(tmp_path / "out" / "manifest.json")["runs"]
+        assert [run["arm"] for run in runs] == ["real_only", "pasted", "both_decayed"]
+        assert runs[1]["evaluation"] == "seed-0/pasted/evaluation"
+
+    def test_a_failure_of_pasting_costs_its_arm_alone(self, arms, tmp_path, monkeypatch):
+        monkeypatch.setenv("STUB_FAIL", "pasted")
+        with pytest.raises(UserError, match=r"^pasted failed: paste_lesions: no lesion"):
+            run_experiment(arms)
+        report = read_json(tmp_path / "out" / "report.html")
+        assert [Path(name).parent.name for name in report["evaluations"]] == [
+            "real_only", "both_decayed"
+        ]  # fmt: skip
+        monkeypatch.delenv("STUB_FAIL")
+        run_experiment(arms)
+        assert len(read_json(tmp_path / "out" / "report.html")["evaluations"]) == 3
+
+    def test_a_failed_arm_is_named(self, arms, tmp_path, monkeypatch):
+        monkeypatch.setenv("STUB_FAIL", "0:0.5")
+        with pytest.raises(UserError, match=r"2 of 3 runs failed: seed 0 pasted training"):
+            run_experiment(arms)
+        failed = read_failed_runs(tmp_path / "out" / "failed.json")
+        assert [run.trained for run in failed] == [Arm("pasted", 0.5), Arm("both", 0.5, True)]
+
+    @pytest.mark.parametrize(
+        ("changes", "complaint"),
+        [
+            ({"arms": ("real_only", "oracle")}, "--oracle_dirs names no set"),
+            ({"arms": ("real_only", "lesions"), "synthetic_dirs": ()}, "synthetic positive stream"),
+            ({"paste_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
+        ],
+    )
+    def test_a_mistake_starts_nothing(self, arms, tmp_path, changes, complaint):
+        with pytest.raises(UserError) as caught:
+            run_experiment(dataclasses.replace(arms, **changes))
+        assert complaint in str(caught.value)
+        assert not (tmp_path / "out").exists()
 
 
 class TestAFailure:
@@ -306,6 +361,36 @@ class TestInputs:
         counts = check_inputs(config, cells_of(config))
         assert counts.validation == 20
         assert counts.scored == 2 * 3 * 15 + 2 * 4 * 8  # each synthetic one beside its source
+
+
+@pytest.mark.slow
+def test_arms_with_the_real_programs(data, tmp_path):
+    """From pasted lesions to a report that answers in words."""
+    config = ExperimentConfig(
+        patches_dir=str(data / "patches"),
+        synthetic_dirs=tuple(str(data / task) for task in TASKS),
+        output_dir=str(tmp_path / "out"),
+        arms=("real_only", "augmented", "pasted", "both_decayed", "only_lesions"),
+        network="small",
+        weights="none",
+        samples=32,
+        validate_every=16,
+        decay_every=8,
+        batch_size=16,
+        quality=False,
+    )
+    command = [sys.executable, "-m", "cgan_tf.experiment", *flags_text(config).splitlines()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    runs = read_json(tmp_path / "out" / "manifest.json")["runs"]
+    assert [run["arm"] for run in runs] == list(config.arms)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "50% w/ decay: " in page
+    assert "Without a real lesion" in page
+    plans = [np.load(tmp_path / f"out/seed-0/{arm}/classifier/plan.npy") for arm in config.arms]
+    for plan in plans[1:3]:
+        real = plan[:, 0] < 2
+        np.testing.assert_array_equal(plan[real], plans[0][real])
 
 
 @pytest.mark.slow
