@@ -364,6 +364,14 @@ class LesionsConfig:
     )
     dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
     smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
+    objects: str = option(
+        "largest",
+        "'pick the largest object in the binary mask'; near: the largest group, which an "
+        "expansion by --near makes one; in_box: all in the annotated box (removal). A cluster of "
+        "calcifications is many objects.",
+        ("largest", "near", "in_box"),
+    )
+    near: int = option(10, "--objects=near: pixels at 256; not in the paper.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -483,6 +491,11 @@ class QualityConfig:
         "Compare patches in the features of an ImageNet network too: imagenet, or the path of a "
         "ResNet-50 weights file.",
     )
+    critic: str = option(
+        "",
+        "Work directory of train_classifier, a baseline: how many cleaned patches it calls "
+        "malignant, beside real normal ones. Not the one that chose them, if there is another.",
+    )
     generators: tuple[str, ...] = option(
         (), "Generator directories of train_gan: how far lesions differ over the random scalars."
     )
@@ -529,6 +542,34 @@ class SynthesisConfig(GeneratedLesionsConfig):
     )
     min_area_fraction: float = option(
         0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
+    )
+    texture: str = option(
+        "none",
+        "Removal: what the lesion's place shows. none: what the generator makes of it, as in the "
+        "paper; tissue: that of a healthy patch (class source) that fits its surroundings, in the "
+        "objects that the generator darkens and wherever else the box is brighter than the tissue "
+        "around it.",
+        ("none", "tissue"),
+    )
+    min_share_removed: float = option(
+        0.0,
+        "Removal: reject a patch of whose lesion's bright part a smaller share is gone, as it is "
+        "estimated in the annotated box; 0: not asked, as in the paper.",
+    )
+    min_tissue: float = option(
+        0.0,
+        "Removal: reject a patch with less breast tissue, 0 to 1, where the patches of the class "
+        "that it joins have as much (see make_patches); 0: not asked, as in the paper.",
+    )
+    critic: str = option(
+        "",
+        "Removal: work directory of train_classifier, a baseline (--network=small will do), that "
+        "scores every cleaned patch; best one that learned from other women.",
+    )
+    max_critic_score: float = option(
+        0.0,
+        "Removal: reject a patch with a higher score of --critic, 0 to 1; 0: not asked, as in the "
+        "paper.",
     )
     batch_size: int = option(64, "Candidates a batch.")
     patience: int = option(2_000, "Candidates after which almost no acceptance stops the program.")

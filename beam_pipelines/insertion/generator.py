@@ -82,7 +82,7 @@ def draw_lesions(generate: Generate, request: Request, extraction: Extraction) -
         channels = generate(request.patches[places], request.scalars[places, draw])
         for place, channel in zip(places, channels, strict=True):
             draws[place] = draw + 1
-            lesion = extract_lesion(channel, extraction)
+            lesion = extract_lesion(channel, extraction, request.boxes[place] or ())
             fault = lesion.rejected or _fault(lesion, request, place)
             if fault:
                 rejected[fault] += 1
@@ -161,6 +161,8 @@ _OTHER_FLAGS = frozenset(
     {"generator", "input_dir", "output_dir", "images", "previews", "beam", "normals_from_cases",
      "normal_follow_up", "allow_synthetic", "admit_special", "source"}
 )  # fmt: skip
+# Flags that came later: where they are what was done before, UIDs are those from before.
+_LATER_FLAGS = {name: getattr(InsertionConfig(), name) for name in ("objects", "near")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +212,11 @@ def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
         )
     reduction, spacing = _resolution(config, card)
     border = card.flags.get("border", 0)
-    flags = {k: v for k, v in config_to_dict(config).items() if k not in _OTHER_FLAGS}
+    flags = {
+        k: v
+        for k, v in config_to_dict(config).items()
+        if k not in _OTHER_FLAGS and not (k in _LATER_FLAGS and v == _LATER_FLAGS[k])
+    }
     decides = json.dumps([card.checksum, task, reduction, spacing, flags], sort_keys=True)
     return Setup(
         config=config,

@@ -25,6 +25,7 @@ from cgan_tf.assessment.lesions import (
 )
 from cgan_tf.assessment.reading import lesion_classes
 from cgan_tf.config import DiversityConfig
+from cgan_tf.data.lesion_layer import Box
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.pages.patches import mosaic, patch_levels
@@ -140,7 +141,8 @@ class Trials:
 
     Attributes:
       function, card: of load_generator. task: the one asked for.
-      images: float32 [n, size, size], source patches. z: float32 [m, z_width], m >= n.
+      images: float32 [n, size, size], source patches. boxes: of the lesions in them, () for none.
+      z: float32 [m, z_width], m >= n.
     """
 
     config: DiversityConfig
@@ -148,22 +150,24 @@ class Trials:
     card: GeneratorCard
     task: str
     images: np.ndarray
+    boxes: Sequence[Box]
     z: np.ndarray
 
-    def made(self, images: np.ndarray, z: np.ndarray) -> LesionSet:
-        """The lesions of patches and scalars, one each."""
+    def made(self, images: np.ndarray, boxes: Sequence[Box], z: np.ndarray) -> LesionSet:
+        """The lesions of patches with the boxes of theirs and scalars, one each."""
         from cgan_tf.gan.export import generate
 
         batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
         channels = np.concatenate(
             [generate(self.function, self.card, self.task, images[b], z[b]) for b in batches]
         )
-        return synthetic_set(images, channels, self.task == "removal", self.config)
+        return synthetic_set(images, channels, boxes, self.task == "removal", self.config)
 
     def over_z(self) -> LesionSet:
         """One patch with many draws of the scalars."""
         draws = self.config.draws
-        return self.made(self.images[:1].repeat(draws, axis=0), self.z[:draws])
+        images, boxes = self.images[:1].repeat(draws, axis=0), [self.boxes[0]] * draws
+        return self.made(images, boxes, self.z[:draws])
 
 
 def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
@@ -177,25 +181,30 @@ def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
     sources = open_sources(config, patches, card, "train", source_classes(task))
     key, width = f"diversity/{task}", card.z_width
     order = SampleOrder(config.seed, key, len(sources))
-    images = np.stack([sources.pixels(order[n]) for n in range(min(config.patches, len(sources)))])
+    records = [sources.record(order[n]) for n in range(min(config.patches, len(sources)))]
+    images = np.stack([record.patch for record in records])
     count = max(config.draws, len(images))
     z = np.stack([candidate_scalars(config.seed, key, n, width) for n in range(count)])
-    return Trials(config, function, card, task, images, z)
+    return Trials(config, function, card, task, images, [record.box for record in records], z)
 
 
 def lesion_sets(trials: Trials, patches: PatchSet) -> dict[str, LesionSet]:
     """The sets, by what they show."""
-    images, z = trials.images, trials.z
+    images, boxes, z = trials.images, trials.boxes, trials.z
     return {
         "one patch, many draws": trials.over_z(),
-        "many patches, one draw": trials.made(images, z[:1].repeat(len(images), axis=0)),
-        "many patches, a draw each": trials.made(images, z[: len(images)]),
+        "many patches, one draw": trials.made(images, boxes, z[:1].repeat(len(images), axis=0)),
+        "many patches, a draw each": trials.made(images, boxes, z[: len(images)]),
         "real lesions": _real_set(patches, lesion_classes(trials.task), trials.config),
     }
 
 
 def synthetic_set(
-    images: np.ndarray, channels: np.ndarray, removal: bool, config: DiversityConfig
+    images: np.ndarray,
+    channels: np.ndarray,
+    boxes: Sequence[Box],
+    removal: bool,
+    config: DiversityConfig,
 ) -> LesionSet:
     """Patches as synthesize makes them, with lesions of any size.
 
@@ -203,12 +212,13 @@ def synthetic_set(
 
     Args:
       images, channels: float [n, size, size], source patches and their lesion channels in [-1, 1].
+      boxes: [n], of the lesions in the patches, () for none.
     """
     how = extraction_of(config, images.shape[1], removal=removal, min_area_fraction=0.0)
     made: list[np.ndarray] = []
     shapes: list[LesionShape | None] = []
-    for image, channel in zip(images, channels, strict=True):
-        lesion = extract_lesion(channel, how)
+    for image, channel, box in zip(images, channels, boxes, strict=True):
+        lesion = extract_lesion(channel, how, box)
         if lesion.lesion is None or lesion.box is None:
             made.append(image)
             shapes.append(None)

@@ -25,6 +25,7 @@ from cgan_tf.labels import (
     SOURCE,
 )
 from cgan_tf.runs.errors import UserError
+from cgan_tf.synthesis import removal
 from cgan_tf.synthesis.postprocess import Lesion, extract_lesion, extraction_of
 
 # Class of the result by task: a cleaned patch is a normal one.
@@ -40,7 +41,7 @@ class Candidate:
     """What became of one candidate.
 
     Attributes:
-      number: k. area_px: pixels of its largest object.
+      number: k. area_px: pixels of the objects that were kept.
       rejected: empty, or the reason. frame: its record as a TFRecord frame, empty if rejected.
     """
 
@@ -96,6 +97,7 @@ class Candidates:
         self.patches_manifest_sha256 = manifest_sha256(patches)
         self.overlaps = check_origins(patches, [origin_of(config, self.card)], config.allow_overlap)
         self.task = task_of(config, self.card)
+        removal.check_flags(config, self.task)
         self.extraction = extraction_of(
             config,
             self.card.size,
@@ -104,6 +106,8 @@ class Candidates:
         )
         classes = config.source_classes or source_classes(self.task)
         self.sources = open_sources(config, patches, self.card, config.source_split, classes)
+        self.tissue = removal.tissue_of(config, patches)
+        self.acceptance = removal.acceptance_of(config)
         self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
 
     def start(
@@ -143,17 +147,27 @@ class Candidates:
         return candidate_scalars(self.config.seed, self.task, number, self.card.z_width)
 
     def _finished(self, number: int, source: PatchRecord, channel: np.ndarray) -> Candidate:
-        lesion = extract_lesion(channel, self.extraction)
+        lesion = self._lesion(number, source, channel)
         if lesion.rejected:
             return Candidate(number, lesion.area_px, lesion.rejected, b"")
-        frame = tfrecords.frame(encode_record(self._result(source, lesion, number)))
-        return Candidate(number, lesion.area_px, "", frame)
+        record = self._result(source, lesion, number)
+        fault = self.acceptance.fault(source, record.patch)
+        frame = b"" if fault else tfrecords.frame(encode_record(record))
+        return Candidate(number, lesion.area_px, fault, frame)
+
+    def _lesion(self, number: int, source: PatchRecord, channel: np.ndarray) -> Lesion:
+        if self.tissue is None:
+            return extract_lesion(channel, self.extraction, source.box)
+        rng = keyed_generator(self.config.seed, self.task, "tissue", number)
+        return removal.replaced_lesion(
+            source.patch, channel, source.box, self.extraction, self.tissue, rng
+        )
 
     def _result(self, source: PatchRecord, lesion: Lesion, number: int) -> PatchRecord:
         """Step 7, "Add the lesion channel to the base normal patch", and say where it came from."""
         assert lesion.lesion is not None
         assert lesion.box is not None
-        removal = self.task == "removal"
+        cleaned = self.task == "removal"
         return dataclasses.replace(
             source,
             patch_id=f"{source.patch_id}~{self.task}{number}",
@@ -161,7 +175,7 @@ class Candidates:
             patch_class=RESULT_CLASS[self.task],
             has_mass=int(self.task == "mass"),
             has_calcification=int(self.task == "calcification"),
-            box=() if removal else lesion.box,
+            box=() if cleaned else lesion.box,
             mark_id="",
             label_evidence="synthetic",
             conspicuity="",

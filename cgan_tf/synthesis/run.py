@@ -32,6 +32,8 @@ from cgan_tf.runs.directory import (
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import core_count
 from cgan_tf.synthesis.candidates import RESULT_CLASS, Candidate, Candidates
+from cgan_tf.synthesis.postprocess import LARGEST
+from cgan_tf.synthesis.removal import critic_manifest
 
 PENDING = "accepted.tfrecord"
 PROGRESS = "progress.json"
@@ -74,7 +76,7 @@ class Progress:
 
     Attributes:
       candidates: tried. accepted: of them. bytes: of the accepted records in `PENDING`.
-      rejected: candidates by reason. areas: largest objects of the last candidates, in pixels.
+      rejected: candidates by reason. areas: objects kept of the last candidates, in pixels.
     """
 
     candidates: int = 0
@@ -163,9 +165,10 @@ class Synthesis:
             return
         areas = np.percentile(state.areas, [5, 50, 95]) / self.candidates.card.size**2
         low, middle, high = areas
+        kept = "largest object covers" if config.objects == LARGEST else "objects kept cover"
         raise UserError(
             f"{config.generator}: {state.accepted} of {state.candidates} candidates "
-            f"accepted {json.dumps(state.rejected)}; the largest object covers {low:.1%} / "
+            f"accepted {json.dumps(state.rejected)}; the {kept} {low:.1%} / "
             f"{middle:.1%} / {high:.1%} of the patch (5th / 50th / 95th percentile) and "
             f"--min_area_fraction asks for {config.min_area_fraction:.1%}"
         )
@@ -194,6 +197,8 @@ class Synthesis:
             "overlap": [dataclasses.asdict(each) for each in self.candidates.overlaps],
             "splits": splits_json(splits),
         }
+        if self.config.critic:
+            content["critic"] = critic_manifest(self.config.critic)["weights_sha256"]
         finish_run(self.directory, "synthesize", content)
         (self.directory / PENDING).unlink()
         (self.directory / PROGRESS).unlink(missing_ok=True)

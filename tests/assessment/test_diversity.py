@@ -148,7 +148,7 @@ class TestRemoval:
         config = DiversityConfig(smoothing=0.0)
         image = np.full((SIZE, SIZE), 0.2) + disk(10, 20)
         lesion = -disk(10, 20, level=0.4)
-        actual = synthetic_set(np.stack([image]), np.stack([lesion]), True, config)
+        actual = synthetic_set(np.stack([image]), np.stack([lesion]), [()], True, config)
         shape = actual.shapes[0]
         assert shape.x == pytest.approx(10.5 / SIZE)
         assert shape.y == pytest.approx(20.5 / SIZE)
@@ -159,7 +159,7 @@ class TestRemoval:
     def test_what_is_added_is_none_of_it(self):
         config = DiversityConfig()
         image = np.zeros((SIZE, SIZE))
-        actual = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), True, config)
+        actual = synthetic_set(np.stack([image]), np.stack([disk(10, 20)]), [()], True, config)
         assert actual.shapes == [None]
         np.testing.assert_array_equal(actual.patches[0], image)
 

@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from cgan_tf.config import SynthesisConfig
+from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.postprocess import (
     EMPTY,
+    IN_BOX,
+    NEAR,
     TOO_SMALL,
     Extraction,
     expand,
     extract_lesion,
+    extraction_of,
     largest_object,
+    nearest_objects,
+    objects_in_box,
     smooth,
 )
 
@@ -101,6 +108,70 @@ class TestLargestObject:
         assert area == areas.max()
         # scipy numbers objects in reading order, so argmax takes the first of equals.
         np.testing.assert_array_equal(found, labels == np.argmax(areas) + 1)
+
+
+class TestNearestObjects:
+    SPECKS = """
+        #....#...........
+        .................
+        .#...............
+        .............####
+        .............####
+        .................
+        """
+
+    def test_specks_within_the_distance_are_one_group(self):
+        """Two pixels between the first two, four between the second and the third: expanded by 1
+        the first two touch, by 2 all three do, and the block stays apart."""
+        binary = picture("#..#....#.....##")
+        found, area = nearest_objects(binary, 1)
+        assert area == 2
+        np.testing.assert_array_equal(found, picture("#..#............"))
+        found, area = nearest_objects(binary, 2)
+        assert area == 3
+        np.testing.assert_array_equal(found, picture("#..#....#......."))
+
+    def test_a_group_of_many_specks_beats_a_larger_object(self):
+        binary = picture("#.#.#.#......###")
+        assert largest_object(binary)[1] == 3
+        found, area = nearest_objects(binary, 1)
+        assert area == 4
+        np.testing.assert_array_equal(found, picture("#.#.#.#........."))
+
+    def test_what_the_expansion_adds_does_not_count(self):
+        """The scattered specks' expansion is larger than the block's, their area is smaller."""
+        found, area = nearest_objects(picture(self.SPECKS), 2)
+        assert area == 8
+        np.testing.assert_array_equal(found[3:5, 13:], True)
+        assert found.sum() == 8
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_without_a_distance_it_is_the_largest_object(self, seed):
+        binary = np.random.default_rng(seed).random((32, 48)) < 0.3
+        expected, area = largest_object(binary)
+        found, found_area = nearest_objects(binary, 0)
+        assert found_area == area
+        np.testing.assert_array_equal(found, expected)
+
+    def test_nothing(self):
+        found, area = nearest_objects(np.zeros((5, 7), bool), 2)
+        assert (area, found.shape, found.any()) == (0, (5, 7), False)
+
+
+class TestObjectsInBox:
+    def test_all_in_the_pixels_that_the_box_touches(self):
+        binary = picture("####. #...# ..#.. #...# .....")
+        found, area = objects_in_box(binary, (1.2, 0.5, 3.1, 2.4))
+        np.testing.assert_array_equal(found, picture(".###. ..... ..#.. ..... ....."))
+        assert area == 4
+
+    def test_a_box_that_leaves_the_patch(self):
+        found, area = objects_in_box(np.ones((5, 5), bool), (-3.0, 3.0, 2.0, 9.0))
+        np.testing.assert_array_equal(found, picture("..... ..... ..... ##... ##..."))
+        assert area == 4
+
+    def test_no_box_holds_nothing(self):
+        assert objects_in_box(np.ones((5, 5), bool), ())[1] == 0
 
 
 class TestExpand:
@@ -222,8 +293,53 @@ class TestExtractLesion:
         assert found.lesion[10:25, 10:25].min() > 0.49
         assert np.abs(found.lesion[45:, 45:]).max() == 0
 
+    def test_near_keeps_a_cluster_and_its_box(self):
+        channel = np.zeros((64, 64))
+        channel[10:14, 10:14] = channel[10:14, 20:24] = 0.5  # 6 pixels apart
+        channel[40:45, 50:55] = 0.5
+        settings = {"min_area_fraction": 0.005, "dilation_px": 1, "sigma_px": 0.0}
+        assert extract(channel, **settings).area_px == 25
+        found = extract(channel, objects=NEAR, near_px=3, **settings)
+        assert (found.area_px, found.box) == (32, (9, 9, 25, 15))
+        assert found.lesion[40:45, 50:55].max() == 0
+        assert found.lesion[12, 22] == found.lesion[12, 12] == 0.5
+
+    def test_in_box_takes_every_speck_and_nothing_beyond_the_edge(self):
+        channel = np.zeros((64, 64), np.float32)
+        for x, y in ((20, 20), (28, 24), (24, 30), (50, 50)):
+            channel[y : y + 2, x : x + 2] = -0.5
+        settings = {"removal": True, "objects": IN_BOX, "min_area_fraction": 0.001}
+        box, dilation, sigma = (18.0, 18.0, 32.0, 34.0), 2, 1.0
+        how = Extraction(**settings, threshold=0.1, dilation_px=dilation, sigma_px=sigma)
+        found = extract_lesion(channel, how, box)
+        assert found.area_px == 12
+        changed = np.argwhere(found.lesion != 0)
+        reach = dilation + 4 * sigma
+        assert changed.min() >= 18 - reach
+        assert changed.max() < 34 + reach
+        assert extract_lesion(channel, how).rejected == EMPTY
+        assert extract_lesion(channel, how, (0.0, 40.0, 9.0, 60.0)).rejected == EMPTY
+
     def test_the_channel_is_left_as_it_was(self):
         channel = run_of(7_000).astype(np.float32)
         before = channel.copy()
         extract(channel)
         np.testing.assert_array_equal(channel, before)
+
+
+class TestFlags:
+    def test_lengths_are_those_of_the_patch(self):
+        config = SynthesisConfig(objects=NEAR, near=12)
+        how = extraction_of(config, 64, removal=False, min_area_fraction=0.1)
+        assert (how.objects, how.near_px, how.dilation_px, how.sigma_px) == (NEAR, 3, 1, 2.5)
+
+    def test_the_default_is_the_paper_s(self):
+        how = extraction_of(SynthesisConfig(), 256, removal=True, min_area_fraction=0.1)
+        assert (how.objects, how.threshold, how.dilation_px, how.sigma_px) == (
+            "largest", 0.1, 5, 10.0
+        )  # fmt: skip
+
+    def test_a_lesion_that_is_added_has_no_box(self):
+        config = SynthesisConfig(objects=IN_BOX)
+        with pytest.raises(UserError, match="--objects=in_box: is for removal"):
+            extraction_of(config, 64, removal=False, min_area_fraction=0.1)

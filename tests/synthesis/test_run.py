@@ -19,8 +19,10 @@ from cgan_tf.gan import export
 from cgan_tf.gan.card import GeneratorCard
 from cgan_tf.runs.directory import read_json, read_manifest
 from cgan_tf.runs.errors import UserError
-from cgan_tf.synthesis import candidates, run
+from cgan_tf.synthesis import candidates, removal, run
 from cgan_tf.synthesis.candidates import Candidates, candidate_scalars
+from cgan_tf.synthesis.postprocess import box_pixels, expand
+from cgan_tf.synthesis.removal import share_removed
 from cgan_tf.synthesis.run import Synthesis, check_config, synthesize
 from tests.toys.interruptions import interrupted_at
 from tests.toys.pages import PageReader, levels_of
@@ -259,6 +261,47 @@ class TestOutput:
             assert (record.patch <= source.patch + 1e-6).all()
         assert kinds == {"malignant_mass", "malignant_calcification"}
 
+    def test_in_the_box_healthy_tissue_takes_the_lesion_s_place(
+        self, config, generator, patches, tmp_path
+    ):
+        """The test of the result rejects what is left; all else is the same bytes again."""
+        change_card(generator, task="removal")
+        generator["function"] = disks(sign=-1.0)
+        ours = dataclasses.replace(
+            config,
+            objects="in_box",
+            texture="tissue",
+            min_area_fraction=0.0,
+            min_share_removed=0.5,
+        )
+        synthesize(ours)
+        manifest = read_manifest(tmp_path / "synthetic", "synthesize")
+        assert set(manifest["rejected"]) <= {"lesion_left", "empty"}
+        for record in records_of(tmp_path / "synthetic", "normal"):
+            source = source_of(record, patches, "malignant_mass", "malignant_calcification")
+            assert share_removed(source.patch, record.patch, source.box) > 0.49
+            far = ~expand(box_pixels(source.box, SIZE), 1)
+            np.testing.assert_array_equal(record.patch[far], source.patch[far])
+        synthesize(at(ours, tmp_path / "again", batch_size=5))
+        assert shard_bytes(tmp_path / "again") == shard_bytes(tmp_path / "synthetic")
+
+    def test_a_critic_has_a_say(self, config, generator, monkeypatch, tmp_path):
+        change_card(generator, task="removal")
+        generator["function"] = disks(sign=-1.0)
+        scores = {}
+
+        def critic(patch):
+            return scores.setdefault(patch.tobytes(), 0.3 if len(scores) % 3 else 0.7)
+
+        monkeypatch.setattr(removal, "load_critic", lambda directory: critic)
+        monkeypatch.setattr(run, "critic_manifest", lambda directory: {"weights_sha256": "w"})
+        synthesize(dataclasses.replace(config, critic="C", max_critic_score=0.5))
+        manifest = read_manifest(tmp_path / "synthetic", "synthesize")
+        assert manifest["critic"] == "w"
+        assert manifest["rejected"]["looks_malignant"] > 5
+        rejected = sum(manifest["rejected"].values())
+        assert manifest["candidates"] == 25 + rejected
+
     def test_other_classes_of_sources(self, config, patches, tmp_path):
         synthesize(dataclasses.replace(config, source_classes=("benign_mass",)))
         records = records_of(tmp_path / "synthetic")
@@ -438,6 +481,22 @@ class TestRefusal:
         manifest = read_manifest(config.output_dir, "synthesize")
         assert manifest["overlap"] == []
         assert manifest["patches_manifest_sha256"] == manifest_sha256(patches)
+
+    def test_flags_of_removal_with_another_task(self, config):
+        with pytest.raises(UserError, match="--texture: is for removal, found the task mass"):
+            synthesize(dataclasses.replace(config, texture="tissue"))
+
+    def test_a_box_where_there_is_none_yet(self, config):
+        with pytest.raises(UserError, match="--objects=in_box: is for removal"):
+            synthesize(dataclasses.replace(config, objects="in_box"))
+
+    def test_a_split_without_healthy_patches_set_aside(self, config, generator):
+        change_card(generator, task="removal")
+        ours = dataclasses.replace(
+            config, texture="tissue", source_split="test", allow_evaluation_split=True
+        )
+        with pytest.raises(UserError, match=r"test/source.*--texture=tissue takes from them"):
+            synthesize(ours)
 
     def test_patches_of_another_size(self, config, generator):
         change_card(generator, size=64)
