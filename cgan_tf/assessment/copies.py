@@ -6,6 +6,7 @@ chance. What all training lesions share, being bright in the middle, is subtract
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -169,8 +170,11 @@ class Repetition:
         lesions share: about 0 if they differ.
       twin, real_twin: median over the lesions of the similarity to the most alike one of another
         patient.
-      repeats: share of synthetic lesions with a twin more alike than 95% of the real ones have,
-        0.05 if they differ as real ones do.
+      repeats: share of synthetic lesions with a twin more alike than 95% of the real ones have.
+      repeats_null: the same share of as many training lesions, each of another patient, through the
+        same post-processing; None with fewer than ten. A real lesion finds its twin among few
+        patients, a synthetic one among many, and post-processing makes lesions alike, so that 5%
+        would not be what lesions reach that differ.
       note: empty, or the reason why the rest is None.
     """
 
@@ -180,33 +184,59 @@ class Repetition:
     twin: float | None = None
     real_twin: float | None = None
     repeats: float | None = None
+    repeats_null: float | None = None
     note: str = ""
 
 
 def measure_repetition(
-    synthetic: Lesions, real: Lesions, seed: int, splits: int = 5, limit: int = 2000
+    synthetic: Lesions,
+    real: Lesions,
+    seed: int,
+    splits: int = 5,
+    limit: int = 2000,
+    null: Sequence[Lesions] = (),
 ) -> Repetition:
     """Similarity within a set, as means over `splits` random groups of equal size, at most `limit`.
 
     One lesion pasted everywhere raises the mean similarity of two lesions; a few lesions in turn
     raise the similarity of each to its twin.
+
+    Args:
+      null: draws of lesions that differ, made and described as the synthetic ones are; groups are
+        no larger than the smallest of them, and there is one for each.
     """
     size = min(limit, len(synthetic), len(real))
     if size < _LEAST:
         return Repetition(size, note=f"undefined: {size} lesions with a box")
+    smallest = min(map(len, null), default=0)
+    draws = null if smallest >= _LEAST else ()
+    if draws:
+        size, splits = min(size, smallest), len(draws)
     mean = real.vectors.mean(axis=0)
     pool, sample = feature_sets(
         real.vectors - mean, synthetic.vectors - mean, real.patients, synthetic.patients
     )
-    rng, values = np.random.default_rng(seed), []
-    for _ in range(splits):
+    rng, values, by_chance = np.random.default_rng(seed), [], []
+    for split in range(splits):
         groups = [each.take(rng.permutation(len(each))[:size]) for each in (sample, pool)]
         if any(len(set(group.patient.tolist())) < 2 for group in groups):
             return Repetition(size, note="undefined: lesions of one patient alone")
         (alike, twins), (real_alike, real_twins) = map(similarity_within, groups)
-        repeats = (twins > np.quantile(real_twins, _LIKELY_TWIN)).mean()
+        limit_of_real = np.quantile(real_twins, _LIKELY_TWIN)
+        repeats = (twins > limit_of_real).mean()
         values.append((alike, real_alike, np.median(twins), np.median(real_twins), repeats))
-    return Repetition(size, *np.mean(values, axis=0).tolist())
+        if draws:
+            differing = _centred(draws[split], mean).take(rng.permutation(len(draws[split]))[:size])
+            by_chance.append((similarity_within(differing)[1] > limit_of_real).mean())
+    alike, real_alike, twin, real_twin, repeats = np.mean(values, axis=0).tolist()
+    repeats_null = float(np.mean(by_chance)) if by_chance else None
+    return Repetition(size, alike, real_alike, twin, real_twin, repeats, repeats_null)
+
+
+def _centred(lesions: Lesions, mean: np.ndarray) -> FeatureSet:
+    """The descriptions without what all real lesions share, with numbered patients."""
+    numbers = np.unique(lesions.patients, return_inverse=True)[1]
+    return FeatureSet(np.asarray(lesions.vectors - mean, np.float64), numbers)
 
 
 def similarity_within(each: FeatureSet) -> tuple[float, np.ndarray]:

@@ -81,9 +81,9 @@ def _compare(
 ) -> Distribution:
     """Both are (values [n], patients [n])."""
     (ours, our_patients), (theirs, their_patients) = map(_finite, (synthetic, real))
-    quantiles = _quantiles(ours), _quantiles(theirs)
+    both = quantiles(ours), quantiles(theirs)
     if not len(ours) or not len(theirs):
-        return Distribution(*quantiles)
+        return Distribution(*both)
     pool, sample = feature_sets(theirs[:, None], ours[:, None], their_patients, our_patients)
     rng, distances = np.random.default_rng(seed), []
     for _ in range(splits):
@@ -91,12 +91,12 @@ def _compare(
             group.features[:, 0] for group in equal_groups(pool, sample, len(real[0]), rng)
         )
         if len(half) < _LEAST:
-            return Distribution(*quantiles)
+            return Distribution(*both)
         distances.append(
             [ks_2samp(half, other, method="asymp").statistic for other in (drawn, others)]
         )
     distance, ceiling = np.mean(distances, axis=0).tolist()
-    return Distribution(*quantiles, distance, ceiling)
+    return Distribution(*both, distance, ceiling)
 
 
 def _finite(column: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -104,5 +104,6 @@ def _finite(column: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarr
     return values[np.isfinite(values)], patients[np.isfinite(values)]
 
 
-def _quantiles(values: np.ndarray) -> Quantiles | None:
+def quantiles(values: np.ndarray) -> Quantiles | None:
+    """`QUANTILES` of finite values [n]; None without any."""
     return tuple(np.quantile(values, QUANTILES).tolist()) if len(values) else None

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cgan_tf.assessment import overlap
 from cgan_tf.assessment.appearance import AppearanceMeasure, LesionMeasure
 from cgan_tf.assessment.base import Check, Measure, Pair, PairKind, Row, number, probability
@@ -19,6 +21,7 @@ from cgan_tf.assessment.copies import (
     measure_memorisation,
     measure_repetition,
 )
+from cgan_tf.assessment.distributions import Quantiles, quantiles
 from cgan_tf.assessment.lesions import Spread, lesion_spread
 from cgan_tf.assessment.overlap import SIDES, STATISTICS, Overlap
 from cgan_tf.assessment.pictures import examples, likely_copies, nearest_real
@@ -32,7 +35,10 @@ SHARE_OF_SPREAD = 0.5  # of the real lesions' spread of place, size and contrast
 SHARE_OVER_Z = 0.25  # the same over the scalars: one patch leaves less room than many
 COPIES = 0.15  # share of lesions nearer to a training lesion than 95% of held-out ones are
 ALIKE_ABOVE_REAL = 0.2  # mean likeness of two lesions
-REPEATS = 0.35  # share of lesions with a twin nearer than 95% of real ones have
+REPEATS_OF_NULL = 1.3  # share of lesions with a twin nearer than 95% of real ones have, over that
+REPEATS_ABOVE_NULL = 0.1  # of as many lesions that differ; and above it
+SHARE_REMOVED = 0.6  # median; a perfect removal has about 0.9, see `removal.share_removed`
+MALIGNANT_ABOVE_REAL = 0.1  # share of patches that the critic calls malignant
 ROUNDING = 1  # stored levels between a patch and its source with the lesion added
 BY_CHANCE = 0.05  # share of lesions beyond 95% of the real ones
 
@@ -169,7 +175,9 @@ class RepetitionMeasure(Measure[Repetition | None]):
         if readings.training is None:
             return None
         ours, real = readings.synthetic.described, readings.lesions.described
-        return measure_repetition(ours, real, readings.seed, readings.splits)
+        return measure_repetition(
+            ours, real, readings.seed, readings.splits, null=readings.differing
+        )
 
     def verdict(self, values: Repetition | None, task: str) -> Sequence[Check]:
         name = "one lesion again and again"
@@ -177,19 +185,94 @@ class RepetitionMeasure(Measure[Repetition | None]):
             return []
         if values.repeats is None or values.alike is None or values.real_alike is None:
             return [Check(name, None, values.note)]
+        null = values.repeats_null
+        beside = "too few patients to say what lesions that differ have"
+        if null is not None:
+            beside = f"{null:.0%} of as many lesions that differ, post-processed alike"
         text = (
             f"likeness of two lesions {values.alike:.2f} (real {values.real_alike:.2f}); "
-            f"{values.repeats:.0%} have a twin more alike than 95% of the real ones have (5% by "
-            "chance)"
+            f"{values.repeats:.0%} have a twin more alike than 95% of the real ones have ({beside})"
         )
-        alike = values.alike > values.real_alike + ALIKE_ABOVE_REAL
-        return [Check(name, alike or values.repeats > REPEATS, text)]
+        seen = values.alike > values.real_alike + ALIKE_ABOVE_REAL
+        if null is not None:
+            most = max(REPEATS_OF_NULL * null, null + REPEATS_ABOVE_NULL)
+            seen = seen or values.repeats > most
+        return [Check(name, seen, text)]
 
     def rows(self, values: Repetition | None) -> Iterator[Row]:
         if values:
             yield Row(self.name, "alike", values.alike, values.real_alike)
             yield Row(self.name, "twin", values.twin, values.real_twin)
-            yield Row(self.name, "repeats", values.repeats, BY_CHANCE)
+            yield Row(self.name, "repeats", values.repeats, values.repeats_null)
+
+
+@dataclasses.dataclass(frozen=True)
+class RemovalSummary:
+    """What of the lesions is gone, and what a critic says of it.
+
+    Attributes:
+      share: `QUANTILES` of `removal.share_removed`; None without an estimate.
+      malignant, malignant_real, malignant_lesions: share of the cleaned patches, of real normal
+        ones and of real lesions whose score is above 0.5; None without a critic.
+      selected: whether the critic also chose which patches were kept.
+    """
+
+    share: Quantiles | None
+    malignant: float | None
+    malignant_real: float | None
+    malignant_lesions: float | None
+    selected: bool
+
+
+class RemovalMeasure(Measure[RemovalSummary | None]):
+    """Is the lesion gone? None of tasks that add lesions."""
+
+    name = "removal"
+    verdict_rank = 1
+
+    def compute(self, readings: Readings) -> RemovalSummary | None:
+        if readings.task != "removal":
+            return None
+        shares = np.array(readings.synthetic.shares_removed)
+        share = quantiles(shares[np.isfinite(shares)])
+        critic = readings.critic
+        if critic is None:
+            return RemovalSummary(share, None, None, None, False)
+        sides = (critic.synthetic, critic.real, critic.lesions)
+        ours, real, lesions = (float((logits > 0).mean()) for logits in sides)
+        return RemovalSummary(share, ours, real, lesions, critic.selected)
+
+    def verdict(self, values: RemovalSummary | None, task: str) -> Sequence[Check]:
+        return [] if values is None else [self._share(values), self._critic(values)]
+
+    def _share(self, values: RemovalSummary) -> Check:
+        name = "much of the lesion is left"
+        if values.share is None:
+            return Check(name, None, "no lesion to measure")
+        low, _, median, _, high = values.share
+        text = (
+            f"of its bright part {median:.0%} is gone ({low:.0%} to {high:.0%}); of a perfect "
+            "removal about 90%, by the same estimate"
+        )
+        return Check(name, median < SHARE_REMOVED, text)
+
+    def _critic(self, values: RemovalSummary) -> Check:
+        name = "a critic sees lesions in cleaned patches"
+        if values.malignant is None or values.malignant_real is None:
+            return Check(name, None, "no --critic")
+        text = (
+            f"it calls {values.malignant:.0%} malignant (of real normal patches "
+            f"{values.malignant_real:.0%}, of real lesions {values.malignant_lesions:.0%})"
+        )
+        if values.selected:
+            text += "; it chose which patches were kept, so ask another one as well"
+        return Check(name, values.malignant > values.malignant_real + MALIGNANT_ABOVE_REAL, text)
+
+    def rows(self, values: RemovalSummary | None) -> Iterator[Row]:
+        if values:
+            median = values.share[2] if values.share else None
+            yield Row(self.name, "share_removed_median", median, None)
+            yield Row(self.name, "called_malignant", values.malignant, values.malignant_real)
 
 
 class MemorisationMeasure(Measure[Memorisation | None]):
@@ -333,6 +416,7 @@ MEASURES: tuple[Measure[Any], ...] = (
     APPEARANCE,
     SpreadMeasure(),
     RepetitionMeasure(),
+    RemovalMeasure(),
     MemorisationMeasure(),
     OverlapMeasure(),
 )

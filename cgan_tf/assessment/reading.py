@@ -8,26 +8,33 @@ beside that of real lesions.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import cv2
 import numpy as np
 
 from cgan_tf.assessment.distributions import ValueTable, value_table
 from cgan_tf.assessment.features import Points
 from cgan_tf.assessment.lesions import (
-    Box,
+    SIDE,
     Lesions,
     LesionShape,
     describe_lesions,
     estimate_lesion,
     lesion_shape,
 )
+from cgan_tf.data.keyed import keyed_generator, unit_hash
+from cgan_tf.data.lesion_layer import Box
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
 from cgan_tf.data.records import LEVELS, PatchRecord
 from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.candidates import RESULT_CLASS
+from cgan_tf.synthesis.postprocess import Extraction, extract_lesion
+from cgan_tf.synthesis.removal import share_removed
 
+_BACKGROUNDS = 2000  # as many as repetition compares
+_OF_A_PATIENT = 5  # lesions that are kept, one for each draw of differing lesions
 _FAINT = 0.5  # of a mask's peak; below it its soft edge begins
 
 
@@ -41,7 +48,8 @@ class Change:
     Attributes:
       outside: greatest difference where the mask is zero; 0 is right.
       inside: greatest difference from clip(source + lesion) anywhere; 1 is right, because lesion
-        and patch are rounded one by one.
+        and patch are rounded one by one. Where the lesion is at an end of [-1, 1], all that records
+        store, the patch may have changed by more.
     """
 
     outside: int
@@ -63,9 +71,10 @@ def change_of(record: PatchRecord, source: np.ndarray) -> Change | None:
     difference = np.abs(made - stored_levels(source))
     outside = difference[record.mask == 0]
     expected = stored_levels(np.clip(source + record.lesion, -1, 1))
+    within = np.abs(record.lesion) < 1
     return Change(
         outside=int(outside.max(initial=0)),
-        inside=int(np.abs(made - expected).max()),
+        inside=int(np.abs(made - expected)[within].max(initial=0)),
     )
 
 
@@ -116,6 +125,8 @@ class PatchReadings:
       patch_ids, patients: text. places: (box of the lesion, box of what was changed).
       shapes: of the lesion, or of what was taken away; None where there is nothing.
       changes: of synthetic patches only; None where a record has no mask.
+      shares_removed: of cleaned patches only, `removal.share_removed`.
+      backgrounds: (patient, source patch [SIDE, SIDE]) of the first few thousand synthetic patches.
     """
 
     def __init__(self, reader: Reader):
@@ -125,6 +136,8 @@ class PatchReadings:
         self.places: list[tuple[Box, Box]] = []
         self.shapes: list[LesionShape | None] = []
         self.changes: list[Change | None] = []
+        self.shares_removed: list[float] = []
+        self.backgrounds: list[tuple[str, np.ndarray]] = []
         self._rows: list[dict[str, float]] = []
         self._lesions: list[np.ndarray | None] = []
 
@@ -170,6 +183,33 @@ class PatchReadings:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class TrainingLesions:
+    """The lesions that a generator learned from.
+
+    Attributes:
+      described: all of them. by_patient: a few estimates [SIDE, SIDE] of each patient.
+    """
+
+    described: Lesions
+    by_patient: Mapping[str, Sequence[np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CriticScores:
+    """What a classifier that has seen real patches only makes of patches.
+
+    Attributes:
+      synthetic, real, lesions: logits float32 [n], of the sets of `Readings`.
+      selected: whether it also chose which synthetic patches were kept.
+    """
+
+    synthetic: np.ndarray
+    real: np.ndarray
+    lesions: np.ndarray
+    selected: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Readings:
     """A synthetic set and what it is set beside: all that measures are computed from.
 
@@ -178,6 +218,8 @@ class Readings:
       synthetic: the set. lesions: held-out real lesions.
       real: held-out real patches of the class that the synthetic ones claim.
       training: lesions that the generator learned from; None for removal, which makes none.
+      differing: draws of `differing_lesions`; empty for removal.
+      critic: of a removal, with --critic.
       over_z: lesions of one patch with many draws of the random scalars; None without a generator.
       points: (synthetic, real) patches in every feature space, networks' first.
     """
@@ -189,6 +231,8 @@ class Readings:
     lesions: PatchReadings
     real: PatchReadings
     training: Lesions | None = None
+    differing: Sequence[Lesions] = ()
+    critic: CriticScores | None = None
     over_z: Sequence[LesionShape | None] | None = None
     points: Mapping[str, tuple[Points, Points]] = dataclasses.field(default_factory=dict)
 
@@ -224,12 +268,20 @@ def read_synthetic(
                 f"{patches.directory}, found {len(record.patch)} px"
             )
         readings.changes.append(change_of(record, source.patch))
+        if number < _BACKGROUNDS:
+            readings.backgrounds.append((record.client_id, _reduced(source.patch)))
         if removal:
             taken = source.patch - record.patch
+            readings.shares_removed.append(share_removed(source.patch, record.patch, source.box))
             readings.add(record, source.box, mask_box(record.mask), taken)
         else:
             readings.add(record, record.box, record.box)
     return readings
+
+
+def _reduced(patch: np.ndarray) -> np.ndarray:
+    """A patch float32 [size, size] on the grid of estimates, [SIDE, SIDE]."""
+    return cv2.resize(patch, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def read_real(pool: PatchPool, reader: Reader) -> PatchReadings:
@@ -249,16 +301,65 @@ def read_normals(pool: PatchPool, cleaned: PatchReadings, reader: Reader) -> Pat
     return readings
 
 
-def read_lesions(pool: PatchPool, reader: Reader) -> Lesions:
-    """The described lesions of a pool, without any values."""
+def read_training(pool: PatchPool, reader: Reader) -> TrainingLesions:
+    """The lesions of a pool, without any values."""
+    kept: dict[str, list[tuple[float, np.ndarray]]] = {}
 
     def read(number: int) -> tuple[str, str, np.ndarray | None]:
         record = pool.record(number)
         reader.advance()
         lesion = estimate_lesion(record.patch, record.box) if record.box else None
+        if lesion is not None:
+            own = kept.setdefault(record.client_id, [])
+            own.append((unit_hash(record.patch_id), lesion))
+            own.sort(key=lambda each: each[0])
+            del own[_OF_A_PATIENT:]
         return record.patch_id, record.client_id, lesion
 
-    return describe_lesions(map(read, range(len(pool))))
+    described = describe_lesions(map(read, range(len(pool))))
+    by_patient = {patient: [lesion for _, lesion in own] for patient, own in kept.items()}
+    return TrainingLesions(described, by_patient)
+
+
+def differing_lesions(
+    training: TrainingLesions,
+    backgrounds: Sequence[tuple[str, np.ndarray]],
+    how: Extraction,
+    seed: int,
+) -> list[Lesions]:
+    """What lesions that differ look like after synthesis: training lesions, each draw with one of
+    each patient, post-processed, added to source patches and described as synthetic ones are.
+
+    Args:
+      shares_removed: of cleaned patches only, `removal.share_removed`.
+      backgrounds: (patient, source patch [SIDE, SIDE]). how: for patches of SIDE pixels.
+    """
+    return [
+        describe_lesions(
+            _added(training, backgrounds, how, keyed_generator(seed, "differing", draw), draw)
+        )
+        for draw in range(_OF_A_PATIENT if backgrounds else 0)
+    ]
+
+
+def _added(
+    training: TrainingLesions,
+    backgrounds: Sequence[tuple[str, np.ndarray]],
+    how: Extraction,
+    rng: np.random.Generator,
+    draw: int,
+) -> Iterator[tuple[str, str, np.ndarray | None]]:
+    """(training patient, patient of the background, estimate); patients whose lesions are all
+    rejected are left out."""
+    places = rng.permutation(len(backgrounds))
+    for number, patient in enumerate(sorted(training.by_patient)):
+        own = training.by_patient[patient]
+        turns = (extract_lesion(own[(draw + n) % len(own)], how) for n in range(len(own)))
+        lesion = next((each for each in turns if not each.rejected), None)
+        if lesion is not None and lesion.lesion is not None and lesion.box is not None:
+            source_patient, background = backgrounds[places[number % len(places)]]
+            patch = np.clip(background + lesion.lesion, -1, 1)
+            yield patient, source_patient, estimate_lesion(patch, lesion.box)
 
 
 def mask_box(mask: np.ndarray | None) -> Box:

@@ -8,17 +8,20 @@ from threadpoolctl import threadpool_limits
 
 from cgan_tf.assessment.base import Pair
 from cgan_tf.assessment.features import Features, Points, feature_spaces
-from cgan_tf.assessment.lesions import LesionShape
+from cgan_tf.assessment.lesions import SIDE, LesionShape
 from cgan_tf.assessment.measures import MEASURES
 from cgan_tf.assessment.pictures import write_pictures
 from cgan_tf.assessment.reading import (
+    CriticScores,
     Reader,
     Readings,
+    TrainingLesions,
+    differing_lesions,
     lesion_classes,
-    read_lesions,
     read_normals,
     read_real,
     read_synthetic,
+    read_training,
     real_pool,
 )
 from cgan_tf.assessment.results import (
@@ -33,7 +36,7 @@ from cgan_tf.assessment.results import (
     read_results,
     write_results,
 )
-from cgan_tf.config import DiversityConfig, QualityConfig
+from cgan_tf.config import DiversityConfig, LesionsConfig, QualityConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
 from cgan_tf.gan.card import CARD
 from cgan_tf.labels import SPLITS, TASKS
@@ -48,8 +51,11 @@ from cgan_tf.runs.directory import (
 )
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.candidates import RESULT_CLASS
+from cgan_tf.synthesis.postprocess import extraction_of
+from cgan_tf.synthesis.removal import critic_manifest
 
 PROGRAM = "quality"
+POST_PROCESSING = ("threshold", "dilation", "smoothing", "objects", "near")  # flags
 LESION_SPACE = "lesion shape"  # needs no network
 HELD_OUT = ("validation", "test")
 
@@ -60,16 +66,17 @@ class SyntheticSet:
 
     Attributes:
       name: in quality.json. generator_checksum: of the generator that made it.
-      threshold, dilation, smoothing: flags of synthesize.
+      flags: of synthesize, those that post-process. min_area_fraction: as well.
+      critic: checksum of the one that chose its patches, or empty.
     """
 
     name: str
     directory: str
     task: str
     generator_checksum: str
-    threshold: float
-    dilation: int
-    smoothing: float
+    flags: LesionsConfig
+    min_area_fraction: float
+    critic: str = ""
 
 
 def open_set(directory: str, taken: Collection[str] = ()) -> SyntheticSet:
@@ -81,9 +88,9 @@ def open_set(directory: str, taken: Collection[str] = ()) -> SyntheticSet:
         directory=directory,
         task=manifest["task"],
         generator_checksum=manifest["generator_checksum"],
-        threshold=flags["threshold"],
-        dilation=flags["dilation"],
-        smoothing=flags["smoothing"],
+        flags=LesionsConfig(**{name: flags[name] for name in POST_PROCESSING}),
+        min_area_fraction=flags["min_area_fraction"],
+        critic=manifest.get("critic", "") if flags["max_critic_score"] else "",
     )
 
 
@@ -171,7 +178,7 @@ class SetAssessment:
         total = len(pool) + len(held_out) + len(third)
         with console.progress_bar(total, self.subject.name, "patches") as bar:
             values_of = [measure.patch_values for measure in self.measures]
-            reader = Reader(self.subject.threshold, values_of, bar.update)
+            reader = Reader(self.subject.flags.threshold, values_of, bar.update)
             synthetic = read_synthetic(self.patches, pool, removal, reader)
             lesions = read_real(held_out, reader)
             readings = Readings(
@@ -181,13 +188,39 @@ class SetAssessment:
                 synthetic=synthetic,
                 lesions=lesions,
                 real=read_normals(real, synthetic, reader) if removal else lesions,
-                training=None if removal else read_lesions(third, reader),
             )
+            if not removal:
+                readings = self._with_training(readings, read_training(third, reader))
         return dataclasses.replace(
             readings,
+            critic=self._critic_scores(pool, real, held_out) if removal else None,
             over_z=self._over_z() if self.generator else None,
             points=self._network_points(readings, pool, real) | lesion_points(readings),
         )
+
+    def _with_training(self, readings: Readings, training: TrainingLesions) -> Readings:
+        subject, seed = self.subject, self.config.seed
+        how = extraction_of(
+            subject.flags, SIDE, removal=False, min_area_fraction=subject.min_area_fraction
+        )
+        differing = differing_lesions(training, readings.synthetic.backgrounds, how, seed)
+        return dataclasses.replace(readings, training=training.described, differing=differing)
+
+    def _critic_scores(
+        self, cleaned: PatchPool, normals: PatchPool, lesions: PatchPool
+    ) -> CriticScores | None:
+        directory = self.config.critic
+        if not directory:
+            return None
+        from cgan_tf.classifier.scoring import load_classifier, score
+
+        manifest = critic_manifest(directory)
+        model = load_classifier(directory, manifest)
+        ours, real, others = (
+            score(model, pool, self.config.batch_size)[0] for pool in (cleaned, normals, lesions)
+        )
+        selected = manifest["weights_sha256"] == self.subject.critic
+        return CriticScores(ours, real, others, selected)
 
     def _network_points(
         self, readings: Readings, pool: PatchPool, real: PatchPool
@@ -207,9 +240,7 @@ class SetAssessment:
             generator=self.generator,
             patches_dir=self.config.real,
             task=self.subject.task,
-            threshold=self.subject.threshold,
-            dilation=self.subject.dilation,
-            smoothing=self.subject.smoothing,
+            **{name: getattr(self.subject.flags, name) for name in POST_PROCESSING},
             seed=self.config.seed,
             draws=self.config.draws,
             patches=1,
@@ -263,6 +294,8 @@ def check_config(config: QualityConfig) -> None:
 def open_assessments(config: QualityConfig, measures: Measures = MEASURES) -> list[SetAssessment]:
     """What is to be measured; every input that the flags name is opened."""
     patches = PatchSet(config.real)
+    if config.critic:
+        critic_manifest(config.critic)
     sets: list[SyntheticSet] = []
     for directory in config.synthetic:
         sets.append(open_set(directory, [each.name for each in sets]))

@@ -167,8 +167,9 @@ class SyntheticEffect:
     """Mean logits of source patches and of what was made of them.
 
     Attributes:
-      as_intended: share of the patches whose logit moved the right way, 0 to 1: down for removal,
-        up for the other tasks.
+      as_intended: share of the patches that are on the right side of 0 after the change, 0 to 1:
+        below it for removal, above it for the other tasks. A logit that moves the right way says
+        little: any dimming moves it.
     """
 
     task: str
@@ -301,7 +302,7 @@ def synthetic_effects(rows: Sequence[SyntheticRow]) -> dict[str, SyntheticEffect
         members = [row for row in rows if (row.task, row.split) == (task, split)]
         after = np.array([row.logit for row in members])
         before = np.array([row.source_logit for row in members])
-        intended = after < before if task == "removal" else after > before
+        intended = after < 0 if task == "removal" else after > 0
         effects[task if split == "train" else f"{task}_{split}"] = SyntheticEffect(
             task=task,
             split=split,

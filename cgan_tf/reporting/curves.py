@@ -240,7 +240,7 @@ def effect(inputs: ReportInputs) -> Section | None:
                 f"{effect.as_intended:.0%}",
             )
         )
-    headings = ("Set", "Patches", "Mean logit before", "After", "Change", "Moved as intended")
+    headings = ("Set", "Patches", "Mean logit before", "After", "Change", "On the right side of 0")
     return section_of(
         "How the baseline classifier responds",
         Table("effect", headings, rows),

@@ -292,3 +292,47 @@ def test_too_few_and_one_patient_are_undefined(real):
     assert (few.repeats, few.note) == (None, "undefined: 9 lesions with a box")
     one = measure_repetition(_of_vectors(_directions(1), np.zeros(120, int)), real, seed=0)
     assert (one.alike, one.note) == (None, "undefined: lesions of one patient alone")
+
+
+class TestDiffering:
+    """Beside lesions that differ: a share of twins that few real patients alone would explain."""
+
+    @staticmethod
+    def draws(count=120):
+        return [_of_vectors(_directions(10 + draw, count), name="d") for draw in range(5)]
+
+    def test_few_real_patients_make_twins_of_lesions_that_differ(self):
+        """All lesions in five dimensions, the real ones of two patients who are unlike: hardly a
+        real lesion has a twin of another patient, nearly every synthetic one has."""
+
+        def vectors(seed, side):
+            own = np.abs(np.random.default_rng(seed).standard_normal((120, 4)))
+            first = side * np.abs(np.random.default_rng(seed + 50).standard_normal(120)) * 3
+            return np.concatenate([np.full((120, 1), 5.0), first[:, None], own], axis=1)
+
+        sides = np.repeat([1, -1], 60)
+        real = _of_vectors(vectors(0, sides), np.arange(120) // 60, name="r")
+        fresh = _of_vectors(vectors(1, sides))
+        null = [_of_vectors(vectors(2 + draw, sides), name="d") for draw in range(5)]
+        actual = measure_repetition(fresh, real, seed=0, null=null)
+        assert actual.repeats > 0.9
+        assert actual.repeats_null == pytest.approx(actual.repeats, abs=0.05)
+        json.dumps(dataclasses.asdict(actual), allow_nan=False)
+
+    def test_ten_in_turn_are_beyond_them(self, real):
+        ten = np.tile(_directions(1, 10), (12, 1)) + 0.1 * _directions(2) * (np.arange(11) > 0)
+        actual = measure_repetition(_of_vectors(ten), real, seed=0, null=self.draws())
+        assert actual.repeats > 0.95
+        assert actual.repeats_null < 0.2
+
+    def test_groups_are_as_large_as_the_smallest_draw(self, real):
+        """Twins are commoner among many."""
+        null = [*self.draws(), _of_vectors(_directions(3, 40))]
+        actual = measure_repetition(_of_vectors(_directions(1)), real, seed=0, null=null)
+        assert actual.group_size == 40
+
+    def test_too_few_of_them_are_left_out(self, real):
+        fresh = _of_vectors(_directions(1))
+        actual = measure_repetition(fresh, real, seed=0, null=self.draws(9))
+        assert actual == measure_repetition(fresh, real, seed=0)
+        assert (actual.group_size, actual.repeats_null) == (120, None)

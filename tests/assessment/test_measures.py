@@ -13,7 +13,7 @@ from cgan_tf.assessment.base import Check
 from cgan_tf.assessment.copies import Memorisation, Repetition
 from cgan_tf.assessment.distributions import Distribution
 from cgan_tf.assessment.lesions import Spread
-from cgan_tf.assessment.measures import ChangeSummary, Spreads
+from cgan_tf.assessment.measures import ChangeSummary, RemovalSummary, Spreads
 from cgan_tf.assessment.overlap import BesideCeiling, Overlap, OverlapStatistics, PValues
 from cgan_tf.assessment.results import (
     SetResult,
@@ -37,7 +37,8 @@ def good():
         "lesions": LesionDistributions(COLUMN, COLUMN, COLUMN),
         "appearance": AppearanceDistributions(*[COLUMN] * 5),
         "spread": Spreads(SPREAD, SPREAD, SPREAD),
-        "repetition": Repetition(90, 0.05, 0.05, 0.05, 0.05, 0.05),
+        "repetition": Repetition(90, 0.05, 0.05, 0.05, 0.05, 0.4, 0.4),
+        "removal": None,
         "memorisation": Memorisation(
             counts={}, quartiles={}, auc=0.5, low=0.4, high=0.6, copies=0.05, from_training=0.7,
             from_training_expected=0.7, from_training_p=0.5, nearest=[], note="",
@@ -87,7 +88,7 @@ COPIES = {"memorisation__copies": 0.2, "memorisation__from_training_p": 0.01,
         ({"change__outside": 1}, "a change outside the mask"),
         ({"change__inside": 2}, "a patch that is not its source with the lesion added"),
         (COPIES, "copies of training lesions"),
-        ({"repetition__repeats": 0.36}, "one lesion again and again"),
+        ({"repetition__repeats": 0.53}, "one lesion again and again"),
         ({"repetition__alike": 0.26}, "one lesion again and again"),
         ({"spread__synthetic__position": 0.09}, "too little variety over patches"),
         ({"spread__synthetic__area_spread": 0.01}, "too little variety over patches"),
@@ -109,6 +110,50 @@ COPIES = {"memorisation__copies": 0.2, "memorisation__from_training_p": 0.01,
 )  # fmt: skip
 def test_one_fault_is_one_verdict(changes, name):
     assert seen(changed(**changes)) == {name}
+
+
+@pytest.mark.parametrize(
+    ("repeats", "null", "fault"),
+    [(0.51, 0.4, False), (0.19, 0.1, False), (0.21, 0.1, True), (0.9, None, False)],
+)
+def test_twins_are_judged_by_those_of_lesions_that_differ(repeats, null, fault):
+    values = changed(repetition__repeats=repeats, repetition__repeats_null=null)
+    assert seen(values) == ({"one lesion again and again"} if fault else set())
+    (check,) = (check for check in checks_of(values, "mass") if "again" in check.name)
+    beside = "too few patients" if null is None else f"{null:.0%} of as many lesions that differ"
+    assert f"{repeats:.0%} have a twin" in check.text
+    assert beside in check.text
+
+
+GONE = RemovalSummary((0.4, 0.6, 0.75, 0.9, 1.1), 0.2, 0.15, 0.9, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"share": (0.0, 0.2, 0.59, 0.8, 1.0)}, "much of the lesion is left"),
+        ({"malignant": 0.26}, "a critic sees lesions in cleaned patches"),
+    ],
+)
+def test_what_a_removal_leaves(changes, name):
+    removal = {"memorisation": None, "repetition": None}
+    assert seen(changed(removal=GONE, **removal), "removal") == set()
+    spoilt = changed(removal=dataclasses.replace(GONE, **changes), **removal)
+    assert seen(spoilt, "removal") == {name}
+
+
+def test_a_critic_that_chose_the_patches_is_named():
+    for selected in (False, True):
+        values = changed(removal=dataclasses.replace(GONE, selected=selected))
+        (check,) = (each for each in checks_of(values, "removal") if "critic" in each.name)
+        assert "20% malignant (of real normal patches 15%, of real lesions 90%)" in check.text
+        assert ("chose which patches were kept" in check.text) == selected
+
+
+def test_without_a_critic_nothing_is_said_for_it():
+    values = changed(removal=RemovalSummary(GONE.share, None, None, None, False))
+    (check,) = (each for each in checks_of(values, "removal") if "critic" in each.name)
+    assert (check.seen, check.text) == (None, "no --critic")
 
 
 @pytest.mark.parametrize("left_out", COPIES)
@@ -253,8 +298,11 @@ def test_the_guide_has_the_limits():
     text = GUIDE.read_text(encoding="utf-8")
     for words in (
         f"more than {measures.COPIES:.0%}",
+        f"less than {measures.SHARE_REMOVED:.0%} of the bright part",
+        f"by {measures.MALIGNANT_ABOVE_REAL * 100:.0f} points as malignant",
         f"alike by {measures.ALIKE_ABOVE_REAL}",
-        f"{measures.REPEATS:.0%} have a twin",
+        f"{measures.REPEATS_OF_NULL} times as many",
+        f"{measures.REPEATS_ABOVE_NULL * 100:.0f} points more",
         f"AUC is {measures.AUC_ABOVE_CEILING} above",
         f"under {measures.SHARE_OF_CEILING:.0%} of the ceiling",
         f"distance is {appearance.DISTANCE_ABOVE_CEILING} above",

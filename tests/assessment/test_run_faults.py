@@ -19,12 +19,13 @@ def patches(tmp_path_factory):
 def measured(patches, tmp_path):
     """A function that measures a synthetic set: what was found, and the checks by name."""
 
-    def run(directory):
+    def run(directory, name="quality"):
+        output = tmp_path / f"{name} measured"
         config = QualityConfig(
-            real=str(patches), synthetic=(str(directory),), output_dir=str(tmp_path / "quality")
+            real=str(patches), synthetic=(str(directory),), output_dir=str(output)
         )
         measure_quality(config)
-        content = json.loads((tmp_path / "quality" / "quality.json").read_text(encoding="utf-8"))
+        content = json.loads((output / "quality.json").read_text(encoding="utf-8"))
         (actual,) = content["sets"].values()
         return actual, {check["name"]: check["seen"] for check in actual["checks"]}
 
@@ -127,3 +128,16 @@ class TestRemoval:
         checks = measured(directory)[1]
         assert checks["another area left of the lesion than real"]
         assert not checks[OUTSIDE]
+
+    def test_the_share_that_is_gone(self, measured, patches, tmp_path):
+        """By the mask's edge a little less than what was asked for."""
+        gone = {}
+        for left in (0.0, 0.5):
+            name = f"left {left}"
+            directory = quality_sets.write_removals(tmp_path / name, patches, left=left)
+            actual, checks = measured(directory, name)
+            gone[left] = actual["removal"]["share"][2]
+            assert checks["much of the lesion is left"] == (left == 0.5)
+            assert checks["a critic sees lesions in cleaned patches"] is None
+        assert gone[0.0] > 0.85
+        assert gone[0.5] == pytest.approx(gone[0.0] / 2, abs=0.05)

@@ -264,7 +264,7 @@ def test_effect_of_a_task_by_hand():
     assert effect.mean_logit_before == 2
     assert effect.mean_logit_after == pytest.approx(1 / 3)
     assert effect.mean_change == pytest.approx(-5 / 3)
-    assert effect.as_intended == pytest.approx(2 / 3)
+    assert effect.as_intended == pytest.approx(1 / 3)  # 0.5 fell, and is still positive
 
 
 def test_sources_are_found_in_any_split_and_read_once(toy_experiment):
