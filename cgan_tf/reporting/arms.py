@@ -64,7 +64,7 @@ def section(inputs: ReportInputs) -> Section | None:
 def answers(results: Results) -> list[str]:
     """What the arms say: does it help, how far does it reach, is it more than pasting."""
     told = [
-        _verdict(regime)
+        _verdict(results, regime)
         for name in SYNTHETIC_ARMS
         if (regime := results.named(name)) and regime.pooled
     ]
@@ -80,8 +80,8 @@ def answers(results: Results) -> list[str]:
     return told
 
 
-def _verdict(regime: Regime) -> str:
-    pooled = regime.pooled
+def _verdict(results: Results, regime: Regime) -> str:
+    pooled = results.compared(regime)
     assert pooled is not None
     name, difference = arm_title(regime.arm), _difference(pooled)
     if math.isnan(pooled.holm):
@@ -126,7 +126,7 @@ def arm_table(results: Results) -> Table:
             continue
         lost = sum(run.trained == arm for run in results.failed)
         regime = next((each for each in results.regimes if each.arm == arm), None)
-        pooled = regime.pooled if regime else None
+        pooled = results.compared(regime) if regime else None
         rows.append(
             (
                 arm_title(arm),

@@ -1,6 +1,7 @@
 """Every classifier compared with the baseline of its seed, and the runs that failed."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.labels import DECAYED, Arm, arm_named, arm_of
 from cgan_tf.runs.directory import read_json, write_json
 from cgan_tf.runs.errors import UserError
+from cgan_tf.statistics.auc import AucComparison, delong_test
 from cgan_tf.statistics.seeds import (
     PooledDifference,
     Regime,
@@ -92,12 +94,38 @@ class Results:
         """The first of the classifiers whose arm has this name."""
         return next((regime for regime in self.regimes if regime.arm.name == name), None)
 
+    def compared(self, regime: Regime) -> PooledDifference | None:
+        """An arm against the baseline, None for itself; one seed is compared by patient alone."""
+        if regime.pooled is None or self.several_seeds:
+            return regime.pooled
+        comparison = self.comparisons[regime.arm, regime.seeds[0]]
+        return _of_one_seed(comparison.by_patient, regime.seeds, comparison.by_patient_holm)
+
     def against(self, regime: Regime, other: Regime) -> PooledDifference:
         """An arm against another than the baseline, over the seeds that both have."""
         runs = [e for e in self.evaluations if e.arm in (regime.arm, other.arm)]
         first = self.evaluations[0]
+        if not self.several_seeds:
+            one, two = sorted(runs, key=lambda run: run.arm == other.arm)
+            test = delong_test(first.labels, one.logits, two.logits, first.patients)
+            return _of_one_seed(test, regime.seeds)
         pooled = pool_seeds(first.labels, runs, first.patients, other.arm)
         return next(each.pooled for each in pooled if each.pooled)
+
+
+def _of_one_seed(
+    test: AucComparison, seeds: tuple[int, ...], holm: float = math.nan
+) -> PooledDifference:
+    return PooledDifference(
+        test.difference,
+        math.nan,
+        seeds,
+        p_value=test.p_value,
+        low=test.low,
+        high=test.high,
+        holm=holm,
+        note=test.note,
+    )
 
 
 def compare(evaluations: Sequence[ScoredTest], failed: Sequence[FailedRun] = ()) -> Results:

@@ -7,10 +7,11 @@ import pytest
 
 from cgan_tf.labels import Arm, arm_named
 from cgan_tf.pages.html import Paragraph, Table
+from cgan_tf.pages.style import difference_and_interval, format_probability
 from cgan_tf.reporting import arms, table_1
 from cgan_tf.reporting.arms import answers
 from cgan_tf.reporting.comparisons import FailedRun, compare
-from cgan_tf.statistics.auc import holm
+from cgan_tf.statistics.auc import delong_test, holm
 from cgan_tf.statistics.seeds import pool_seeds
 from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test, sweep
@@ -130,9 +131,19 @@ def test_no_room_is_said():
     assert "these patches leave no room" in told[4]
 
 
-def test_one_seed_has_no_verdict():
-    told = answers(compare(study(seeds=1)))
-    assert "one seed does not show how seeds differ against real samples alone" in told[0]
+def test_one_seed_is_compared_by_patient():
+    runs = {run.arm.name: run for run in study(seeds=1)}
+    results = compare(list(runs.values()))
+    lesions, pasted = runs["lesions"], runs["pasted"]
+    test = delong_test(lesions.labels, lesions.logits, runs["real_only"].logits, lesions.patients)
+    row = tables(list(runs.values()))["table_1"].rows[2]
+    assert row[4:7] == (
+        "1", difference_and_interval(test.difference, test.low, test.high),
+        format_probability(test.p_value),
+    )  # fmt: skip
+    test = delong_test(lesions.labels, lesions.logits, pasted.logits, lesions.patients)
+    against = results.against(results.named("lesions"), results.named("pasted"))
+    assert (against.difference, against.p_value) == (test.difference, test.p_value)
 
 
 def test_substitutes_stand_beside_the_baseline(runs):
