@@ -33,7 +33,7 @@ def cases(options: frame.Options) -> Iterator[frame.Case]:
         patches = write_toy_patches(Path(root) / "patches", options.size, per_class=12)
         config = ClassifierConfig(
             patches_dir=str(patches),
-            workdir=str(Path(root) / "run"),
+            output_dir=str(Path(root) / "run"),
             weights="none",
             samples=2 * options.batch_size * (options.rounds + WARM_UP),
             batch_size=options.batch_size,

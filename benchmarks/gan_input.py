@@ -58,7 +58,7 @@ def open_training(root: Path, options: frame.Options):
         half_steps=0,
         fade_in_steps=0,
         patches_dir=str(write_toy_patches(root / "patches", options.size, per_class=64)),
-        workdir=str(root / "run"),
+        output_dir=str(root / "run"),
         discriminator_multiplier=4,
     )
     patches = PatchSet(config.patches_dir)

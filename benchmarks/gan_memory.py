@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             precision=arguments.precision,
             patches_dir=str(write_toy_patches(root / "patches", arguments.size, per_class=4)),
-            workdir=str(root / "run"),
+            output_dir=str(root / "run"),
         )
         patches = PatchSet(config.patches_dir)
         training = Training(config, patches, root / "run")

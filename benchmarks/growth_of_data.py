@@ -125,8 +125,8 @@ def _compare(sets: Path) -> Callable[[], object]:
 
     def work() -> None:
         config = QualityConfig(
-            real=str(sets / "patches"),
-            synthetic=(str(sets / "mass"),),
+            patches_dir=str(sets / "patches"),
+            synthetic_dirs=(str(sets / "mass"),),
             output_dir=str(sets / f"quality_{next(numbers)}"),
         )
         measure_quality(config)

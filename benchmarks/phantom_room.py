@@ -89,7 +89,7 @@ def _outcome(arguments: argparse.Namespace, directory: Path, women: int) -> Outc
     config = dataclasses.replace(
         config_from_file(ClassifierConfig, arguments.flagfile),
         patches_dir=arguments.patches_dir,
-        workdir=str(directory / "classifier"),
+        output_dir=str(directory / "classifier"),
         seed=seed,
         intra_op_threads=arguments.threads,
         inter_op_threads=1,
@@ -99,14 +99,14 @@ def _outcome(arguments: argparse.Namespace, directory: Path, women: int) -> Outc
     if not (evaluation / MANIFEST_FILE).exists():
         evaluate(
             EvaluateConfig(
-                classifier=config.workdir,
+                classifier=config.output_dir,
                 patches_dir=config.patches_dir,
                 output_dir=str(evaluation),
                 grad_cams=0,
             )
         )
     metrics = read_json(evaluation / "metrics.json")
-    manifest = read_json(Path(config.workdir) / MANIFEST_FILE)
+    manifest = read_json(Path(config.output_dir) / MANIFEST_FILE)
     return Outcome(
         women=women,
         seed=seed,
@@ -123,11 +123,11 @@ def _train(config: ClassifierConfig, women: int) -> int:
     """Runs train_classifier on the lesions of so many women; returns the number of patches."""
     from cgan_tf.classifier.training import ClassifierTraining
 
-    manifest = Path(config.workdir) / MANIFEST_FILE
+    manifest = Path(config.output_dir) / MANIFEST_FILE
     if not manifest.exists():
         sets = with_lesions_of(open_sets(config), women, config.seed)
-        training = ClassifierTraining(config, sets, resolve_threads(config, config.workdir))
-        with open_run(config.workdir, "train_classifier", config) as run:
+        training = ClassifierTraining(config, sets, resolve_threads(config, config.output_dir))
+        with open_run(config.output_dir, "train_classifier", config) as run:
             training.run(run.directory)
     return int(read_json(manifest)["patches"]["real positive"])
 

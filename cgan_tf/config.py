@@ -10,26 +10,79 @@ All pixel lengths are given for the paper's 256 px patches and scale with size /
 """
 
 import dataclasses
+import math
 from typing import Any
 
 from cgan_tf.labels import ARMS, FILLINGS, PAPER_SIZE, SPLITS, TASKS
 
 
-def option(default: Any, help_text: str, choices: tuple[str, ...] = ()) -> Any:
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The numbers that a flag may have: `least` to `most`, each excluded where so named; `also`
+    stands for something else."""
+
+    least: float
+    most: float = math.inf
+    without_least: bool = False
+    without_most: bool = False
+    also: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        if value == self.also:
+            return True
+        low = self.least < value if self.without_least else self.least <= value
+        high = value < self.most if self.without_most else value <= self.most
+        return low and high and math.isfinite(value)
+
+    def __str__(self) -> str:
+        low = f"more than {self.least:g}" if self.without_least else f"{self.least:g} or more"
+        if self.without_most:
+            text = f"{low} and below {self.most:g}"
+        elif self.most < math.inf:
+            text = f"{self.least:g} to {self.most:g}"
+        else:
+            text = low
+        return text if self.also is None else f"{text}, or {self.also:g}"
+
+
+WHOLE = NOT_NEGATIVE = Range(0)
+COUNT, TWO = Range(1), Range(2)
+POSITIVE = Range(0, without_least=True)
+FRACTION, BELOW_ONE = Range(0, 1), Range(0, 1, without_most=True)
+
+
+def option(default: Any, help_text: str, allowed: tuple[str, ...] | Range = ()) -> Any:
     """A dataclass field that becomes a flag: its default, its help, its allowed values."""
-    return dataclasses.field(default=default, metadata={"help": help_text, "choices": choices})
+    bounds = allowed if isinstance(allowed, Range) else None
+    choices = () if isinstance(allowed, Range) else allowed
+    return dataclasses.field(
+        default=default, metadata={"help": help_text, "choices": choices, "range": bounds}
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every program takes that writes a run into a directory."""
+
+    restart: bool = option(
+        False,
+        "Begin anew although --output_dir holds a run, which is kept as OUTPUT_DIR.1, or the next "
+        "free number.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class PhantomConfig:
+class PhantomConfig(RunConfig):
     """`beam_pipelines.make_phantom`: a synthetic copy of OMI-DB's layout."""
 
     output_dir: str = option("", "Directory to write the phantom tree to (required).")
-    clients: int = option(40, "Number of clients (women).")
+    clients: int = option(40, "Number of clients (women).", COUNT)
     first_client: int = option(
-        0, "Number of the first: a further phantom with the same seed and other women begins here."
+        0,
+        "Number of the first: a further phantom with the same seed and other women begins here.",
+        WHOLE,
     )
-    seed: int = option(0, "The same seed gives the same bytes.")
+    seed: int = option(0, "The same seed gives the same bytes.", WHOLE)
     image_size: str = option(
         "clinical",
         "clinical: 3328x2560 at 0.07 mm; small: 832x640 at 0.28 mm, for quick runs.",
@@ -41,12 +94,12 @@ class PhantomConfig:
         "down to hardly visible, in tissue that imitates them.",
         ("easy", "screening"),
     )
-    broken_files: int = option(4, "Number of damaged files (images and side-cars) to plant.")
-    workers: int = option(0, "Processes to draw with; 0: one per core.")
+    broken_files: int = option(4, "Number of damaged files (images and side-cars) to plant.", WHOLE)
+    workers: int = option(0, "Processes to draw with; 0: one per core.", WHOLE)
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchesConfig:
+class PatchesConfig(RunConfig):
     """`beam_pipelines.make_patches`: DICOM tree to TFRecord patch shards."""
 
     source: str = option(
@@ -68,6 +121,7 @@ class PatchesConfig:
         0,
         "--source=table: bits in use of PNG, TIFF and PGM files with 16 bits a pixel; 0: those of "
         "--mapping, of the file, or those that hold the largest values found.",
+        Range(0, 16),
     )
     inverted: bool = option(
         False, "--source=table: the breast is dark in PNG, TIFF, PGM and JPEG files."
@@ -84,33 +138,42 @@ class PatchesConfig:
         "Write the index (images.csv, marks.csv, files.csv, listing.json) and stop before a pixel "
         "is read.",
     )
-    seed: int = option(0, "Keys every random draw and the split.")
-    size: int = option(PAPER_SIZE, "Patch side in pixels: '256x256px'.")
+    seed: int = option(0, "Keys every random draw and the split.", WHOLE)
+    size: int = option(PAPER_SIZE, "Patch side in pixels: '256x256px'.", COUNT)
     train_fraction: float = option(
-        0.6, "'60%/20%/20% training/validation/testing splits', by client."
+        0.6, "'60%/20%/20% training/validation/testing splits', by client.", FRACTION
     )
-    validation_fraction: float = option(0.2, "See --train_fraction; the rest is the test split.")
+    validation_fraction: float = option(
+        0.2, "See --train_fraction; the rest is the test split.", FRACTION
+    )
     all_in_split: str = option(
         "", "Put every client into this split (an external test set, say).", ("", *SPLITS)
     )
-    train_normal: int = option(400_000, "'for training, we created 400,000 normals'.")
-    train_malignant_mass: int = option(42_280, "'42,280 malignant masses'.")
-    train_benign_mass: int = option(3_500, "'3,500 benign masses'.")
-    train_malignant_calcification: int = option(24_100, "'24,100 malignant calcifications'.")
-    train_benign_calcification: int = option(6_580, "'6,580 benign calcifications'.")
+    train_normal: int = option(400_000, "'for training, we created 400,000 normals'.", WHOLE)
+    train_malignant_mass: int = option(42_280, "'42,280 malignant masses'.", WHOLE)
+    train_benign_mass: int = option(3_500, "'3,500 benign masses'.", WHOLE)
+    train_malignant_calcification: int = option(24_100, "'24,100 malignant calcifications'.", WHOLE)
+    train_benign_calcification: int = option(6_580, "'6,580 benign calcifications'.", WHOLE)
     train_source: int = option(
         20_000,
         "Normal windows of training images set aside for synthesis and used for nothing else "
         "(not in the paper, which does not say where its healthy patches come from).",
+        WHOLE,
     )
-    eval_normal: int = option(1_000, "'validation and testing (each) ... 1,000 normals'.")
-    eval_malignant_mass: int = option(1_000, "'1,000 malignant masses' each.")
-    eval_malignant_calcification: int = option(1_000, "'1,000 malignant calcifications' each.")
+    eval_normal: int = option(1_000, "'validation and testing (each) ... 1,000 normals'.", WHOLE)
+    eval_malignant_mass: int = option(1_000, "'1,000 malignant masses' each.", WHOLE)
+    eval_malignant_calcification: int = option(
+        1_000, "'1,000 malignant calcifications' each.", WHOLE
+    )
     allow_shortfall: bool = option(
         False, "Finish although the data cannot give the counts; the manifest records it."
     )
-    min_tissue: float = option(0.9, "Normal patches: 'contains at least 90% breast tissue'.")
-    min_tissue_lesion: float = option(0.0, "The same for lesion patches; the paper has no rule.")
+    min_tissue: float = option(
+        0.9, "Normal patches: 'contains at least 90% breast tissue'.", FRACTION
+    )
+    min_tissue_lesion: float = option(
+        0.0, "The same for lesion patches; the paper has no rule.", FRACTION
+    )
     exclude_pectoral: bool = option(
         False,
         "Cut no normal patch from the pectoral muscle of an MLO view: it counts as no breast "
@@ -121,11 +184,12 @@ class PatchesConfig:
         "'a random x and y offset is chosen between 0 to 128 pixels in either direction': drawn "
         "in [-(max_offset-1), max_offset-1] output pixels (at 256), so that the pixel stays in "
         "the patch.",
+        COUNT,
     )
-    flip_probability: float = option(0.5, "'randomly flipped (left/right)'.")
+    flip_probability: float = option(0.5, "'randomly flipped (left/right)'.", FRACTION)
     rotate: bool = option(True, "'rotated (90, 180, or 270 degrees)': uniform in 0, 90, 180, 270.")
-    scale_min: float = option(0.8, "'resized (uniformly from 0.8 to 1.2x)'.")
-    scale_max: float = option(1.2, "See --scale_min.")
+    scale_min: float = option(0.8, "'resized (uniformly from 0.8 to 1.2x)'.", POSITIVE)
+    scale_max: float = option(1.2, "See --scale_min.", POSITIVE)
     augment_eval: bool = option(True, "Flip, rotate and resize validation and test patches too.")
     image_sampling: str = option(
         "even",
@@ -163,25 +227,27 @@ class PatchesConfig:
         "quality_control.",
     )
     resample_spacing_mm: float = option(
-        0.0, "Resample every image to this pixel spacing before cutting; 0: native spacing."
+        0.0,
+        "Resample every image to this pixel spacing before cutting; 0: native spacing.",
+        NOT_NEGATIVE,
     )
     reduction: int = option(
-        1, "Average the decoded image over blocks of this many pixels a side before cutting."
+        1, "Average the decoded image over blocks of this many pixels a side before cutting.", COUNT
     )
     assume_normal: bool = option(
         False,
         "--source=folder: label the patches normal. Without it they are 'unlabelled' and no "
         "program trains on them.",
     )
-    folder_patches: int = option(1_000, "--source=folder: patches to cut, in all.")
-    shard_megabytes: int = option(150, "Target size of a shard.")
+    folder_patches: int = option(1_000, "--source=folder: patches to cut, in all.", COUNT)
+    shard_megabytes: int = option(150, "Target size of a shard.", COUNT)
     beam: tuple[str, ...] = option(
         (), "A Beam pipeline option, e.g. --beam=--runner=FnApiRunner; may be repeated."
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowPatchesConfig:
+class ShowPatchesConfig(RunConfig):
     """`cgan_tf.show_patches`: a patch set as pictures to look at."""
 
     patches_dir: str = option(
@@ -194,12 +260,12 @@ class ShowPatchesConfig:
     )
     split: str = option("", "Split to show; empty: every one.", ("", *SPLITS))
     classes: tuple[str, ...] = option((), "Classes to show; empty: every one.")
-    count: int = option(40, "Patches of each split and class, at most.")
-    seed: int = option(0, "Keys the choice of the patches.")
+    count: int = option(40, "Patches of each split and class, at most.", COUNT)
+    seed: int = option(0, "Keys the choice of the patches.", WHOLE)
 
 
 @dataclasses.dataclass(frozen=True)
-class GanConfig:
+class GanConfig(RunConfig):
     """`cgan_tf.train_gan`: the contextual GAN."""
 
     task: str = option(
@@ -214,29 +280,32 @@ class GanConfig:
         "in a batch; --task is not used.",
     )
     patches_dir: str = option("", "Output directory of make_patches (required).")
-    workdir: str = option("", "Directory for checkpoints, logs and the generator (required).")
-    seed: int = option(0, "Keys weights, data order and every draw of a step.")
-    size: int = option(PAPER_SIZE, "Full resolution in pixels; a power of two, 32 or more.")
+    output_dir: str = option("", "Directory for checkpoints, logs and the generator (required).")
+    seed: int = option(0, "Keys weights, data order and every draw of a step.", WHOLE)
+    size: int = option(
+        PAPER_SIZE, "Full resolution in pixels; a power of two, 32 or more.", Range(32)
+    )
     # Generator
     generator_filters: int = option(
-        16, "'starts with 16 filters at the first convolutional layer block'."
+        16, "'starts with 16 filters at the first convolutional layer block'.", COUNT
     )
     bottleneck_filters: int = option(
-        2048, "'a 4x4x2048 tensor is compressed into a 1x1x4 embedding'."
+        2048, "'a 4x4x2048 tensor is compressed into a 1x1x4 embedding'.", COUNT
     )
-    embedding_channels: int = option(4, "See --bottleneck_filters.")
-    leaky_relu_slope: float = option(0.2, "Slope of LeakyReLU; not in the paper.")
+    embedding_channels: int = option(4, "See --bottleneck_filters.", COUNT)
+    leaky_relu_slope: float = option(0.2, "Slope of LeakyReLU; not in the paper.", NOT_NEGATIVE)
     attention_size: int = option(
         0,
         "Resolution of the self-attention: 'At the 32x32 resolution' of 256; 0: size / 8 (8 at "
         "least); -1: no attention.",
+        Range(-1),
     )
     lesion_channel: bool = option(
         True,
         "'the neural network output only synthesizes the lesion' and is added to the input; off: "
         "it is the combined image, and the lesion is what it changed.",
     )
-    border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.")
+    border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.", WHOLE)
     spectral_norm: str = option(
         "both",
         "'self-attention modules in both the generator and discriminators, as well as spectral "
@@ -244,7 +313,7 @@ class GanConfig:
         ("both", "discriminator", "none"),
     )
     # Discriminator
-    discriminator_multiplier: int = option(8, "'8x the number of filters per layer'.")
+    discriminator_multiplier: int = option(8, "'8x the number of filters per layer'.", COUNT)
     discriminator_input: str = option(
         "combined",
         "combined: one channel. triplet: the literal three channels; real patches have an empty "
@@ -254,11 +323,11 @@ class GanConfig:
     discriminator_noise: bool = option(False, "Random scalars in the discriminator's blocks too.")
     # Losses
     benign_weight: float = option(
-        0.2, "'the losses from benign and normal examples scaled by a factor of 0.2'."
+        0.2, "'the losses from benign and normal examples scaled by a factor of 0.2'.", NOT_NEGATIVE
     )
-    normal_weight: float = option(0.2, "See --benign_weight.")
-    penalty_weight: float = option(10.0, "'where lambda = 10'.")
-    penalty_target: float = option(1.0, "'and k = 1'.")
+    normal_weight: float = option(0.2, "See --benign_weight.", NOT_NEGATIVE)
+    penalty_weight: float = option(10.0, "'where lambda = 10'.", NOT_NEGATIVE)
+    penalty_target: float = option(1.0, "'and k = 1'.", NOT_NEGATIVE)
     penalty_squared: bool = option(
         True, "Square the penalty (DRAGAN); the printed form without a square falls for ever."
     )
@@ -275,27 +344,33 @@ class GanConfig:
         0.0,
         "Weight of a mode-seeking term (Mao et al. 2019) in the generator's loss, which rewards "
         "different lesions for different random scalars; not in the paper, 0 turns it off.",
+        NOT_NEGATIVE,
     )
-    mode_seeking_margin: float = option(0.02, "Keeps the mode-seeking ratio away from zero.")
+    mode_seeking_margin: float = option(
+        0.02, "Keeps the mode-seeking ratio away from zero.", NOT_NEGATIVE
+    )
     # Training
-    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate of 1e-5'.")
-    beta_1: float = option(0.0, "'beta1 = 0.0'.")
-    beta_2: float = option(0.99, "'beta2 = 0.99'.")
-    epsilon: float = option(1e-8, "'epsilon = 1e-8'.")
-    batch_size: int = option(16, "Patches of each class in a step; not in the paper.")
+    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate of 1e-5'.", POSITIVE)
+    beta_1: float = option(0.0, "'beta1 = 0.0'.", BELOW_ONE)
+    beta_2: float = option(0.99, "'beta2 = 0.99'.", BELOW_ONE)
+    epsilon: float = option(1e-8, "'epsilon = 1e-8'.", POSITIVE)
+    batch_size: int = option(16, "Patches of each class in a step; not in the paper.", COUNT)
     generator_steps: int = option(
         0,
         "Generator updates for each discriminator update; 0: 'For masses, we train the generator "
         "twice for every one iteration of the discriminator', once for the others.",
+        WHOLE,
     )
     grow: bool = option(True, "'we used progressive growing from 128px to 256px'.")
-    half_steps: int = option(100_000, "Iterations at half resolution; not in the paper.")
+    half_steps: int = option(100_000, "Iterations at half resolution; not in the paper.", WHOLE)
     fade_in_steps: int = option(
-        3_000, "'Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0'."
+        3_000, "'Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0'.", WHOLE
     )
-    full_steps: int = option(100_000, "Iterations at full resolution after the fade-in.")
+    full_steps: int = option(100_000, "Iterations at full resolution after the fade-in.", COUNT)
     ema: float = option(
-        0.999, "Decay of the averaged generator used for pictures and export; 0 turns it off."
+        0.999,
+        "Decay of the averaged generator used for pictures and export; 0 turns it off.",
+        BELOW_ONE,
     )
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
@@ -303,7 +378,7 @@ class GanConfig:
     strategy: str = option(
         "mirrored",
         "tf.distribute strategy; mirrored: all GPUs of this machine; multi_worker: those of every "
-        "process in TF_CONFIG, of which the first alone writes to the --workdir they share.",
+        "process in TF_CONFIG, of which the first alone writes to the --output_dir they share.",
         ("mirrored", "multi_worker", "none"),
     )
     deterministic: bool = option(
@@ -311,23 +386,29 @@ class GanConfig:
         "TensorFlow's deterministic operations: bit-identical repetition on GPUs too, where it "
         "costs time. On CPUs the thread counts, which a run keeps, are enough.",
     )
-    intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
-    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
+    intra_op_threads: int = option(
+        0, "TensorFlow threads within an operation; 0: all cores.", WHOLE
+    )
+    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.", WHOLE)
     checkpoint_minutes: float = option(
         10.0,
         "Minutes between checkpoints; more where saving would take over 3% of the time. 0: after "
         "every iteration.",
+        NOT_NEGATIVE,
     )
     collapse_steps: int = option(
         1_000,
         "Iterations in a row with an empty lesion channel, or with a loss or a gradient of "
         "nothing, after which the run stops; 0: never.",
+        WHOLE,
     )
     licence: str = option(
         "", "Licence of the exported generator, for its model.json, e.g. CC-BY-4.0; empty: unsaid."
     )
-    log_every: int = option(50, "Iterations between rows of metrics.csv and TensorBoard scalars.")
-    grid_every: int = option(1_000, "Iterations between image grids.")
+    log_every: int = option(
+        50, "Iterations between rows of metrics.csv and TensorBoard scalars.", COUNT
+    )
+    grid_every: int = option(1_000, "Iterations between image grids.", COUNT)
     dry_run: bool = option(
         False, "Print the layers of each phase, with shapes and parameters, and stop."
     )
@@ -360,10 +441,14 @@ class LesionsConfig:
         ("", *TASKS),
     )
     threshold: float = option(
-        0.1, "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal."
+        0.1,
+        "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal.",
+        NOT_NEGATIVE,
     )
-    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.")
-    smoothing: float = option(10.0, "'a 10px Gaussian smoothing filter', sigma at 256.")
+    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.", WHOLE)
+    smoothing: float = option(
+        10.0, "'a 10px Gaussian smoothing filter', sigma at 256.", NOT_NEGATIVE
+    )
     objects: str = option(
         "largest",
         "'pick the largest object in the binary mask'; near: the largest group, which an "
@@ -371,7 +456,7 @@ class LesionsConfig:
         "calcifications is many objects.",
         ("largest", "near", "in_box"),
     )
-    near: int = option(10, "--objects=near: pixels at 256; not in the paper.")
+    near: int = option(10, "--objects=near: pixels at 256; not in the paper.", WHOLE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,7 +467,7 @@ class GeneratedLesionsConfig(LesionsConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class InsertionConfig(LesionsConfig):
+class InsertionConfig(LesionsConfig, RunConfig):
     """`beam_pipelines.insert_lesions`: lesions into, or out of, whole mammograms."""
 
     source: str = option(
@@ -395,38 +480,46 @@ class InsertionConfig(LesionsConfig):
     mapping: str = option("", "--source=table: as in make_patches.")
     table: str = option("", "--source=table: as in make_patches.")
     output_dir: str = option("", "Directory for images, boxes, masks and manifest.json (required).")
-    seed: int = option(0, "Keys the choice of the images, the places and the random scalars.")
-    images: int = option(
-        0, "Images to make, drawn at random from the fitting ones; 0: every fitting one."
+    seed: int = option(
+        0, "Keys the choice of the images, the places and the random scalars.", WHOLE
     )
-    lesions_per_image: int = option(1, "Lesions to insert into an image, at most.")
+    images: int = option(
+        0, "Images to make, drawn at random from the fitting ones; 0: every fitting one.", WHOLE
+    )
+    lesions_per_image: int = option(1, "Lesions to insert into an image, at most.", COUNT)
     places: str = option(
         "random",
         "Where lesions are inserted; random: patches anywhere, none overlapping; row: 'contiguous "
         "boxes in a mammogram ... patches in a row'.",
         ("random", "row"),
     )
-    min_tissue: float = option(0.9, "Of a patch that gets a lesion: 'at least 90% breast tissue'.")
+    min_tissue: float = option(
+        0.9, "Of a patch that gets a lesion: 'at least 90% breast tissue'.", FRACTION
+    )
     exclude_pectoral: bool = option(
         False,
         "Insert nothing into the pectoral muscle of an MLO view: it counts as no breast tissue. "
         "The paper has no such rule.",
     )
     min_area_fraction: float = option(
-        0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
+        0.1, "'Discard the object if it is too small (< 10% of the patch area)'.", FRACTION
     )
     draws: int = option(
-        20, "Draws of the random scalars for a place before it is given up; not in the paper."
+        20,
+        "Draws of the random scalars for a place before it is given up; not in the paper.",
+        COUNT,
     )
     resample_spacing_mm: float = option(
         -1.0,
         "Pixel spacing that the generator is shown; its lesion is resampled back. 0: native; "
         "-1: as its training patches were.",
+        Range(0, also=-1),
     )
     reduction: int = option(
         0,
         "Side in pixels of the blocks whose averages the generator is shown, for files without a "
         "spacing; 0: as its training patches were.",
+        WHOLE,
     )
     keep_patient: bool = option(
         False,
@@ -446,12 +539,12 @@ class InsertionConfig(LesionsConfig):
         "out: stereotactic, tomosynthesis_projection, synthesised_2d, subtraction, high_energy, "
         "quality_control.",
     )
-    previews: int = option(24, "Images shown before and after as PNG, at most.")
+    previews: int = option(24, "Images shown before and after as PNG, at most.", WHOLE)
     intra_op_threads: int = option(
-        1, "TensorFlow threads within an operation of a worker; 0: all cores."
+        1, "TensorFlow threads within an operation of a worker; 0: all cores.", WHOLE
     )
     inter_op_threads: int = option(
-        1, "TensorFlow threads across operations of a worker; 0: all cores."
+        1, "TensorFlow threads across operations of a worker; 0: all cores.", WHOLE
     )
     beam: tuple[str, ...] = option(
         (), "A Beam pipeline option, e.g. --beam=--direct_num_workers=2; may be repeated."
@@ -459,31 +552,31 @@ class InsertionConfig(LesionsConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class DiversityConfig(GeneratedLesionsConfig):
+class DiversityConfig(GeneratedLesionsConfig, RunConfig):
     """`cgan_tf.measure_diversity`: how far a generator's lesions differ, beside real ones.
 
     --threshold is also that of the real lesions.
     """
 
     output_dir: str = option("", "Directory for the figures, tables and pictures (required).")
-    seed: int = option(0, "Keys the choice of patches and the random scalars.")
-    draws: int = option(64, "Draws of the random scalars on one patch; not in the paper.")
-    patches: int = option(64, "Training patches that the generator is tried on.")
-    real_lesions: int = option(500, "Real lesions of the training split measured, at most.")
+    seed: int = option(0, "Keys the choice of patches and the random scalars.", WHOLE)
+    draws: int = option(64, "Draws of the random scalars on one patch; not in the paper.", TWO)
+    patches: int = option(64, "Training patches that the generator is tried on.", TWO)
+    real_lesions: int = option(500, "Real lesions of the training split measured, at most.", TWO)
 
 
 @dataclasses.dataclass(frozen=True)
-class QualityConfig:
+class QualityConfig(RunConfig):
     """`cgan_tf.quality`: how good synthetic sets are, beside what real patches reach."""
 
-    real: str = option(
+    patches_dir: str = option(
         "", "Output directory of make_patches that the sets were made from (required)."
     )
-    synthetic: tuple[str, ...] = option((), "Output directories of synthesize (required).")
+    synthetic_dirs: tuple[str, ...] = option((), "Output directories of synthesize (required).")
     output_dir: str = option("", "Directory for numbers, verdicts and pictures (required).")
     classifier: str = option(
         "",
-        "Work directory of train_classifier, or output directory of an evaluate that scored the "
+        "Output directory of train_classifier, or output directory of an evaluate that scored the "
         "sets, whose features are then read: a baseline, in whose features patches are compared.",
     )
     imagenet_weights: str = option(
@@ -493,7 +586,7 @@ class QualityConfig:
     )
     critic: str = option(
         "",
-        "Work directory of train_classifier, a baseline: how many cleaned patches it calls "
+        "Output directory of train_classifier, a baseline: how many cleaned patches it calls "
         "malignant, beside real normal ones. Not the one that chose them, if there is another.",
     )
     generators: tuple[str, ...] = option(
@@ -502,17 +595,19 @@ class QualityConfig:
     real_splits: tuple[str, ...] = option(
         ("validation", "test"), "Splits of the real patches that synthetic ones are compared with."
     )
-    seed: int = option(0, "Keys the halves of the real patches, permutations and scalars.")
-    splits: int = option(5, "Random halves of the real patches; measures are means over them.")
-    draws: int = option(64, "Draws of the random scalars on one patch, with --generators.")
-    batch_size: int = option(64, "Patches a batch, where features are computed.")
+    seed: int = option(0, "Keys the halves of the real patches, permutations and scalars.", WHOLE)
+    splits: int = option(
+        5, "Random halves of the real patches; measures are means over them.", COUNT
+    )
+    draws: int = option(64, "Draws of the random scalars on one patch, with --generators.", TWO)
+    batch_size: int = option(64, "Patches a batch, where features are computed.", COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
 class CurvesConfig:
     """`cgan_tf.plot_curves`: the curves of several GAN runs in one picture."""
 
-    runs: tuple[str, ...] = option((), "Work directories of train_gan (required).")
+    gan_dirs: tuple[str, ...] = option((), "Output directories of train_gan (required).")
     columns: tuple[str, ...] = option(
         ("loss_d", "loss_g", "penalty"), "Columns of metrics.csv, a panel each."
     )
@@ -520,12 +615,12 @@ class CurvesConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SynthesisConfig(GeneratedLesionsConfig):
+class SynthesisConfig(GeneratedLesionsConfig, RunConfig):
     """`cgan_tf.synthesize`: a trained generator to a synthetic patch set."""
 
     output_dir: str = option("", "Directory for the synthetic shards and manifest.json (required).")
-    seed: int = option(0, "Keys the choice of source patches and the random scalars.")
-    count: int = option(5_000, "'we generated 5000 examples each'.")
+    seed: int = option(0, "Keys the choice of source patches and the random scalars.", WHOLE)
+    count: int = option(5_000, "'we generated 5000 examples each'.", COUNT)
     source_classes: tuple[str, ...] = option(
         (),
         "Classes of the patches fed to the generator; empty: source for synthesis, "
@@ -541,7 +636,7 @@ class SynthesisConfig(GeneratedLesionsConfig):
         "for a deliberate study; the manifest says so.",
     )
     min_area_fraction: float = option(
-        0.1, "'Discard the object if it is too small (< 10% of the patch area)'."
+        0.1, "'Discard the object if it is too small (< 10% of the patch area)'.", FRACTION
     )
     texture: str = option(
         "none",
@@ -555,45 +650,54 @@ class SynthesisConfig(GeneratedLesionsConfig):
         0.0,
         "Removal: reject a patch of whose lesion's bright part a smaller share is gone, as it is "
         "estimated in the annotated box; 0: not asked, as in the paper.",
+        FRACTION,
     )
     min_tissue: float = option(
         0.0,
         "Removal: reject a patch with less breast tissue, 0 to 1, where the patches of the class "
         "that it joins have as much (see make_patches); 0: not asked, as in the paper.",
+        FRACTION,
     )
     critic: str = option(
         "",
-        "Removal: work directory of train_classifier, a baseline (--network=small will do), that "
+        "Removal: output directory of train_classifier, a baseline (--network=small will do), that "
         "scores every cleaned patch; best one that learned from other women.",
     )
     max_critic_score: float = option(
         0.0,
         "Removal: reject a patch with a higher score of --critic, 0 to 1; 0: not asked, as in the "
         "paper.",
+        FRACTION,
     )
-    batch_size: int = option(64, "Candidates a batch.")
-    patience: int = option(2_000, "Candidates after which almost no acceptance stops the program.")
-    min_acceptance: float = option(0.01, "Acceptance rate below which --patience stops it.")
-    shard_megabytes: int = option(150, "Target size of a shard.")
+    batch_size: int = option(64, "Candidates a batch.", COUNT)
+    patience: int = option(
+        2_000, "Candidates after which almost no acceptance stops the program.", COUNT
+    )
+    min_acceptance: float = option(
+        0.01, "Acceptance rate below which --patience stops it.", FRACTION
+    )
+    shard_megabytes: int = option(150, "Target size of a shard.", COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
-class PasteConfig:
+class PasteConfig(RunConfig):
     """`cgan_tf.paste_lesions`: real lesions of training patches on other healthy tissue."""
 
     patches_dir: str = option("", "Output directory of make_patches (required).")
     output_dir: str = option("", "Directory for the shards and manifest.json (required).")
-    seed: int = option(0, "Keys the lesions, the healthy patches and the places.")
+    seed: int = option(0, "Keys the lesions, the healthy patches and the places.", WHOLE)
     count: int = option(
         10_000,
         "Patches to make. Lesions take turns, those of both types in the proportion of the set.",
+        COUNT,
     )
     feather: float = option(
         0.0,
         "Width in pixels at 256 over which a lesion fades towards the edges of its box, added to "
         "the tissue there; 0: Poisson blending, in which its own tissue stands in the box.",
+        NOT_NEGATIVE,
     )
-    shard_megabytes: int = option(150, "Target size of a shard.")
+    shard_megabytes: int = option(150, "Target size of a shard.", COUNT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -613,12 +717,15 @@ class ClassifierTrainingConfig:
         4.0,
         "Filling augmented: standard deviation of the displacement of pixels by a smooth random "
         "field, in pixels at 256. No augmentation of training patches is in the paper.",
+        NOT_NEGATIVE,
     )
     augment_contrast: float = option(
-        0.2, "Filling augmented: contrast is multiplied by 1 plus or minus up to this."
+        0.2, "Filling augmented: contrast is multiplied by 1 plus or minus up to this.", FRACTION
     )
     augment_noise: float = option(
-        0.02, "Filling augmented: standard deviation of added noise, in grey levels of [-1, 1]."
+        0.02,
+        "Filling augmented: standard deviation of added noise, in grey levels of [-1, 1].",
+        FRACTION,
     )
     allow_overlap: bool = option(
         False,
@@ -643,23 +750,26 @@ class ClassifierTrainingConfig:
         "decay.",
         ("multiplicative", "subtractive", "constant"),
     )
-    decay_rate: float = option(0.1, "See --decay.")
-    decay_every: int = option(5_000, "See --decay.")
-    samples: int = option(500_000, "'Models are trained for 500K samples'.")
-    validate_every: int = option(5_000, "'evaluated every 5000 samples'.")
+    decay_rate: float = option(0.1, "See --decay.", FRACTION)
+    decay_every: int = option(5_000, "See --decay.", COUNT)
+    samples: int = option(500_000, "'Models are trained for 500K samples'.", COUNT)
+    validate_every: int = option(5_000, "'evaluated every 5000 samples'.", COUNT)
     validation_patches: int = option(
         0,
         "Validation patches scored each time, evenly from every class and the same for every "
         "seed; 0: all.",
+        WHOLE,
     )
     early_stopping_validations: int = option(
-        0, "Stop after so many validations in a row without a new best; 0: never, as in the paper."
+        0,
+        "Stop after so many validations in a row without a new best; 0: never, as in the paper.",
+        WHOLE,
     )
-    batch_size: int = option(1, "'We train with a batch size of one'.")
-    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate 1e-5'.")
-    beta_1: float = option(0.9, "'beta1 = 0.9'.")
-    beta_2: float = option(0.999, "'beta2 = 0.999'.")
-    epsilon: float = option(1e-7, "Adam's epsilon; not in the paper, Keras' default.")
+    batch_size: int = option(1, "'We train with a batch size of one'.", COUNT)
+    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate 1e-5'.", POSITIVE)
+    beta_1: float = option(0.9, "'beta1 = 0.9'.", BELOW_ONE)
+    beta_2: float = option(0.999, "'beta2 = 0.999'.", BELOW_ONE)
+    epsilon: float = option(1e-7, "Adam's epsilon; not in the paper, Keras' default.", POSITIVE)
     batch_norm: str = option(
         "inference",
         "Of ResNet-50. inference: moving statistics, trained scale and offset; frozen: nothing "
@@ -670,6 +780,7 @@ class ClassifierTrainingConfig:
         0.99,
         "Momentum of the moving statistics with --batch_norm=batch; a run of a few hundred steps "
         "wants less.",
+        FRACTION,
     )
     benign: str = option(
         "negative", "Benign patches in training: negatives, or left out.", ("negative", "exclude")
@@ -677,19 +788,21 @@ class ClassifierTrainingConfig:
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
     )
-    intra_op_threads: int = option(0, "TensorFlow threads within an operation; 0: all cores.")
-    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.")
-    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.")
+    intra_op_threads: int = option(
+        0, "TensorFlow threads within an operation; 0: all cores.", WHOLE
+    )
+    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.", WHOLE)
+    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.", NOT_NEGATIVE)
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierConfig(ClassifierTrainingConfig):
+class ClassifierConfig(ClassifierTrainingConfig, RunConfig):
     """`cgan_tf.train_classifier`: ResNet-50 or a small network, cancer or no cancer."""
 
-    workdir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
-    seed: int = option(0, "Keys weights and the sampling plan.")
+    output_dir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
+    seed: int = option(0, "Keys weights and the sampling plan.", WHOLE)
     synthetic_fraction: float = option(
-        0.0, "'an initial proportion is chosen': share of synthetic samples at the start."
+        0.0, "'an initial proportion is chosen': share of synthetic samples at the start.", FRACTION
     )
     filling: str = option(
         "both",
@@ -703,7 +816,7 @@ class ClassifierConfig(ClassifierTrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExperimentConfig(ClassifierTrainingConfig):
+class ExperimentConfig(ClassifierTrainingConfig, RunConfig):
     """`cgan_tf.experiment`: Table 1, a classifier for every seed and synthetic share, or arm."""
 
     output_dir: str = option("", "Directory for the runs and the report (required).")
@@ -722,6 +835,7 @@ class ExperimentConfig(ClassifierTrainingConfig):
         0.5,
         "Share of the samples that an arm fills with what it is named after, the same in all arms "
         "and to the end; both_decayed begins with it, and those named only_ have nothing else.",
+        FRACTION,
     )
     paste_flagfile: str = option(
         "",
@@ -731,14 +845,16 @@ class ExperimentConfig(ClassifierTrainingConfig):
     scored_dirs: tuple[str, ...] = option(
         (), "Output directories of synthesize that are scored only, never trained on."
     )
-    gan_dirs: tuple[str, ...] = option((), "Work directories of train_gan, for the report.")
+    gan_dirs: tuple[str, ...] = option((), "Output directories of train_gan, for the report.")
     report_flagfile: str = option("", "Flag file of cgan_tf.report with the report's own flags.")
     quality: bool = option(
         True, "Measure the synthetic sets in the features of the first baseline, for the report."
     )
     quality_flagfile: str = option("", "Flag file of cgan_tf.quality with its own flags.")
     parallel: int = option(
-        0, "Runs at a time, the GPUs dealt out among them; 0: one a GPU, one where there is none."
+        0,
+        "Runs at a time, the GPUs dealt out among them; 0: one a GPU, one where there is none.",
+        WHOLE,
     )
     precision: str = option(
         "float32",
@@ -746,18 +862,22 @@ class ExperimentConfig(ClassifierTrainingConfig):
         ("float32", "mixed_bfloat16", "auto"),
     )
     intra_op_threads: int = option(
-        0, "TensorFlow threads within an operation of a run; 0: the cores divided by --parallel."
+        0,
+        "TensorFlow threads within an operation of a run; 0: the cores divided by --parallel.",
+        WHOLE,
     )
     inter_op_threads: int = option(
-        0, "TensorFlow threads across operations of a run; 0: the cores divided by --parallel."
+        0,
+        "TensorFlow threads across operations of a run; 0: the cores divided by --parallel.",
+        WHOLE,
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(RunConfig):
     """`cgan_tf.evaluate`: one classifier on real test patches and on synthetic sets."""
 
-    classifier: str = option("", "Work directory of train_classifier (required).")
+    classifier: str = option("", "Output directory of train_classifier (required).")
     patches_dir: str = option("", "Output directory of make_patches (required).")
     synthetic_dirs: tuple[str, ...] = option(
         (), "Output directories of synthesize: scored beside their source patches."
@@ -768,8 +888,9 @@ class EvaluateConfig:
         12,
         "Grad-CAM pictures of the surest mistakes, half false negatives and half false positives, "
         "at most one of each kind for a patient; not in the paper, 0 turns them off.",
+        WHOLE,
     )
-    batch_size: int = option(64, "Patches a batch.")
+    batch_size: int = option(64, "Patches a batch.", COUNT)
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
     )
@@ -789,7 +910,7 @@ class ReportConfig:
     )
     showcase_patches_dir: str = option("", "The patches that --showcase_dirs started from.")
     gan_dirs: tuple[str, ...] = option(
-        (), "Work directories of train_gan, for Figure 2 and the loss curves."
+        (), "Output directories of train_gan, for Figure 2 and the loss curves."
     )
     quality_dir: str = option("", "Output directory of quality, for the section on it.")
     insertion_dirs: tuple[str, ...] = option(
@@ -801,23 +922,26 @@ class ReportConfig:
     output: str = option("", "The HTML file to write (required).")
     title: str = option("Contextual GAN on mammograms", "Title of the report.")
     notice: str = option("", "A sentence shown under the title, e.g. what the data are.")
-    seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.")
+    seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.", WHOLE)
     tsne_normal: int = option(
-        2_000, "'From the validation data, we sampled 2000 normal' for the t-SNE map, at most."
+        2_000,
+        "'From the validation data, we sampled 2000 normal' for the t-SNE map, at most.",
+        WHOLE,
     )
-    tsne_mass: int = option(1_000, "'1000 real malignant mass', at most.")
-    tsne_calcification: int = option(1_000, "'1000 real malignant calcifications', at most.")
-    tsne_synthetic_mass: int = option(3_560, "'3560 synthetic malignant mass', at most.")
+    tsne_mass: int = option(1_000, "'1000 real malignant mass', at most.", WHOLE)
+    tsne_calcification: int = option(1_000, "'1000 real malignant calcifications', at most.", WHOLE)
+    tsne_synthetic_mass: int = option(3_560, "'3560 synthetic malignant mass', at most.", WHOLE)
     tsne_synthetic_calcification: int = option(
-        4_000, "'4000 synthetic malignant calcifications patches', at most."
+        4_000, "'4000 synthetic malignant calcifications patches', at most.", WHOLE
     )
     correction_threshold: float = option(
         0.5,
         "Figures 5 and 6: a patch scores as malignant from this score up, the sigmoid of its "
         "logit; not in the paper.",
+        FRACTION,
     )
     corrections: int = option(
-        5, "'we highlight five misclassified malignant examples': shown in Figures 5 and 6."
+        5, "'we highlight five misclassified malignant examples': shown in Figures 5 and 6.", WHOLE
     )
 
 
@@ -835,3 +959,12 @@ class DemoConfig:
         "Arithmetic of the convolutions; auto: bfloat16 where a probe finds it faster.",
         ("auto", "float32", "mixed_bfloat16"),
     )
+
+
+# Other names that a program takes for a flag, from before every program called one thing the same.
+ALIASES: dict[type, dict[str, str]] = {
+    GanConfig: {"workdir": "output_dir"},
+    ClassifierConfig: {"workdir": "output_dir"},
+    QualityConfig: {"real": "patches_dir", "synthetic": "synthetic_dirs"},
+    CurvesConfig: {"runs": "gan_dirs"},
+}

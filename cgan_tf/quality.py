@@ -1,6 +1,6 @@
 """How good synthetic sets are, beside what real patches reach; a verdict for every check.
 
-python -m cgan_tf.quality --real=P --synthetic=S/mass,S/removal --classifier=C --output_dir=D
+python -m cgan_tf.quality --patches_dir=P --synthetic_dirs=M,R --classifier=C --output_dir=D
 """
 
 from cgan_tf.config import QualityConfig
@@ -10,5 +10,5 @@ if __name__ == "__main__":
     run_program(
         QualityConfig,
         "cgan_tf.assessment.run:measure_quality",
-        required=("real", "synthetic", "output_dir"),
+        required=("patches_dir", "synthetic_dirs", "output_dir"),
     )

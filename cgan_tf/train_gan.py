@@ -1,6 +1,6 @@
 """Trains the contextual GAN on patches and exports its generator.
 
-python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P --workdir=W
+python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P --output_dir=W
 """
 
 from cgan_tf.config import GanConfig

@@ -22,7 +22,7 @@ from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.labels import scaled_length
 from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import config_to_dict
+from cgan_tf.runs.flags import check_ranges, config_to_dict
 from cgan_tf.runs.machine import Threads, set_threads
 from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion, extraction_of
 
@@ -198,13 +198,9 @@ class Setup:
 def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
     """Checks the flags and resolves those that follow the generator; `UserError` otherwise."""
     task = task_of(config, card)
-    for name in ("lesions_per_image", "draws"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    if min(config.images, config.previews, config.reduction) < 0:
-        raise UserError("--images, --previews, --reduction: expected 0 or more")
-    if not 0 < config.min_tissue <= 1:
-        raise UserError(f"--min_tissue: expected above 0 and at most 1, found {config.min_tissue}")
+    check_ranges(config)
+    if not config.min_tissue:
+        raise UserError("--min_tissue: expected more than 0 and 1 or less, found 0")
     if task == "removal" and config.source == "folder":
         raise UserError(
             "--source=folder names no lesions that could be removed; removal needs annotated "

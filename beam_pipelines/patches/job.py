@@ -48,6 +48,7 @@ from cgan_tf.data import tfds_files
 from cgan_tf.data.patch_sets import Splits
 from cgan_tf.runs.directory import RUN_FILE, Json, run_to_the_end
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 
 PROGRAM = "make_patches"
 REJECTIONS_FILE = "rejections.csv"
@@ -61,6 +62,7 @@ def make_patches(config: PatchesConfig) -> None:
     Raises `UserError` for a missing or empty input, unknown Beam options, and counts that the
     data cannot give (unless `allow_shortfall`).
     """
+    check_config(config)
     options = beam_options(config.beam)
     inputs = {"input_dir": config.input_dir}
     if config.normals_dir:
@@ -107,6 +109,21 @@ def make_patches(config: PatchesConfig) -> None:
         beside=LISTING_FILES,
         opened=open_run,
     )
+
+
+def check_config(config: PatchesConfig) -> None:
+    """Raises `UserError` for values that no patch can be cut with."""
+    check_ranges(config)
+    if config.train_fraction + config.validation_fraction > 1:
+        raise UserError(
+            "--train_fraction and --validation_fraction: expected 1 or less in all, found "
+            f"{config.train_fraction + config.validation_fraction:g}"
+        )
+    if config.scale_max < config.scale_min:
+        raise UserError(
+            f"--scale_max: expected --scale_min={config.scale_min:g} or more, found "
+            f"{config.scale_max:g}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -235,7 +252,7 @@ def _shortfall(
         lines = [f"  {item.set:<36}{item.wanted:>10}{item.found:>10}" for item in short]
         raise UserError(
             f"{config.input_dir} cannot give these counts; lower them, or finish with fewer "
-            "(--allow_shortfall):\n"
+            "(the same command with --allow_shortfall):\n"
             + "\n".join([f"  {'set':<36}{'wanted':>10}{'found':>10}", *lines])
             + (f"\nleft out: {reasons}" if reasons else "")
         )

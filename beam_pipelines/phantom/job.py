@@ -32,6 +32,7 @@ from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.console import end_with_parent, progress_bar
 from cgan_tf.runs.directory import Json, Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 
 PROGRAM = "make_phantom"
 DAMAGES = (
@@ -49,12 +50,7 @@ TABLES = ("images", "marks", "lesions", "episodes")
 
 def run(config: PhantomConfig) -> None:
     """Draws every client that is not there yet, then the tables of the truth and the manifest."""
-    if config.clients < 1 or config.broken_files < 0 or config.first_client < 0:
-        raise UserError(
-            f"--clients: expected 1 or more, found {config.clients}; --first_client and "
-            f"--broken_files: expected 0 or more, found {config.first_client} and "
-            f"{config.broken_files}"
-        )
+    check_ranges(config)
     run_to_the_end(config.output_dir, PROGRAM, config, lambda: config, _draw_and_finish)
 
 

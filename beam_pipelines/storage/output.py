@@ -85,6 +85,8 @@ def open_run(
                 yield Output(str(run.directory), program, run.finished)
             return
         files.check_path(directory)
+        if config.restart:
+            raise UserError(f"--restart: expected a local directory, found {directory}")
         run_file = os.path.join(directory, RUN_FILE)
         started = files.exists(run_file)
         if started:

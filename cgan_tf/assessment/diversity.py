@@ -32,7 +32,7 @@ from cgan_tf.pages.patches import mosaic, patch_levels
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import Run, finish_run, run_to_the_end, write_bytes, write_json
-from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.synthesis.postprocess import extract_lesion, extraction_of
 
 PROGRAM = "measure_diversity"
@@ -111,7 +111,7 @@ class LesionSet:
 
 def measure_diversity(config: DiversityConfig) -> None:
     """Writes diversity.json, diversity.md, diversity.png and a sheet of patches for each set."""
-    check_config(config)
+    check_ranges(config)
     console.quiet_tensorflow()
 
     def open_inputs() -> tuple[PatchSet, Trials]:
@@ -126,13 +126,6 @@ def measure_diversity(config: DiversityConfig) -> None:
 
     run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
     print((Path(config.output_dir) / "diversity.md").read_text(encoding="utf-8"), end="")
-
-
-def check_config(config: DiversityConfig) -> None:
-    """Raises `UserError` for numbers that have no spread."""
-    for name in ("draws", "patches", "real_lesions"):
-        if getattr(config, name) < 2:
-            raise UserError(f"--{name}: expected 2 or more, found {getattr(config, name)}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

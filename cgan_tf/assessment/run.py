@@ -50,6 +50,7 @@ from cgan_tf.runs.directory import (
     write_bytes,
 )
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.synthesis.candidates import RESULT_CLASS
 from cgan_tf.synthesis.postprocess import extraction_of
 from cgan_tf.synthesis.removal import critic_manifest
@@ -117,7 +118,7 @@ def match_generators(directories: Sequence[str], sets: Sequence[SyntheticSet]) -
     for directory in directories:
         checksum = read_json(Path(directory) / CARD).get("checksum")
         if checksum not in checksums:
-            raise UserError(f"{directory}: expected a generator that made one of --synthetic")
+            raise UserError(f"{directory}: expected a generator that made one of --synthetic_dirs")
         known[checksum] = directory
     return [known.get(checksum, "") for checksum in checksums]
 
@@ -238,7 +239,7 @@ class SetAssessment:
 
         config = DiversityConfig(
             generator=self.generator,
-            patches_dir=self.config.real,
+            patches_dir=self.config.patches_dir,
             task=self.subject.task,
             **{name: getattr(self.subject.flags, name) for name in POST_PROCESSING},
             seed=self.config.seed,
@@ -286,18 +287,16 @@ def check_config(config: QualityConfig) -> None:
             f"--real_splits: expected {' or '.join(HELD_OUT)}, found "
             f"{wrong[0] if wrong else 'nothing'}"
         )
-    for name, least in (("splits", 1), ("draws", 2), ("batch_size", 1)):
-        if getattr(config, name) < least:
-            raise UserError(f"--{name}: expected {least} or more, found {getattr(config, name)}")
+    check_ranges(config)
 
 
 def open_assessments(config: QualityConfig, measures: Measures = MEASURES) -> list[SetAssessment]:
     """What is to be measured; every input that the flags name is opened."""
-    patches = PatchSet(config.real)
+    patches = PatchSet(config.patches_dir)
     if config.critic:
         critic_manifest(config.critic)
     sets: list[SyntheticSet] = []
-    for directory in config.synthetic:
+    for directory in config.synthetic_dirs:
         sets.append(open_set(directory, [each.name for each in sets]))
     generators = match_generators(config.generators, sets)
     spaces = feature_spaces(config)

@@ -34,16 +34,14 @@ from cgan_tf.runs.directory import (
     write_json,
 )
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 
 FILES = ("scores.csv", "synthetic_scores.csv", "features.npz", "metrics.json")
 
 
 def evaluate(config: EvaluateConfig) -> None:
     """Runs an evaluation, or says that it is done."""
-    if config.batch_size < 1:
-        raise UserError(f"--batch_size: expected 1 or more, found {config.batch_size}")
-    if config.grad_cams < 0:
-        raise UserError(f"--grad_cams: expected 0 or more, found {config.grad_cams}")
+    check_ranges(config)
     console.quiet_tensorflow()
     run_to_the_end(
         config.output_dir,

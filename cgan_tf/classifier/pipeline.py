@@ -150,7 +150,7 @@ def _read(directory: Path, description: Json, sets: ClassifierSets) -> np.ndarra
             raise UserError(
                 f"{directory / DESCRIPTION_FILE}: the run began with other {name} patches "
                 f"({expected.get('patches', 0):,}, now {found['patches']:,}); restore them or "
-                "start anew with another --workdir"
+                "start anew with --restart or another --output_dir"
             )
     path = directory / PLAN_FILE
     try:

@@ -11,10 +11,12 @@ import numpy as np
 
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.sampling import SYNTHETIC
+from cgan_tf.config import ClassifierConfig
 from cgan_tf.labels import Arm, arm_of
 from cgan_tf.runs.dataclass_json import from_json
 from cgan_tf.runs.directory import Json, csv_bytes, read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
+from cgan_tf.runs.flags import renamed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +164,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def _read_evaluation(directory: Path) -> ScoredTest:
     manifest = read_manifest(directory, "evaluate")
     rows = read_table(directory / "scores.csv")
-    flags = manifest["classifier"]["flags"]
+    flags = renamed(ClassifierConfig, manifest["classifier"]["flags"])
     try:
         return ScoredTest(
             directory=directory,
@@ -177,7 +179,7 @@ def _read_evaluation(directory: Path) -> ScoredTest:
             labels=np.array([int(row["label"]) for row in rows]),
             logits=np.array([float(row["logit"]) for row in rows]),
             metrics=read_metrics(directory),
-            training=manifest["classifier"],
+            training={**manifest["classifier"], "flags": flags},
         )
     except (KeyError, ValueError) as error:
         raise UserError(f"{directory / 'scores.csv'}: expected the scores of evaluate") from error

@@ -23,6 +23,7 @@ from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
 from cgan_tf.runs.directory import finish_run, run_to_the_end, sha256, write_bytes
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.runs.machine import Threads, resolve_threads, save_threads, set_threads
 
 WEIGHTS_FILE = "best.weights.h5"
@@ -41,7 +42,7 @@ def train_classifier(config: ClassifierConfig) -> None:
     check_config(config)
     console.quiet_tensorflow()
     run_to_the_end(
-        config.workdir,
+        config.output_dir,
         "train_classifier",
         config,
         lambda: open_training(config),
@@ -53,23 +54,13 @@ def open_training(config: ClassifierConfig) -> "ClassifierTraining":
     """The training, its inputs found; what is missing is named before TensorFlow is imported."""
     sets = open_sets(config)
     find_weights(config.weights)
-    threads = resolve_threads(config, config.workdir)
+    threads = resolve_threads(config, config.output_dir)
     return ClassifierTraining(config, sets, threads)
 
 
 def check_config(config: ClassifierConfig) -> None:
     """Raises `UserError` for numbers that no run can have."""
-    for name in ("samples", "validate_every", "batch_size", "decay_every"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    for name in ("synthetic_fraction", "decay_rate", "augment_contrast", "augment_noise"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"--{name}: expected 0 to 1, found {getattr(config, name):g}")
-    for name in ("seed", "validation_patches", "early_stopping_validations", "augment_elastic"):
-        if getattr(config, name) < 0:
-            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name):g}")
-    if config.learning_rate <= 0:
-        raise UserError(f"--learning_rate: expected more than 0, found {config.learning_rate:g}")
+    check_ranges(config)
     if config.network != "resnet50" and config.weights == "imagenet":
         raise UserError(
             f"--network={config.network}: expected --weights=none or the best.weights.h5 of such a "

@@ -12,6 +12,7 @@ from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256, write
 from cgan_tf.runs.errors import UserError
 
 CARD = "model.json"
+GENERATOR = "generator"  # in the output directory of train_gan
 CONDITIONAL = "conditional"
 _KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
 _OPTIONAL: dict[str, type] = {
@@ -84,11 +85,25 @@ def read_card(directory: str | Path) -> GeneratorCard:
     damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
     """
     directory = Path(directory)
+    if not (directory / CARD).exists():
+        raise UserError(
+            f"{directory}: expected a generator directory of train_gan, found "
+            + _instead_of_card(directory)
+        )
     values = read_json(directory / CARD)
     found = directory_checksum(directory)
     if found != values.get("checksum"):
         raise UserError(f"{directory}: expected checksum {values.get('checksum')}, found {found}")
     return card_from(values, directory)
+
+
+def _instead_of_card(directory: Path) -> str:
+    for place in (directory / GENERATOR, directory.parent / GENERATOR):
+        if (place / CARD).exists():
+            return f"none; it is in {place}"
+    if directory.is_dir():
+        return f"no {CARD} in it"
+    return "a file" if directory.exists() else "no such directory"
 
 
 def card_from(values: Json, directory: str | Path) -> GeneratorCard:

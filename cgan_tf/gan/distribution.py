@@ -1,8 +1,8 @@
 """Training on several devices or processes: the strategy, and what the workers agree on.
 
 With --strategy=multi_worker every process runs the same command with its own TF_CONFIG (cluster
-and task, as tf.distribute reads it) and the same --workdir on a shared file system. Only worker 0,
-the chief, writes.
+and task, as tf.distribute reads it) and the same --output_dir on a shared file system. Only worker
+0, the chief, writes.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
-from cgan_tf.runs.directory import PACE_FLAGS
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
+from cgan_tf.runs.identity import INPUT_FLAGS, OWN_FLAGS, PACE_FLAGS
 
 
 def choose_strategy(config: GanConfig) -> tf.distribute.Strategy:
@@ -79,8 +79,8 @@ def check_agreement(strategy: tf.distribute.Strategy, config: GanConfig, step: i
         )
     if not _agreed(strategy, step):
         raise UserError(
-            f"{config.workdir}: expected every worker at the same step, found {step} on worker "
-            f"{worker_index()} and others elsewhere; --workdir must be one directory for all"
+            f"{config.output_dir}: expected every worker at the same step, found {step} on worker "
+            f"{worker_index()} and others elsewhere; --output_dir must be one directory for all"
         )
 
 
@@ -92,7 +92,7 @@ def _agreed(strategy: tf.distribute.Strategy, value: int) -> bool:
 def _fingerprint(config: GanConfig) -> int:
     """32 bits of the flags that decide the result; paths may have other names elsewhere."""
     flags = config_to_dict(config)
-    decisive = {k: v for k, v in flags.items() if k not in {*PACE_FLAGS, "workdir", "patches_dir"}}
+    decisive = {k: v for k, v in flags.items() if k not in PACE_FLAGS | OWN_FLAGS | INPUT_FLAGS}
     return zlib.crc32(json.dumps(decisive, sort_keys=True).encode())
 
 

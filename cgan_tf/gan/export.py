@@ -32,7 +32,7 @@ from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import path_without_patterns, read_json, write_bytes
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import config_from_dict, config_to_dict
+from cgan_tf.runs.flags import config_from_dict, config_to_dict, renamed
 
 
 def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard:
@@ -190,7 +190,7 @@ def float32_generator(directory: Path) -> tuple[Any, GeneratorCard]:
     if card.conditional:
         raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
     # A flag that is younger than the card had its default.
-    flags = config_to_dict(GanConfig()) | card.flags | {"precision": "float32"}
+    flags = config_to_dict(GanConfig()) | renamed(GanConfig, card.flags) | {"precision": "float32"}
     config = config_from_dict(GanConfig, flags)
     generator = Generator(config, name="averaged")
     size, width = card.size, card.z_width

@@ -19,6 +19,7 @@ from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
 from cgan_tf.runs.directory import MANIFEST_FILE, Run, finish_run, open_run, run_to_the_end
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.runs.machine import resolve_threads, save_threads, set_threads
 
 # Half a grey level as patches are stored (65,535 levels over [-1, 1]): a lesion channel within it
@@ -42,11 +43,11 @@ def train_gan(config: GanConfig) -> None:
 
         print_layers(config)
         return
-    for name in ("patches_dir", "workdir"):
+    for name in ("patches_dir", "output_dir"):
         if not getattr(config, name):
             raise UserError(f"--{name} is required; see --help")
     run_to_the_end(
-        config.workdir,
+        config.output_dir,
         "train_gan",
         config,
         lambda: open_patches(config),
@@ -80,6 +81,7 @@ def _open_as_worker(
 
 def check_config(config: GanConfig) -> None:
     """Raises `UserError` for sizes and counts that no network can be built with."""
+    check_ranges(config)
     size, attention = config.size, config.attention_size
     if size < 32 or size & (size - 1):
         raise UserError(f"--size: expected a power of two, 32 or more, found {size}")
@@ -87,22 +89,8 @@ def check_config(config: GanConfig) -> None:
         raise UserError(
             f"--attention_size: expected a power of two from 8 to {size // 4}, found {attention}"
         )
-    for name in (
-        *("batch_size", "full_steps", "log_every", "grid_every", "generator_filters"),
-        *("bottleneck_filters", "embedding_channels", "discriminator_multiplier"),
-    ):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    for name in (
-        *("half_steps", "fade_in_steps", "border", "seed", "generator_steps"),
-        *("collapse_steps", "checkpoint_minutes"),
-    ):
-        if getattr(config, name) < 0:
-            raise UserError(f"--{name}: expected 0 or more, found {getattr(config, name)}")
     if config.border >= PAPER_SIZE // 2:
         raise UserError(f"--border: expected less than half of the patch, found {config.border}")
-    if not 0 <= config.ema < 1:
-        raise UserError(f"--ema: expected 0 or more and below 1, found {config.ema}")
 
 
 class Training:

@@ -25,6 +25,7 @@ from cgan_tf.pages.style import DPI, house_style, png
 from cgan_tf.runs.console import progress_bar
 from cgan_tf.runs.directory import Json, Run, finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 
 COLUMNS = 8
 HEADER = 74  # pixels above the patches
@@ -189,8 +190,7 @@ def check_config(config: ShowPatchesConfig) -> None:
     unknown = sorted(set(config.classes) - set(PATCH_CLASSES))
     if unknown:
         raise UserError(f"--classes: expected some of {', '.join(PATCH_CLASSES)}, found {unknown}")
-    if config.count < 1:
-        raise UserError(f"--count: expected 1 or more, found {config.count}")
+    check_ranges(config)
 
 
 def groups_of(patches: PatchSet, config: ShowPatchesConfig) -> list[tuple[str, str]]:

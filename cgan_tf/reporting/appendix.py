@@ -69,7 +69,7 @@ def _model(evaluation: ScoredTest) -> str:
             "no cancer.",
             f"Input: a grey patch of {side}×{side} px in [−1, 1]. "
             "Output: a logit; its sigmoid is the score.",
-            f"Weights: `{training['weights']}` of `{flags['workdir']}`, "
+            f"Weights: `{training['weights']}` of `{flags['output_dir']}`, "
             f"SHA-256 `{training['weights_sha256']}`.",
             f"Chosen at sample {training['best_samples']:,} of {training['samples']:,} for its "
             f"validation AUC of {training['best_validation_auc']:.3f}.",
@@ -270,7 +270,7 @@ def flags(inputs: ReportInputs) -> Section | None:
     runs += [(f"synthesize: {each.directory}", each.flags) for each in inputs.sets]
     for evaluation in inputs.evaluations:
         trained = evaluation.training["flags"]
-        runs.append((f"train_classifier: {trained['workdir']}", trained))
+        runs.append((f"train_classifier: {trained['output_dir']}", trained))
     return section_of(
         "Flags of every run",
         *(

@@ -285,14 +285,14 @@ def training(inputs: ReportInputs) -> Section | None:
     return section_of("Training", *parts)
 
 
-PLACES = ("workdir", "patches_dir")  # flags that say where a run is, not what it does
+PLACES = ("output_dir", "workdir", "patches_dir")  # flags that say where a run is, not what it does
 
 
 def plot_curves(config: CurvesConfig) -> None:
-    """Writes --output from the metrics.csv of --runs, finished or not."""
-    curves = [chosen_curves(Path(run), config.columns) for run in config.runs]
-    flags = [read_json(Path(run) / "run.json").get("flags", {}) for run in config.runs]
-    figure = curves_figure(dict(zip(run_names(config.runs, flags), curves, strict=True)))
+    """Writes --output from the metrics.csv of --gan_dirs, finished or not."""
+    curves = [chosen_curves(Path(run), config.columns) for run in config.gan_dirs]
+    flags = [read_json(Path(run) / "run.json").get("flags", {}) for run in config.gan_dirs]
+    figure = curves_figure(dict(zip(run_names(config.gan_dirs, flags), curves, strict=True)))
     write_bytes(config.output, png(figure))
 
 

@@ -11,6 +11,7 @@ import fcntl
 import glob
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 from cgan_tf import __version__
 from cgan_tf.runs.errors import UserError, writing
 from cgan_tf.runs.flags import config_to_dict
+from cgan_tf.runs.identity import differences, run_inputs
 
 # A JSON object that is a document of its own: a file as it is read or written, or a part of it.
 # What the program goes on with is a dataclass, made from it where it is read.
@@ -33,9 +35,8 @@ Inputs = TypeVar("Inputs")
 RUN_FILE = "run.json"
 MANIFEST_FILE = "manifest.json"
 
-# Flags that may differ between the start of a run and its continuation: they change the pace of
-# the work, not its result.
-PACE_FLAGS = frozenset({"checkpoint_minutes", "collapse_steps", "workers", "beam", "parallel"})
+# What a run may hold that has made nothing: neither a checkpoint, nor a shard, nor a table.
+_NOTHING_YET = frozenset({"plan.json", "plan.npy", "progress.json", "setup.json", "tensorboard"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,8 @@ def run_to_the_end(
     """The frame of a program: one run in `directory`, begun or resumed, until it is finished.
 
     The inputs are opened before `run.json` is written: a mistyped flag must not stay in a run
-    directory, where the corrected one would be refused. A finished run opens nothing.
+    directory, where the corrected one would be refused. A finished run opens nothing, unless
+    `config.restart` asks for a new one.
 
     Args:
       open_inputs: gives what the work needs; its `UserError` leaves the directory as it was.
@@ -75,8 +77,9 @@ def run_to_the_end(
     """
     run_file, manifest = Path(directory) / RUN_FILE, Path(directory) / MANIFEST_FILE
     if opened is None and run_file.exists():  # named before the inputs take their time
-        check_run(directory, read_json(run_file), program, config)
-    inputs = None if manifest.exists() else open_inputs()
+        with locked(directory):
+            _check_or_clear(Path(directory), program, config, beside)
+    inputs = None if manifest.exists() and not config.restart else open_inputs()
     with (opened or open_run)(directory, program, config, beside) as run:
         if inputs is None or run.finished:
             print(f"{program}: {run.directory} is finished; nothing to do")
@@ -91,13 +94,40 @@ def open_run(
 ) -> Iterator[Run]:
     """Opens `directory` for `program`, for as long as the block lasts.
 
-    Yields a `Run` whose `finished` says that there is nothing to do. Raises `UserError` when the
-    directory holds another program's run or the same program's with other flags (naming the
-    difference), and whatever `open_directory` raises.
+    Yields a `Run` whose `finished` says that there is nothing to do. With `config.restart` an
+    earlier run is moved aside first. Raises `UserError` when the directory holds another program's
+    run, or results of the same program's with other flags (naming the difference), and whatever
+    `open_directory` raises.
     """
+    if config.restart:
+        move_aside(directory, program)
     with open_directory(directory, program, beside) as opened:
-        _check_or_start(opened, program, config)
+        _check_or_clear(opened, program, config, beside)
+        if not (opened / RUN_FILE).exists():
+            write_json(opened / RUN_FILE, run_content(program, config))
         yield Run(opened, (opened / MANIFEST_FILE).exists())
+
+
+def move_aside(directory: str | Path, program: str) -> None:
+    """Renames the run of `program` in `directory`, if there is one, to DIRECTORY.1, or the first
+    number that is free.
+
+    Raises `UserError` for another program's run, while a process works in it, and where the
+    directory cannot be renamed.
+    """
+    place = Path(os.path.abspath(directory))  # "." has no name; a link is renamed, not followed
+    if not (place / RUN_FILE).exists():
+        return
+    with locked(place):
+        _check_program(place, read_json(place / RUN_FILE), program)
+        free = next(n for n in itertools.count(1) if not os.path.lexists(f"{place}.{n}"))
+        try:
+            place.rename(f"{place}.{free}")
+        except OSError as error:
+            raise UserError(
+                f"{directory}: cannot be moved aside: {error.strerror}; name another directory"
+            ) from error
+    print(f"{program}: the earlier run is now {place}.{free}")
 
 
 @contextlib.contextmanager
@@ -151,33 +181,71 @@ def refuse_strangers(
         )
 
 
-def _check_or_start(directory: Path, program: str, config: Any) -> None:
+def _check_or_clear(
+    directory: Path, program: str, config: Any, beside: Collection[str] = ()
+) -> None:
+    """Refuses a run with other flags that has made something; clears one that has made nothing."""
     run_file = directory / RUN_FILE
-    if run_file.exists():
-        check_run(directory, read_json(run_file), program, config)
-    else:
-        write_json(run_file, run_content(program, config))
+    if not run_file.exists() or config.restart:
+        return
+    saved = read_json(run_file)
+    if _has_results(directory, beside):
+        check_run(directory, saved, program, config)
+        return
+    _check_program(directory, saved, program)
+    if differences(saved, config):
+        run_file.unlink()  # first: without it nothing else counts as a run's
+        for name in _NOTHING_YET:
+            shutil.rmtree(directory / name, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                (directory / name).unlink()
+
+
+def _has_results(directory: Path, beside: Collection[str]) -> bool:
+    """Whether a run has made anything that other flags would make anew: a file that holds more
+    than nothing, or a table that has rows."""
+    for path in directory.iterdir():
+        if path.name in {RUN_FILE, *_NOTHING_YET, *beside} or _is_ours(path.name):
+            continue
+        files = (p for p in path.rglob("*") if p.is_file()) if path.is_dir() else (path,)
+        if any(_holds_rows(file) for file in files):
+            return True
+    return False
+
+
+def _holds_rows(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline()
+        return bool(first) and (path.suffix != ".csv" or bool(file.readline()))
 
 
 def run_content(program: str, config: Any) -> Json:
     """What `run.json` holds."""
-    return {"program": program, "version": __version__, "flags": config_to_dict(config)}
+    return {
+        "program": program,
+        "version": __version__,
+        "flags": config_to_dict(config),
+        "inputs": run_inputs(config),
+    }
 
 
 def check_run(directory: str | Path, saved: Json, program: str, config: Any) -> None:
     """Raises `UserError` unless the content of `run.json` is of this program with these flags."""
-    flags = config_to_dict(config)
-    if saved.get("program") != program:
-        raise UserError(f"{directory}: holds a run of {saved.get('program')}, not of {program}")
-    # A flag that is younger than the run had its default: off, or what the program did anyway.
-    before = config_to_dict(type(config)()) | saved.get("flags", {})
-    different = [
-        f"--{name} was {before.get(name)!r}, is {flags.get(name)!r}"
-        for name in sorted(set(before) | set(flags))
-        if name not in PACE_FLAGS and before.get(name) != flags.get(name)
-    ]
+    _check_program(directory, saved, program)
+    different = differences(saved, config)
     if different:
-        raise UserError(f"{directory}: holds a run with other flags: {'; '.join(different)}")
+        raise UserError(
+            f"{directory}: holds a run with other flags: {'; '.join(different)}; name another "
+            "directory, or say --restart to begin anew here (the old run is kept, moved aside)"
+        )
+
+
+def _check_program(directory: str | Path, saved: Json, program: str) -> None:
+    if saved.get("program") != program:
+        raise UserError(
+            f"{directory}: holds a run of {saved.get('program')}, not of {program}; name another "
+            "directory"
+        )
 
 
 def remove_leftovers(directory: Path, name: str = "") -> None:
@@ -225,6 +293,12 @@ def read_manifest(directory: str | Path, program: str | tuple[str, ...]) -> Json
     path = Path(directory) / MANIFEST_FILE
     programs = (program,) if isinstance(program, str) else program
     if not path.exists():
+        if not path.parent.is_dir():
+            what = "a file" if path.parent.exists() else "no such directory"
+            raise UserError(
+                f"{directory}: expected an output directory of {' or '.join(programs)}, "
+                f"found {what}"
+            )
         reason = "unfinished run" if (path.parent / RUN_FILE).exists() else "no such file"
         raise UserError(f"{path}: expected the manifest of {' or '.join(programs)}: {reason}")
     manifest = read_json(path)

@@ -24,17 +24,19 @@ from typing import Any, TypeVar
 
 from absl import app, flags
 
-from cgan_tf.config import REPLACED_FLAGS
+from cgan_tf.config import ALIASES, REPLACED_FLAGS
 from cgan_tf.runs.console import separate_native_stderr
 from cgan_tf.runs.errors import UserError
 
 Config = TypeVar("Config")
 
+NOT_KEPT = frozenset({"restart"})  # how a command begins, not what its run is
+
 flags.disclaim_key_flags()  # the flags are the program's own, so that its --help lists them
 
 
 def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines one absl flag for every field of a config dataclass."""
+    """Defines one absl flag for every field of a config dataclass, and its other names."""
     for name, kind, default, help_text, choices in _fields(config_class):
         if kind in (bool, bool | None):
             flags.DEFINE_boolean(name, default, help_text, flag_values=flag_values)
@@ -50,6 +52,14 @@ def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS
             flags.DEFINE_multi_string(name, list(default), help_text, flag_values=flag_values)
         else:
             flags.DEFINE_list(name, list(default), help_text, flag_values=flag_values)
+    for alias, name in ALIASES.get(config_class, {}).items():
+        flags.DEFINE_alias(alias, name, flag_values)
+
+
+def renamed(config_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Saved flags of a program under the names that they have now."""
+    names = ALIASES.get(config_class, {})
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def config_from_flags(
@@ -88,6 +98,14 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
     return config_from_flags(config_class, values)
 
 
+def check_ranges(config: Any) -> None:
+    """Raises `UserError` for the first number that is out of the range of its field."""
+    for field in dataclasses.fields(config):
+        bounds, value = field.metadata["range"], getattr(config, field.name)
+        if bounds is not None and value not in bounds:
+            raise UserError(f"--{field.name}: expected {bounds}, found {value:g}")
+
+
 def flags_text(config: Any) -> str:
     """The config as a flag file: one `--name=value` a line, every field that has a value."""
     lines = []
@@ -107,16 +125,18 @@ def flags_text(config: Any) -> str:
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
-    """The config as JSON-ready values (tuples become lists)."""
+    """The config as JSON-ready values (tuples become lists), without what is no part of a run."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in dataclasses.asdict(config).items()
+        if name not in NOT_KEPT
     }
 
 
 def config_from_dict(config_class: type[Config], values: Mapping[str, Any]) -> Config:
     """The inverse of `config_to_dict`; an unknown or missing name is an error."""
-    known = {name: kind for name, kind, *_ in _fields(config_class)}
+    values = renamed(config_class, values)
+    known = {name: kind for name, kind, *_ in _fields(config_class) if name not in NOT_KEPT}
     if set(values) != set(known):
         difference = ", ".join(sorted(set(values) ^ set(known)))
         raise UserError(f"{config_class.__name__}: names that do not match: {difference}")
@@ -154,6 +174,7 @@ def run_program(
             _exit(2, f"{program}: {' and '.join(missing)} required; see --help")
         separate_native_stderr()
         try:
+            check_ranges(config)
             module, function = target.split(":")
             getattr(importlib.import_module(module), function)(config)
         except UserError as error:

@@ -31,16 +31,14 @@ def resolve_threads(config: Any, directory: str | Path) -> Threads:
     """The counts that a run in `directory` uses.
 
     They are those it was started with, so that it gives the same bits on a machine with other
-    cores; of a new run the flags', where 0 is every core that this process may use. Raises
-    `UserError` for a negative flag.
+    cores; of a new run the flags', where 0 is every core that this process may use.
     """
     run_file = Path(directory) / RUN_FILE
-    saved = read_json(run_file).get("threads", {}) if run_file.exists() else {}
+    goes_on = run_file.exists() and not config.restart
+    saved = read_json(run_file).get("threads", {}) if goes_on else {}
     counts = {}
     for name in ("intra_op", "inter_op"):
         flag = getattr(config, f"{name}_threads")
-        if flag < 0:
-            raise UserError(f"--{name}_threads: expected 0 or more, found {flag}")
         counts[name] = saved.get(name) or flag or core_count()
     return Threads(**counts)
 

@@ -102,7 +102,7 @@ class Checkpoints:
             print(f"{path}: {damage}; going on from the one before it", file=sys.stderr)
         if steps:
             raise UserError(
-                f"{self.directory}: every checkpoint is damaged; start in a new --workdir"
+                f"{self.directory}: every checkpoint is damaged; start anew with --restart"
             )
         return {}
 

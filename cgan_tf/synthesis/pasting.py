@@ -29,6 +29,7 @@ from cgan_tf.pages.viewer import gallery_page
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import finish_run, run_to_the_end, write_bytes
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 
 TRAIN = "train"  # of lesions and of tissue: nobody's of another split is ever read
 GALLERY = "gallery.html"
@@ -53,11 +54,7 @@ class Place:
 
 def paste_lesions(config: PasteConfig) -> None:
     """Makes the set, or says that it is there."""
-    for name in ("count", "shard_megabytes"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
-    if config.feather < 0:
-        raise UserError(f"--feather: expected 0 or more, found {config.feather:g}")
+    check_ranges(config)
     run_to_the_end(
         config.output_dir,
         "paste_lesions",

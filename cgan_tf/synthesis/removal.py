@@ -39,13 +39,10 @@ Critic = Callable[[np.ndarray], float]  # a patch float32 [size, size] to its sc
 
 
 def check_flags(config: SynthesisConfig, task: str) -> None:
-    """Raises `UserError` for flags of removal with another task, and for values out of range."""
+    """Raises `UserError` for flags of removal with another task, or without what they need."""
     given = [name for name in FLAGS if getattr(config, name) != getattr(SynthesisConfig(), name)]
     if given and task != "removal":
         raise UserError(f"--{given[0]}: is for removal, found the task {task}")
-    for name in ("min_share_removed", "min_tissue", "max_critic_score"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"--{name}: expected 0 to 1, found {getattr(config, name)}")
     if config.max_critic_score and not config.critic:
         raise UserError(
             f"--max_critic_score={config.max_critic_score}: expected a --critic, found none"

@@ -30,6 +30,7 @@ from cgan_tf.runs.directory import (
     write_json,
 )
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.runs.machine import core_count
 from cgan_tf.synthesis.candidates import RESULT_CLASS, Candidate, Candidates
 from cgan_tf.synthesis.postprocess import LARGEST
@@ -60,14 +61,12 @@ def synthesize(config: SynthesisConfig) -> None:
 
 def check_config(config: SynthesisConfig) -> None:
     """Raises `UserError` for values that make no set, or one that would leak."""
+    check_ranges(config)
     if config.source_split != "train" and not config.allow_evaluation_split:
         raise UserError(
             f"--source_split={config.source_split}: synthetic patches made from evaluation data "
             "would leak into training; --allow_evaluation_split permits it for evaluation"
         )
-    for name in ("count", "batch_size", "patience", "shard_megabytes"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name}: expected 1 or more, found {getattr(config, name)}")
 
 
 @dataclasses.dataclass
@@ -163,6 +162,9 @@ class Synthesis:
             return
         if state.accepted >= config.min_acceptance * state.candidates:
             return
+        # Nothing that was kept is worth more than the freedom to try other flags here.
+        (self.directory / PENDING).unlink()
+        (self.directory / PROGRESS).unlink()
         areas = np.percentile(state.areas, [5, 50, 95]) / self.candidates.card.size**2
         low, middle, high = areas
         kept = "largest object covers" if config.objects == LARGEST else "objects kept cover"

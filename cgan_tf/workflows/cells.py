@@ -155,7 +155,7 @@ def classifier_config(
         shared["pasted_dirs"] = (str(Path(config.output_dir) / PASTED),)
     return ClassifierConfig(
         **shared,
-        workdir=str(cell.classifier(Path(config.output_dir))),
+        output_dir=str(cell.classifier(Path(config.output_dir))),
         seed=cell.seed,
         synthetic_fraction=cell.fraction,
         filling=cell.filling,
@@ -175,7 +175,7 @@ def cell_steps(
     first_seed = str(cell.seed) == config.seeds[0]
     scores_all = not cell.arm or (cell.filling in SYNTHETIC and not cell.is_substitute)
     evaluation = EvaluateConfig(
-        classifier=training.workdir,
+        classifier=training.output_dir,
         patches_dir=config.patches_dir,
         synthetic_dirs=(*config.synthetic_dirs, *config.scored_dirs) if scores_all else (),
         output_dir=str(cell.evaluation(root)),
@@ -236,8 +236,8 @@ def quality_steps(config: ExperimentConfig, first: Cell, counts: PatchCounts) ->
     own = own_flags(QualityConfig, config.quality_flagfile)
     quality = dataclasses.replace(
         own,
-        real=config.patches_dir,
-        synthetic=config.synthetic_dirs,
+        patches_dir=config.patches_dir,
+        synthetic_dirs=config.synthetic_dirs,
         classifier=str(first.evaluation(root)),
         output_dir=str(root / QUALITY),
     )

@@ -41,7 +41,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
             Step(
                 f"{task} GAN", "cgan_tf.train_gan",
                 (f"--flagfile=configs/demo_{task}.cfg", f"--patches_dir={root / 'patches'}",
-                 f"--workdir={root / 'gan' / task}", *pace),
+                 f"--output_dir={root / 'gan' / task}", *pace),
                 root / "gan" / task / "manifest.json", ("patches",), seconds=seconds,
             )
         )  # fmt: skip
@@ -122,7 +122,7 @@ def _classifier(root: Path, name: str, pace: tuple[str, ...], tasks: tuple[str, 
     flags = (
         f"--flagfile=configs/demo_classifier_{name}.cfg",
         f"--patches_dir={root / 'patches'}",
-        f"--workdir={root / 'classifier' / name}",
+        f"--output_dir={root / 'classifier' / name}",
         *((f"--synthetic_dirs={synthetic}",) if synthetic else ()),
         *pace,
     )
@@ -161,8 +161,8 @@ def _quality(root: Path) -> Step:
     sets = ",".join(str(root / "synthetic" / task) for task in TASKS)
     generators = ",".join(str(root / "gan" / task / "generator") for task in TASKS)
     return _step(
-        root, "quality", "cgan_tf.quality", "demo_quality", f"--real={root / 'patches'}",
-        f"--synthetic={sets}", f"--classifier={root / 'evaluation' / 'baseline'}",
+        root, "quality", "cgan_tf.quality", "demo_quality", f"--patches_dir={root / 'patches'}",
+        f"--synthetic_dirs={sets}", f"--classifier={root / 'evaluation' / 'baseline'}",
         f"--generators={generators}", after=("evaluate baseline",), seconds=30,
     )  # fmt: skip
 

@@ -70,7 +70,10 @@ def directory(tmp_path_factory):
 
     masses = quality_sets.write_masses(root / "mass", patches, quality_sets.honest, brighter)
     config = QualityConfig(
-        real=str(patches), synthetic=(str(masses),), output_dir=str(root / "q"), splits=1
+        patches_dir=str(patches),
+        synthetic_dirs=(str(masses),),
+        output_dir=str(root / "q"),
+        splits=1,
     )
     measure_quality(config, MORE)
     return root / "q"

@@ -38,8 +38,8 @@ def sets(tmp_path_factory):
 @pytest.fixture
 def config(sets, tmp_path):
     return QualityConfig(
-        real=str(sets / "patches"),
-        synthetic=(str(sets / "mass"),),
+        patches_dir=str(sets / "patches"),
+        synthetic_dirs=(str(sets / "mass"),),
         output_dir=str(tmp_path / "quality"),
         splits=1,
     )
@@ -49,8 +49,8 @@ def config(sets, tmp_path):
 def of_both(sets):
     """The flags of a finished run on both sets."""
     config = QualityConfig(
-        real=str(sets / "patches"),
-        synthetic=(str(sets / "mass"), str(sets / "removal")),
+        patches_dir=str(sets / "patches"),
+        synthetic_dirs=(str(sets / "mass"), str(sets / "removal")),
         output_dir=str(sets / "both"),
         splits=1,
     )
@@ -66,7 +66,7 @@ def run(config):
 
 def test_what_it_leaves(config, sets, tmp_path, capsys):
     both = (str(sets / "mass"), str(sets / "removal"))
-    actual = run(dataclasses.replace(config, synthetic=both))
+    actual = run(dataclasses.replace(config, synthetic_dirs=both))
     files = {path.name for path in (tmp_path / "quality").iterdir()} - {".lock"}
     numbers = {"quality.json", "quality.csv", "quality.md"}
     assert files == numbers | {"pictures", "run.json", "manifest.json"}
@@ -172,7 +172,7 @@ def test_sources_must_be_among_the_real_patches(config, tmp_path, sets):
 
     other = write_toy_patches(tmp_path / "other", size=64, per_class=6)
     with pytest.raises(UserError, match="expected patch 'train-source-0', which a synthetic patch"):
-        measure_quality(dataclasses.replace(config, real=str(other)))
+        measure_quality(dataclasses.replace(config, patches_dir=str(other)))
 
 
 def test_a_missing_class_is_named(config, tmp_path, sets):
@@ -182,7 +182,7 @@ def test_a_missing_class_is_named(config, tmp_path, sets):
         del manifest["splits"][split]["malignant_mass"]
     (tmp_path / "patches/manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(UserError, match="expected malignant_mass patches in validation or test"):
-        measure_quality(dataclasses.replace(config, real=str(tmp_path / "patches")))
+        measure_quality(dataclasses.replace(config, patches_dir=str(tmp_path / "patches")))
 
 
 def test_names_of_sets():
@@ -223,7 +223,9 @@ class TestGenerators:
     def test_a_generator_of_another_set_is_refused(self, config, generator, tmp_path):
         card = dataclasses.replace(generator[1], checksum="1" * 64)
         write_card(tmp_path / "generator", card)
-        with pytest.raises(UserError, match="expected a generator that made one of --synthetic"):
+        with pytest.raises(
+            UserError, match="expected a generator that made one of --synthetic_dirs"
+        ):
             measure_quality(dataclasses.replace(config, generators=(generator[0],)))
 
 
@@ -241,8 +243,8 @@ class TestClassifiers:
 
         def measure(name, **flags):
             config = QualityConfig(
-                real=str(toy_experiment / "patches"),
-                synthetic=(str(toy_experiment / "mass"),),
+                patches_dir=str(toy_experiment / "patches"),
+                synthetic_dirs=(str(toy_experiment / "mass"),),
                 output_dir=str(tmp_path / name), splits=1, **flags,
             )  # fmt: skip
             return run(config)["mass"]

@@ -22,7 +22,9 @@ def measured(patches, tmp_path):
     def run(directory, name="quality"):
         output = tmp_path / f"{name} measured"
         config = QualityConfig(
-            real=str(patches), synthetic=(str(directory),), output_dir=str(output)
+            patches_dir=str(patches),
+            synthetic_dirs=(str(directory),),
+            output_dir=str(output),
         )
         measure_quality(config)
         content = json.loads((output / "quality.json").read_text(encoding="utf-8"))

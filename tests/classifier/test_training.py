@@ -38,7 +38,7 @@ def rows_of(workdir):
 
 def run_in(config, training):
     """Runs a training in its directory, as train_classifier does."""
-    with open_run(config.workdir, "train_classifier", config) as run:
+    with open_run(config.output_dir, "train_classifier", config) as run:
         training.run(run.directory)
 
 
@@ -233,10 +233,10 @@ class TestThreads:
     def test_another_number_of_cores_is_not_taken(self, toy_sets, tmp_path, tiny, monkeypatch):
         """A run begun on one machine goes on with its threads on another."""
         config = toy_config(toy_sets, tmp_path / "w")
-        with open_run(config.workdir, "train_classifier", config):
+        with open_run(config.output_dir, "train_classifier", config):
             pass
-        began = machine.resolve_threads(config, config.workdir)
-        machine.save_threads(config.workdir, began)
+        began = machine.resolve_threads(config, config.output_dir)
+        machine.save_threads(config.output_dir, began)
         monkeypatch.setattr(machine, "core_count", lambda: 3 * began.intra_op)
         asked = []
         monkeypatch.setattr(classifier_training, "set_threads", asked.append)

@@ -1,6 +1,7 @@
 """Defaults: what the paper states, lengths at other sizes, options that a flag can hold."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -31,6 +32,33 @@ def test_every_option_is_documented_and_its_default_is_allowed():
             assert field.metadata["help"], where
             choices = field.metadata["choices"]
             assert not choices or field.default in choices, where
+
+
+def test_every_number_has_a_range_and_its_default_is_in_it():
+    for config_class in CONFIG_CLASSES:
+        for field in dataclasses.fields(config_class):
+            where = f"{config_class.__name__}.{field.name}"
+            bounds = field.metadata["range"]
+            assert (bounds is not None) == (field.type in (int, float)), where
+            assert bounds is None or field.default in bounds, where
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text", "inside", "outside"),
+    [
+        (config.COUNT, "1 or more", (1, 1e9), (0, -3, math.inf, math.nan)),
+        (config.WHOLE, "0 or more", (0, 7), (-1, -1e-9)),
+        (config.POSITIVE, "more than 0", (1e-9, 3), (0, -1)),
+        (config.FRACTION, "0 to 1", (0, 0.5, 1), (60, 1.01, -0.1, math.nan)),
+        (config.BELOW_ONE, "0 or more and below 1", (0, 0.999), (1, -0.1)),
+        (config.Range(0, also=-1), "0 or more, or -1", (-1, 0, 0.4), (-0.5, -2)),
+        (config.Range(0, 16), "0 to 16", (0, 16), (17, -1)),
+    ],
+)
+def test_ranges(bounds, text, inside, outside):
+    assert str(bounds) == text
+    assert all(value in bounds for value in inside)
+    assert not any(value in bounds for value in outside)
 
 
 def test_configs_are_frozen():

@@ -67,15 +67,16 @@ CHAIN: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {
         "gan/mass": (
-            "train_gan", "--task=mass", "--patches_dir=patches", "--workdir=gan/mass", *GAN,
+            "train_gan", "--task=mass", "--patches_dir=patches", "--output_dir=gan/mass", *GAN,
             "--half_steps=1", "--fade_in_steps=0", "--full_steps=1",
         ),
         "gan/removal": (
-            "train_gan", "--task=removal", "--patches_dir=patches", "--workdir=gan/removal", *GAN,
+            "train_gan", "--task=removal", "--patches_dir=patches",
+            "--output_dir=gan/removal", *GAN,
             "--grow=false", "--full_steps=2",
         ),
         "classifier/baseline": (
-            "train_classifier", "--patches_dir=patches", "--workdir=classifier/baseline",
+            "train_classifier", "--patches_dir=patches", "--output_dir=classifier/baseline",
             *CLASSIFIER,
         ),
     },
@@ -91,7 +92,7 @@ CHAIN: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {
         "classifier/mixed": (
-            "train_classifier", "--patches_dir=patches", "--workdir=classifier/mixed",
+            "train_classifier", "--patches_dir=patches", "--output_dir=classifier/mixed",
             "--synthetic_dirs=synthetic/mass,synthetic/removal", "--synthetic_fraction=0.5",
             *CLASSIFIER,
         ),
@@ -359,9 +360,9 @@ def test_every_program_has_help(tmp_path):
 
 MISSING = {
     "make_patches": ("--input_dir=none", "--output_dir=out1"),
-    "train_gan": ("--patches_dir=none", "--workdir=out2"),
+    "train_gan": ("--patches_dir=none", "--output_dir=out2"),
     "synthesize": ("--generator=none", "--patches_dir=none", "--output_dir=out3"),
-    "train_classifier": ("--patches_dir=none", "--workdir=out4"),
+    "train_classifier": ("--patches_dir=none", "--output_dir=out4"),
     "evaluate": ("--classifier=none", "--patches_dir=none", "--output_dir=out5"),
     "report": ("--evaluations=none", "--patches_dir=none", "--output=out6.html"),
 }

@@ -110,7 +110,7 @@ def test_workers_that_disagree_are_refused(monkeypatch):
     check_agreement(TwoReplicas(flags, 40.0), MULTI_WORKER, 40)
     with pytest.raises(UserError, match="expected every worker at the same step, found 0 on wor"):
         check_agreement(TwoReplicas(flags, 40.0), MULTI_WORKER, 0)
-    elsewhere = {"workdir": "/other", "patches_dir": "/mount", "checkpoint_minutes": 3.0}
+    elsewhere = {"output_dir": "/other", "patches_dir": "/mount", "checkpoint_minutes": 3.0}
     assert flags_of(dataclasses.replace(MULTI_WORKER, **elsewhere)) == flags
     assert flags_of(dataclasses.replace(MULTI_WORKER, seed=5)) != flags
 
@@ -175,7 +175,7 @@ def two_workers(config):
 
 
 def wait_for_row(config, row, process):
-    wait_until(lambda: last_row(Path(config.workdir)) >= row, process)
+    wait_until(lambda: last_row(Path(config.output_dir)) >= row, process)
 
 
 @pytest.mark.slow
@@ -193,12 +193,12 @@ def test_two_processes_train_are_killed_and_go_on(patches_dir, tmp_path):
         inter_op_threads=1,
         checkpoint_minutes=0.0,
         patches_dir=str(patches_dir),
-        workdir=str(tmp_path / "whole"),
+        output_dir=str(tmp_path / "whole"),
     )
     with two_workers(config) as processes:
         outcomes = [finish(process) for process in processes]
     assert [outcome.code for outcome in outcomes] == [0, 0], outcomes
-    other = dataclasses.replace(config, workdir=str(tmp_path / "other"))
+    other = dataclasses.replace(config, output_dir=str(tmp_path / "other"))
     with two_workers(other) as (chief, second):
         wait_for_row(other, 2, chief)
         second.kill()

@@ -30,7 +30,7 @@ def config(tmp_path_factory):
         intra_op_threads=1,
         inter_op_threads=1,
         patches_dir=str(write_toy_patches(root / "patches", size=32, per_class=9)),
-        workdir=str(root / "whole"),
+        output_dir=str(root / "whole"),
     )
 
 
@@ -38,7 +38,7 @@ def config(tmp_path_factory):
 def whole(config):
     outcome = finish(start(config))
     assert outcome.code == 0, outcome.err
-    return Path(config.workdir)
+    return Path(config.output_dir)
 
 
 def values(prefix):
@@ -79,7 +79,7 @@ def files(directory):
 @pytest.mark.timeout(3600)
 def test_killed_at_every_kind_of_moment_with_short_intervals(config, whole, tmp_path, capsys):
     moments = moments_of_every_kind(seed=1, row_count=ROWS)
-    other = dataclasses.replace(config, workdir=str(tmp_path / "r"), checkpoint_minutes=0.0)
+    other = dataclasses.replace(config, output_dir=str(tmp_path / "r"), checkpoint_minutes=0.0)
     rows = train_through(other, moments)
     with capsys.disabled():
         print("\nkilled after rows", list(zip((m.place for m in moments), rows, strict=True)))
@@ -95,7 +95,7 @@ def test_killed_at_every_kind_of_moment_with_short_intervals(config, whole, tmp_
 @pytest.mark.timeout(3600)
 def test_killed_with_the_default_interval(config, whole, tmp_path):
     """The run starts over each time, but for the last: its end is a checkpoint."""
-    other = dataclasses.replace(config, workdir=str(tmp_path / "r"))
+    other = dataclasses.replace(config, output_dir=str(tmp_path / "r"))
     assert other.checkpoint_minutes == 10
     moments = [
         Moment("start", delay=1.0),

@@ -108,7 +108,7 @@ def patches(tmp_path_factory):
 
 @pytest.fixture
 def config(patches, tmp_path):
-    return small_config(patches_dir=str(patches), workdir=str(tmp_path / "run"))
+    return small_config(patches_dir=str(patches), output_dir=str(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def scripted(monkeypatch):
 
 
 def saved_steps(config):
-    directory = os.path.join(config.workdir, "checkpoints")
+    directory = os.path.join(config.output_dir, "checkpoints")
     return sorted(int(p[5:]) for p in os.listdir(directory))
 
 
@@ -163,7 +163,7 @@ class TestLoop:
         ):
             train_gan(dataclasses.replace(config, checkpoint_minutes=0.0))
         assert saved_steps(config) == [3, 4]
-        with open(os.path.join(config.workdir, "metrics.csv")) as file:
+        with open(os.path.join(config.output_dir, "metrics.csv")) as file:
             assert file.read().splitlines()[-1].startswith("4,")
 
     @pytest.mark.parametrize("log_every", [3, 100])
@@ -172,7 +172,7 @@ class TestLoop:
         scripted["at"][4] = lambda metrics: metrics | {"loss_d": tf.constant(np.inf)}
         with pytest.raises(UserError, match="loss_d not finite at step 4; there is no earlier"):
             train_gan(dataclasses.replace(config, log_every=log_every))
-        assert not os.path.exists(os.path.join(config.workdir, "checkpoints"))
+        assert not os.path.exists(os.path.join(config.output_dir, "checkpoints"))
         assert "exported" not in scripted
 
     def test_a_lesion_channel_empty_for_long_stops_the_run(self, config, scripted):
@@ -214,7 +214,7 @@ class TestLoop:
             train_gan(flags)
         scripted["at"].clear()
         train_gan(flags)
-        with open(os.path.join(config.workdir, "metrics.csv")) as file:
+        with open(os.path.join(config.output_dir, "metrics.csv")) as file:
             rows = [line.split(",")[:3] for line in file.read().splitlines()[1:]]
         assert rows == [["3", "fade", "2"], ["6", "fade", "5"]]
 
@@ -225,7 +225,7 @@ class TestLoop:
             train_gan(config)
         scripted["at"].clear()
         train_gan(config)
-        grids = sorted(os.listdir(os.path.join(config.workdir, "grids")))
+        grids = sorted(os.listdir(os.path.join(config.output_dir, "grids")))
         assert grids == ["0000002.png", "0000006.png", "0000008.png"]
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -244,7 +244,7 @@ class TestLoop:
         scripted["phases"].clear()
         train_gan(config)
         assert scripted["phases"] == ["fade", "full"]
-        with open(os.path.join(config.workdir, "metrics.csv")) as file:
+        with open(os.path.join(config.output_dir, "metrics.csv")) as file:
             rows = [line.split(",")[:3] for line in file.read().splitlines()[1:]]
         assert rows == [[str(n), phase_of(n), str(n)] for n in range(1, 9)]
 
@@ -360,7 +360,7 @@ class TestRefusal:
         check_config(GanConfig())
         check_config(GanConfig(size=32, attention_size=-1, half_steps=0, generator_steps=0))
 
-    @pytest.mark.parametrize("missing", ["patches_dir", "workdir"])
+    @pytest.mark.parametrize("missing", ["patches_dir", "output_dir"])
     def test_directories_are_asked_for(self, config, missing):
         with pytest.raises(UserError, match=f"--{missing} is required"):
             train_gan(dataclasses.replace(config, **{missing: ""}))
@@ -368,11 +368,11 @@ class TestRefusal:
     def test_patches_that_are_not_there(self, config, tmp_path):
         with pytest.raises(UserError, match=r"nowhere/manifest\.json: .*no such file"):
             train_gan(dataclasses.replace(config, patches_dir=str(tmp_path / "nowhere")))
-        assert not os.path.exists(config.workdir)
+        assert not os.path.exists(config.output_dir)
 
 
 def test_a_dry_run_makes_nothing(config, capsys):
-    train_gan(dataclasses.replace(config, dry_run=True, patches_dir="", workdir=""))
+    train_gan(dataclasses.replace(config, dry_run=True, patches_dir="", output_dir=""))
     out = capsys.readouterr().out
     for phase in ("half", "fade", "full"):
         assert f"generator, phase {phase}" in out

@@ -584,7 +584,7 @@ def test_a_generator_that_does_not_say_its_resolution(tree, tmp_path):
         ({"lesions_per_image": 0}, "--lesions_per_image: expected 1 or more, found 0"),
         ({"draws": 0}, "--draws: expected 1 or more, found 0"),
         ({"images": -1}, "expected 0 or more"),
-        ({"min_tissue": 1.5}, "--min_tissue: expected above 0 and at most 1, found 1.5"),
+        ({"min_tissue": 1.5}, "--min_tissue: expected 0 to 1, found 1.5"),
         ({"beam": ("--no_such",)}, "Beam has no such option"),
         ({"input_dir": "/no/such"}, "/no/such: expected a directory"),
     ],

@@ -17,7 +17,7 @@ def runs(tmp_path):
     for number, precision in enumerate(("float32", "mixed_bfloat16")):
         run = tmp_path / precision
         run.mkdir()
-        flags = {"precision": precision, "seed": 0, "workdir": str(run)}
+        flags = {"precision": precision, "seed": 0, "output_dir": str(run)}
         (run / "run.json").write_text(json.dumps({"flags": flags}))
         rows = ["step,phase,loss_d,loss_g", *(f"{s},half,{s + number},0.5" for s in (5, 10))]
         (run / "metrics.csv").write_text("\n".join(rows) + "\n")
@@ -26,7 +26,9 @@ def runs(tmp_path):
 
 def test_the_picture(runs, tmp_path):
     output = tmp_path / "curves.png"
-    plot_curves(CurvesConfig(runs=tuple(map(str, runs)), columns=("loss_d",), output=str(output)))
+    plot_curves(
+        CurvesConfig(gan_dirs=tuple(map(str, runs)), columns=("loss_d",), output=str(output))
+    )
     picture = cv2.imread(str(output))
     assert picture.std() > 5
     assert not list(tmp_path.glob(".*"))

@@ -102,6 +102,6 @@ def test_a_directory_without_a_run_is_one_line(tmp_path):
 
 
 def test_another_programs_run_is_one_line(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"flags": {"workdir": "x"}}))
+    (tmp_path / "run.json").write_text(json.dumps({"flags": {"output_dir": "x"}}))
     with pytest.raises(UserError, match=r"run\.json: expected the flags of train_gan, found no "):
         figure_2.section(report_inputs(gan_dirs=(str(tmp_path),)))

@@ -83,7 +83,10 @@ def quality(tmp_path_factory):
     masses = quality_sets.write_masses(root / "mass", patches, quality_sets.pasted)
     measure_quality(
         QualityConfig(
-            real=str(patches), synthetic=(str(masses),), output_dir=str(root / "q"), splits=1
+            patches_dir=str(patches),
+            synthetic_dirs=(str(masses),),
+            output_dir=str(root / "q"),
+            splits=1,
         )
     )
     poison_json(root / "q" / "quality.json", keep=("file", "kind", "seen"))
@@ -177,7 +180,7 @@ def test_no_text_of_the_data_is_markup(page):
 
 @pytest.mark.parametrize(
     "before",
-    ["Title", "Notice", "ACME", "lost", "a.log", "wrong", "licence=x", "--workdir=", "SHA-256"],
+    ["Title", "Notice", "ACME", "lost", "a.log", "wrong", "licence=x", "--output_dir=", "SHA-256"],
 )
 def test_the_attacks_are_there_as_text(page, before):
     text = " ".join(_Reader(page).texts)

@@ -33,8 +33,8 @@ def directory(tmp_path_factory):
         quality_sets.write_removals(root / "removal", patches, left=0.0),
     )
     config = QualityConfig(
-        real=str(patches),
-        synthetic=tuple(map(str, directories)),
+        patches_dir=str(patches),
+        synthetic_dirs=tuple(map(str, directories)),
         output_dir=str(root / "q"),
         splits=1,
     )

@@ -28,7 +28,13 @@ from cgan_tf.runs.directory import (
 )
 from cgan_tf.runs.errors import UserError
 
-CONFIG = GanConfig(patches_dir="p", workdir="w", size=64)
+CONFIG = GanConfig(patches_dir="p", output_dir="w", size=64)
+
+
+def start_with_a_result(directory, config=CONFIG):
+    """An unfinished run of which a checkpoint is left."""
+    with open_run(directory, "train_gan", config) as run:
+        write_json(run.directory / "checkpoints.json", {"step": 1})
 
 
 def files(directory):
@@ -47,7 +53,9 @@ def test_a_run_starts_with_its_flags_and_ends_with_a_manifest(tmp_path):
             "flags": {
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(CONFIG).items()
+                if name != "restart"
             },
+            "inputs": {"patches_dir": [{"path": str(Path("p").resolve()), "sha256": ""}]},
         }
         finish_run(directory, "train_gan", {"steps": 12})
     manifest = read_manifest(directory, "train_gan")
@@ -71,14 +79,14 @@ def test_an_unfinished_run_goes_on(tmp_path):
 
 
 def test_other_flags_are_refused_and_only_they_are_named(tmp_path):
-    with open_run(tmp_path, "train_gan", CONFIG):
-        pass
+    start_with_a_result(tmp_path)
     other = dataclasses.replace(CONFIG, size=128, task="removal")
     with pytest.raises(UserError) as refusal, open_run(tmp_path, "train_gan", other):
         pass
     assert str(refusal.value) == (
         f"{tmp_path}: holds a run with other flags: "
-        "--size was 64, is 128; --task was 'mass', is 'removal'"
+        "--size was 64, is 128; --task was 'mass', is 'removal'; name another directory, or say "
+        "--restart to begin anew here (the old run is kept, moved aside)"
     )
     assert read_json(tmp_path / "run.json")["flags"]["size"] == 64
 
@@ -113,6 +121,7 @@ class TestRunToTheEnd:
 
         def work(opened, run):
             calls.append(("work", opened, (run.directory / "run.json").exists()))
+            (run.directory / "table.csv").write_text("step\n1\n")
             if broken:
                 raise KeyboardInterrupt
             finish_run(run.directory, "train_gan", {})
@@ -123,7 +132,7 @@ class TestRunToTheEnd:
         calls = []
         assert self.program(tmp_path / "r", calls)
         assert calls == [("open", False), ("work", "inputs", True)]
-        assert files(tmp_path / "r") == [".lock", "manifest.json", "run.json"]
+        assert files(tmp_path / "r") == [".lock", "manifest.json", "run.json", "table.csv"]
 
     def test_inputs_that_are_not_there_leave_nothing(self, tmp_path):
         with pytest.raises(UserError, match="no such directory"):
@@ -155,8 +164,7 @@ class TestRunToTheEnd:
 
 
 def test_a_flag_that_the_saved_run_did_not_have_had_its_default(tmp_path):
-    with open_run(tmp_path, "train_gan", CONFIG):
-        pass
+    start_with_a_result(tmp_path)
     saved = read_json(tmp_path / "run.json")
     del saved["flags"]["border"]
     write_json(tmp_path / "run.json", saved)
@@ -170,8 +178,7 @@ def test_a_flag_that_the_saved_run_did_not_have_had_its_default(tmp_path):
 
 
 def test_a_flag_that_is_no_more_is_a_difference(tmp_path):
-    with open_run(tmp_path, "train_gan", CONFIG):
-        pass
+    start_with_a_result(tmp_path)
     saved = read_json(tmp_path / "run.json")
     saved["flags"]["gone"] = 1
     write_json(tmp_path / "run.json", saved)
@@ -180,6 +187,116 @@ def test_a_flag_that_is_no_more_is_a_difference(tmp_path):
         open_run(tmp_path, "train_gan", CONFIG),
     ):
         pass
+
+
+class TestDirectoriesWithoutResults:
+    """A first command that failed does not lock its directory against the right one."""
+
+    OTHER = dataclasses.replace(CONFIG, size=128)
+
+    def other_flags_are_taken(self, directory):
+        with open_run(directory, "train_gan", self.OTHER) as run:
+            assert not run.finished
+        assert read_json(directory / "run.json")["flags"]["size"] == 128
+
+    def test_nothing_but_its_flags(self, tmp_path):
+        with open_run(tmp_path, "train_gan", CONFIG) as run:
+            write_json(
+                run.directory / "run.json", read_json(tmp_path / "run.json") | {"threads": 3}
+            )
+        self.other_flags_are_taken(tmp_path)
+        assert "threads" not in read_json(tmp_path / "run.json")
+
+    def test_plans_of_the_old_flags_go(self, tmp_path):
+        with open_run(tmp_path, "train_gan", CONFIG):
+            (tmp_path / "metrics.csv").write_text("step,loss\n")
+            (tmp_path / "accepted.tfrecord").touch()
+            (tmp_path / "grids").mkdir()
+            for name in ("plan.json", "plan.npy", "progress.json"):
+                (tmp_path / name).write_text("{}")
+            (tmp_path / "tensorboard").mkdir()
+            (tmp_path / "tensorboard" / "events").write_text("x")
+        self.other_flags_are_taken(tmp_path)
+        left = [".lock", "accepted.tfrecord", "grids", "metrics.csv", "run.json"]
+        assert files(tmp_path) == left
+
+    def test_the_same_flags_keep_the_plans(self, tmp_path):
+        for _ in range(2):
+            with open_run(tmp_path, "train_gan", CONFIG) as run:
+                (run.directory / "plan.json").touch()
+        assert "plan.json" in files(tmp_path)
+
+    @pytest.mark.parametrize(
+        "made", ["checkpoints/step-1/state.json", "train/normal.tfrecord", "metrics.csv", "a.png"]
+    )
+    def test_a_result_is_kept(self, tmp_path, made):
+        with open_run(tmp_path, "train_gan", CONFIG):
+            path = tmp_path / made
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("step\n1\n")
+        with pytest.raises(UserError, match="--size was 64, is 128"):
+            self.other_flags_are_taken(tmp_path)
+        assert path.read_text() == "step\n1\n"
+
+    def test_another_programs_is_refused(self, tmp_path):
+        with open_run(tmp_path, "synthesize", CONFIG):
+            pass
+        with pytest.raises(UserError, match="holds a run of synthesize"):
+            self.other_flags_are_taken(tmp_path)
+
+
+class TestRestart:
+    """`--restart` loses nothing."""
+
+    AGAIN = dataclasses.replace(CONFIG, size=128, restart=True)
+
+    def test_the_old_run_is_moved_aside(self, tmp_path, capsys):
+        directory = tmp_path / "r"
+        for number in (1, 2):
+            start_with_a_result(directory, dataclasses.replace(self.AGAIN, seed=number))
+        with open_run(directory, "train_gan", self.AGAIN) as run:
+            assert not run.finished
+        assert files(tmp_path) == ["r", "r.1", "r.2"]
+        seeds = [read_json(tmp_path / n / "run.json")["flags"]["seed"] for n in files(tmp_path)]
+        assert seeds == [0, 1, 2]
+        assert (tmp_path / "r.2" / "checkpoints.json").exists()
+        assert f"the earlier run is now {directory}.2" in capsys.readouterr().out
+
+    def test_a_finished_run_of_the_same_flags_begins_anew(self, tmp_path):
+        calls = []
+        for config in (CONFIG, dataclasses.replace(CONFIG, restart=True)):
+            TestRunToTheEnd.program(tmp_path / "r", calls, config=config)
+        assert [call[0] for call in calls] == ["open", "work"] * 2
+        assert files(tmp_path) == ["r", "r.1"]
+
+    def test_wrong_inputs_leave_it_where_it_is(self, tmp_path):
+        start_with_a_result(tmp_path / "r")
+        with pytest.raises(UserError, match="no such directory"):
+            TestRunToTheEnd.program(tmp_path / "r", [], inputs=None, config=self.AGAIN)
+        assert files(tmp_path) == ["r"]
+
+    def test_another_programs_run_stays(self, tmp_path):
+        with open_run(tmp_path / "r", "make_patches", CONFIG):
+            pass
+        with (
+            pytest.raises(UserError, match="holds a run of make_patches"),
+            open_run(tmp_path / "r", "train_gan", self.AGAIN),
+        ):
+            pass
+        assert files(tmp_path) == ["r"]
+
+    def test_a_process_at_work_keeps_its_directory(self, tmp_path):
+        with (
+            open_run(tmp_path / "r", "train_gan", CONFIG),
+            pytest.raises(UserError, match="another process is working in it"),
+            open_run(tmp_path / "r", "train_gan", self.AGAIN),
+        ):
+            pass
+        assert files(tmp_path) == ["r"]
+
+    def test_without_a_run_it_is_a_start(self, tmp_path):
+        start_with_a_result(tmp_path / "r", self.AGAIN)
+        assert files(tmp_path) == ["r"]
 
 
 def test_another_programs_directory_is_refused(tmp_path):
@@ -269,7 +386,7 @@ from cgan_tf.config import GanConfig
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.directory import open_run
 try:
-    with open_run(sys.argv[1], "train_gan", GanConfig(patches_dir="p", workdir="w", size=64)):
+    with open_run(sys.argv[1], "train_gan", GanConfig(patches_dir="p", output_dir="w", size=64)):
         print("opened")
 except UserError as error:
     print(error)

@@ -9,6 +9,7 @@ import pytest
 from cgan_tf.config import ClassifierConfig, GanConfig
 from cgan_tf.runs.directory import open_run, read_json
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import check_ranges
 from cgan_tf.runs.machine import Threads, resolve_threads, save_threads
 
 
@@ -32,7 +33,7 @@ def test_zero_is_every_core(cores, tmp_path, config_class, intra, inter, expecte
 
 
 def test_a_run_keeps_its_counts_on_another_machine(cores, tmp_path):
-    config = GanConfig(workdir=str(tmp_path))
+    config = GanConfig(output_dir=str(tmp_path))
     for count in (6, 2):
         cores(count)
         with open_run(tmp_path, "train_gan", config):
@@ -43,7 +44,7 @@ def test_a_run_keeps_its_counts_on_another_machine(cores, tmp_path):
 
 
 def test_a_run_from_before_counts_were_kept_goes_on(cores, tmp_path):
-    config = GanConfig(workdir=str(tmp_path))
+    config = GanConfig(output_dir=str(tmp_path))
     with open_run(tmp_path, "train_gan", config):
         pass
     cores(5)
@@ -51,9 +52,9 @@ def test_a_run_from_before_counts_were_kept_goes_on(cores, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["intra_op_threads", "inter_op_threads"])
-def test_negative_counts_are_refused(tmp_path, name):
+def test_negative_counts_are_refused(name):
     with pytest.raises(UserError, match=f"--{name}: expected 0 or more, found -1"):
-        resolve_threads(GanConfig(**{name: -1}), tmp_path)
+        check_ranges(GanConfig(**{name: -1}))
 
 
 @pytest.mark.slow

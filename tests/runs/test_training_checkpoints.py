@@ -96,7 +96,7 @@ def test_when_all_are_damaged_it_does_not_start_over_in_silence(checkpoints, var
     for step in (3, 5):
         save(checkpoints, variables, step)
         spoil(checkpoints.directory / f"step-{step:07d}" / "variables.index", "cut")
-    with pytest.raises(UserError, match="every checkpoint is damaged; start in a new --workdir"):
+    with pytest.raises(UserError, match="every checkpoint is damaged; start anew with --restart"):
         checkpoints.restore()
 
 

@@ -9,7 +9,7 @@ from cgan_tf.runs.flags import config_to_dict
 from cgan_tf.runs.training import summary_writer
 from tests.toys.event_files import plugin_contents, scalars, texts
 
-CONFIG = GanConfig(size=64, workdir="w", beta_2=0.5, grow=False)
+CONFIG = GanConfig(size=64, output_dir="w", beta_2=0.5, grow=False)
 
 
 def log(directory, start, steps):

@@ -480,7 +480,7 @@ def test_train_gan_runs_on_them(made, tmp_path):
 
     config = small_config(
         patches_dir=str(made[CLASSIC].directory),
-        workdir=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "run"),
         grow=False,
         full_steps=1,
         attention_size=-1,  # a smaller graph

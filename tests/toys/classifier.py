@@ -21,7 +21,7 @@ def toy_config(root: Path, workdir: Path, **changes) -> ClassifierConfig:
     config = ClassifierConfig(
         patches_dir=str(root / "patches"),
         synthetic_dirs=tuple(str(root / task) for task in TASKS),
-        workdir=str(workdir),
+        output_dir=str(workdir),
         weights="none",
         synthetic_fraction=0.5,
         decay_every=20,

@@ -22,13 +22,13 @@ def write_toy_experiment(root: Path) -> Path:
         write_toy_synthetic(root / task, root / "patches", task, 8)
     write_toy_synthetic(root / "removal_test", root / "patches", "removal", 8, split="test")
     base = ClassifierConfig(
-        patches_dir=str(root / "patches"), workdir=str(root / "baseline"), weights="none",
+        patches_dir=str(root / "patches"), output_dir=str(root / "baseline"), weights="none",
         batch_norm="batch", samples=320, validate_every=160, decay_every=80, batch_size=16,
         learning_rate=3e-3,
     )  # fmt: skip
     mixed = dataclasses.replace(
         base,
-        workdir=str(root / "mixed"),
+        output_dir=str(root / "mixed"),
         synthetic_dirs=tuple(str(root / task) for task in SETS[:3]),
         synthetic_fraction=0.5,
     )

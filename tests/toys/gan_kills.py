@@ -39,7 +39,7 @@ def train_through(config: GanConfig, moments: list[Moment]) -> list[int]:
 
     Returns the last row on disk at each kill.
     """
-    workdir, rows = Path(config.workdir), []
+    workdir, rows = Path(config.output_dir), []
     for moment in moments:
         process = start(config)
         wait_until(lambda now=moment, of=process.pid: now.has_come(workdir, of), process)

@@ -60,16 +60,16 @@ def run_to_the_end(root: Path) -> GanRun:
         inter_op_threads=1,
         licence="CC-BY-4.0",
         patches_dir=str(patches),
-        workdir=str(root / "finished"),
+        output_dir=str(root / "finished"),
     )
-    return GanRun(config, Path(config.workdir), finish(start(config)))
+    return GanRun(config, Path(config.output_dir), finish(start(config)))
 
 
 def run_interrupted(config: GanConfig, root: Path) -> ResumedRun:
     """Trains the same GAN in `root`/resumed, ended by SIGTERM in its fade-in and by SIGKILL after
     it."""
-    config = dataclasses.replace(config, workdir=str(root / "resumed"))
-    metrics = Path(config.workdir) / "metrics.csv"
+    config = dataclasses.replace(config, output_dir=str(root / "resumed"))
+    metrics = Path(config.output_dir) / "metrics.csv"
     first = start(config)
     wait_for(metrics, "fade", first)
     first.send_signal(signal.SIGTERM)
@@ -79,7 +79,7 @@ def run_interrupted(config: GanConfig, root: Path) -> ResumedRun:
     wait_for(metrics, "full", second)
     second.kill()
     finish(second)
-    return ResumedRun(Path(config.workdir), killed, finish(start(config)), rows)
+    return ResumedRun(Path(config.output_dir), killed, finish(start(config)), rows)
 
 
 def start(config: GanConfig) -> subprocess.Popen:

@@ -50,7 +50,7 @@ def scored_test(
             "weights": "best.weights.h5", "weights_sha256": "0" * 64,
             "patches": {"real positive": 2_700, "synthetic positive": 500},
             "drawn": {"real positive": 910, "synthetic positive": 90},
-            "flags": {"network": "resnet50", "weights": "none", "workdir": "classifier",
+            "flags": {"network": "resnet50", "weights": "none", "output_dir": "classifier",
                       "synthetic_dirs": ["a", "b"], "samples": 500_000,
                       "decay": "multiplicative" if arm.decayed else "constant", "decay_rate": 0.1,
                       "decay_every": 5_000, "seed": seed, "synthetic_fraction": fraction,

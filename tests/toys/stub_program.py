@@ -54,13 +54,13 @@ def parse(config_class, arguments):
 
 
 def train(config: ClassifierConfig) -> None:
-    with open_run(config.workdir, "train_classifier", config):
+    with open_run(config.output_dir, "train_classifier", config):
         print("a line of chatter")
         if f"{config.seed}:{config.synthetic_fraction:g}" in os.environ.get("STUB_FAIL", "").split(
             ","
         ):
             sys.exit("train_classifier: the loss is not finite")
-        finish_run(config.workdir, "train_classifier", {"best_validation_auc": 0.75})
+        finish_run(config.output_dir, "train_classifier", {"best_validation_auc": 0.75})
 
 
 def evaluate(config: EvaluateConfig) -> None:

@@ -82,7 +82,7 @@ def test_where_a_run_lies():
 def test_a_training_has_the_flags_of_the_sweep_and_its_own():
     training = parsed(steps_of(Cell(4, 25))[0])
     assert (training.seed, training.synthetic_fraction) == (4, 0.25)
-    assert training.workdir == "OUT/seed-4/fraction-25/classifier"
+    assert training.output_dir == "OUT/seed-4/fraction-25/classifier"
     assert training.precision == "mixed_bfloat16"
     assert (training.intra_op_threads, training.inter_op_threads) == (3, 3)
     settled = {"precision", "intra_op_threads", "inter_op_threads"}
@@ -93,7 +93,7 @@ def test_a_training_has_the_flags_of_the_sweep_and_its_own():
 
 def test_trainings_of_a_seed_differ_in_nothing_but_the_share():
     one, other = (parsed(steps_of(Cell(4, percent))[0]) for percent in (0, 75))
-    assert dataclasses.replace(one, workdir=other.workdir, synthetic_fraction=0.75) == other
+    assert dataclasses.replace(one, output_dir=other.output_dir, synthetic_fraction=0.75) == other
 
 
 def test_threads_that_the_user_wants_are_the_users():
@@ -106,7 +106,7 @@ def test_an_evaluation_follows_its_training():
     training, evaluation = steps_of(Cell(4, 25))
     assert evaluation.after == (training.name,)
     flags = parsed(evaluation)
-    assert flags.classifier == parsed(training).workdir
+    assert flags.classifier == parsed(training).output_dir
     assert training.result == Path(flags.classifier) / "manifest.json"
     assert evaluation.result == Path("OUT/seed-4/fraction-25/evaluation/manifest.json")
     assert flags.synthetic_dirs == ("M", "a,b", "R")

@@ -1,0 +1,120 @@
+"""What a run was started with, and whether a later command asks for the same.
+
+`run.json` holds the flags as they were typed and, for the flags that name inputs, where these lay
+and a checksum. An input with a manifest is the same wherever it lies: a run goes on after its
+inputs were moved, or after it was copied from a cluster together with them.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cgan_tf.runs.flags import config_to_dict, renamed
+
+# Flags that may differ between the start of a run and its continuation: they change the pace of
+# the work, or how it ends, but not what it makes.
+PACE_FLAGS = frozenset(
+    {"checkpoint_minutes", "collapse_steps", "workers", "beam", "parallel", "allow_shortfall"}
+)
+# Where a run lies is no part of it.
+OWN_FLAGS = frozenset({"output_dir"})
+# Flags that name files and directories which a run reads.
+INPUT_FLAGS = frozenset(
+    {
+        *("input_dir", "normals_dir", "mapping", "patches_dir", "synthetic_dirs", "scored_dirs"),
+        *("pasted_dirs", "oracle_dirs"),
+        *(
+            "generator",
+            "generators",
+            "classifier",
+            "critic",
+            "weights",
+            "imagenet_weights",
+            "gan_dirs",
+        ),
+        *("report_flagfile", "quality_flagfile", "paste_flagfile"),
+    }
+)
+# What says what an input directory is: a finished run's manifest, or a generator's card.
+NAMES_OF_CONTENT = ("manifest.json", "model.json")
+
+Json = dict[str, Any]
+
+
+def run_inputs(config: Any) -> dict[str, list[Json]]:
+    """Path and checksum of everything that the flags name as an input, by flag."""
+    found = {
+        name: [_described(path) for path in _paths(value)]
+        for name, value in config_to_dict(config).items()
+        if name in INPUT_FLAGS
+    }
+    return {name: inputs for name, inputs in found.items() if inputs}
+
+
+def differences(saved: Mapping[str, Any], config: Any) -> list[str]:
+    """How a config differs from what `run.json` holds, a phrase for each flag."""
+    now = config_to_dict(config)
+    # A flag that is younger than the run had its default: off, or what the program did anyway.
+    before = config_to_dict(type(config)()) | renamed(type(config), saved.get("flags", {}))
+    names = sorted((set(before) | set(now)) - PACE_FLAGS - OWN_FLAGS)
+    return [
+        phrase
+        for name in names
+        if (phrase := _difference(name, before.get(name), now.get(name), saved.get("inputs", {})))
+    ]
+
+
+def _difference(name: str, before: Any, now: Any, inputs: Mapping[str, Any]) -> str:
+    told = f"--{name} was {before!r}, is {now!r}"
+    if name not in INPUT_FLAGS:
+        return "" if before == now else told
+    then, paths = inputs.get(name) or [{"path": p} for p in _paths(before)], list(_paths(now))
+    if len(then) != len(paths):
+        return told
+    typed = list(_paths(before)) == paths
+    for known, path in zip(then, paths, strict=True):
+        found = _described(path)
+        if known.get("sha256") and found["sha256"]:
+            if known["sha256"] != found["sha256"]:
+                return (
+                    f"--{name}: {path} holds something else than when the run began"
+                    if (typed or known.get("path") == found["path"])
+                    else told
+                )
+        elif not typed and _resolved(str(known.get("path", ""))) != found["path"]:
+            return told
+    return ""
+
+
+def _paths(value: Any) -> Iterator[str]:
+    values = value if isinstance(value, list) else [value]
+    return (path for path in values if path)
+
+
+def _described(path: str) -> Json:
+    return {"path": _resolved(path), "sha256": _checksum(path)}
+
+
+def _resolved(path: str) -> str:
+    """An absolute path without links; of an object store, the name without a slash at its end."""
+    if "://" in path:
+        return path.rstrip("/")
+    try:
+        return str(Path(path).expanduser().resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        return path
+
+
+def _checksum(path: str) -> str:
+    """SHA-256 of a directory's manifest or card, or of a file; empty without one."""
+    if "://" in path:
+        return ""
+    place = Path(path).expanduser()
+    for candidate in (*(place / name for name in NAMES_OF_CONTENT), place):
+        try:
+            with candidate.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            continue
+    return ""
