@@ -52,7 +52,7 @@ GOAL_SHARE, GOAL_AUC, GOAL_ACCEPTED, LEAST_PATCHES = 0.8, 0.7, 0.5, 1000
 BATCH, LEARNING_RATE, EPOCHS, PATIENCE = 32, 1e-3, 24, 6
 LEARN, VALIDATE = 0.6, 0.15  # shares of the women; the rest judge
 SHOWN = 16
-SATURATED = 0.999
+SATURATED, VISIBLE = 0.999, 0.01  # grey levels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ def image_layer(phantom: Path, client: str, sop: str, spacing_mm: float) -> np.n
 
 def bright_part(layer: np.ndarray) -> np.ndarray:
     """Where a lesion's layer [size, size] is above half of its peak; the peak without outliers."""
-    return layer > np.quantile(layer[layer > 0.01], 0.99) / 2
+    return layer > np.quantile(layer[layer > VISIBLE], 0.99) / 2
 
 
 def share_gone(before: np.ndarray, after: np.ndarray, layer: np.ndarray) -> float:
@@ -175,18 +175,20 @@ def share_gone(before: np.ndarray, after: np.ndarray, layer: np.ndarray) -> floa
 
 
 def shares(cleaned: Cleaned) -> dict[str, Any]:
-    """Quartiles of the share gone, of all and by class, and how often nothing like it is gone."""
+    """Quartiles of the share gone, of all and by class, and how often nothing like it is gone.
+
+    Patches at the very edge of a lesion's box, which show nothing of it, have no share.
+    """
+    shown = [number for number, layer in enumerate(cleaned.layers) if (layer > VISIBLE).any()]
     both = np.array(
-        [
-            share_gone(*each)
-            for each in zip(cleaned.before, cleaned.patches, cleaned.layers, strict=True)
-        ]
+        [share_gone(cleaned.before[n], cleaned.patches[n], cleaned.layers[n]) for n in shown]
     )
-    classes = np.array([source.patch_class for source in cleaned.sources])
+    classes = np.array([cleaned.sources[n].patch_class for n in shown])
     groups = {"all": np.ones(len(both), bool)}
     groups |= {name: classes == name for name in sorted(set(classes.tolist()))}
     return {
         name: {
+            "patches": int(own.sum()),
             "quartiles": np.quantile(both[own], (0.25, 0.5, 0.75)).round(3).tolist(),
             "under_a_third": float((both[own] < 1 / 3).mean()),
             "over_1.5": float((both[own] > 1.5).mean()),
@@ -230,7 +232,7 @@ def without_layers(cleaned: Cleaned) -> np.ndarray:
     """
     healthy = []
     for source, layer in zip(cleaned.before, cleaned.layers, strict=True):
-        lost = (source >= SATURATED) & (layer > 0.01)
+        lost = (source >= SATURATED) & (layer > VISIBLE)
         healthy.append(harmonic_fill(np.clip(source - layer, -1, 1), lost))
     return np.stack(healthy).astype(np.float32)
 

@@ -46,6 +46,14 @@ class TestShareGone:
         assert found["all"]["quartiles"] == [0.1] * 3
         assert (found["all"]["under_a_third"], found["all"]["over_1.5"]) == (1, 0)
 
+    def test_a_patch_that_shows_no_lesion_has_no_share(self):
+        both = cleaned(0.9 * LAYER)
+        more = Cleaned(
+            both.records * 2, both.sources * 2, np.repeat(both.patches, 2, 0),
+            np.repeat(both.before, 2, 0), np.stack([LAYER, 0 * LAYER]),
+        )  # fmt: skip
+        assert shares(more)["all"]["patches"] == 1
+
 
 class TestReach:
     @pytest.mark.parametrize(("x", "expected"), [(12, 0.0), (11, 0.5), (37, 0.0), (38, 0.5)])
