@@ -141,29 +141,44 @@ class PatchesConfig(RunConfig):
     seed: int = option(0, "Keys every random draw and the split.", WHOLE)
     size: int = option(PAPER_SIZE, "Patch side in pixels: '256x256px'.", COUNT)
     train_fraction: float = option(
-        0.6, "'60%/20%/20% training/validation/testing splits', by client.", FRACTION
+        0.6,
+        "Share of the clients in the training split: '60%/20%/20% training/validation/testing "
+        "splits'.",
+        FRACTION,
     )
     validation_fraction: float = option(
-        0.2, "See --train_fraction; the rest is the test split.", FRACTION
+        0.2, "Share of the clients in the validation split; the rest are the test split.", FRACTION
     )
     all_in_split: str = option(
         "", "Put every client into this split (an external test set, say).", ("", *SPLITS)
     )
-    train_normal: int = option(400_000, "'for training, we created 400,000 normals'.", WHOLE)
-    train_malignant_mass: int = option(42_280, "'42,280 malignant masses'.", WHOLE)
-    train_benign_mass: int = option(3_500, "'3,500 benign masses'.", WHOLE)
-    train_malignant_calcification: int = option(24_100, "'24,100 malignant calcifications'.", WHOLE)
-    train_benign_calcification: int = option(6_580, "'6,580 benign calcifications'.", WHOLE)
+    train_normal: int = option(
+        400_000, "Normal patches to cut: 'for training, we created 400,000 normals'.", WHOLE
+    )
+    train_malignant_mass: int = option(42_280, "Patches to cut: '42,280 malignant masses'.", WHOLE)
+    train_benign_mass: int = option(3_500, "Patches to cut: '3,500 benign masses'.", WHOLE)
+    train_malignant_calcification: int = option(
+        24_100, "Patches to cut: '24,100 malignant calcifications'.", WHOLE
+    )
+    train_benign_calcification: int = option(
+        6_580, "Patches to cut: '6,580 benign calcifications'.", WHOLE
+    )
     train_source: int = option(
         20_000,
         "Normal windows of training images set aside for synthesis and used for nothing else "
         "(not in the paper, which does not say where its healthy patches come from).",
         WHOLE,
     )
-    eval_normal: int = option(1_000, "'validation and testing (each) ... 1,000 normals'.", WHOLE)
-    eval_malignant_mass: int = option(1_000, "'1,000 malignant masses' each.", WHOLE)
+    eval_normal: int = option(
+        1_000,
+        "Patches of each other split: 'validation and testing (each) ... 1,000 normals'.",
+        WHOLE,
+    )
+    eval_malignant_mass: int = option(
+        1_000, "Patches of each other split: '1,000 malignant masses'.", WHOLE
+    )
     eval_malignant_calcification: int = option(
-        1_000, "'1,000 malignant calcifications' each.", WHOLE
+        1_000, "Patches of each other split: '1,000 malignant calcifications'.", WHOLE
     )
     allow_shortfall: bool = option(
         False, "Finish although the data cannot give the counts; the manifest records it."
@@ -181,20 +196,27 @@ class PatchesConfig(RunConfig):
     )
     max_offset: int = option(
         128,
-        "'a random x and y offset is chosen between 0 to 128 pixels in either direction': drawn "
-        "in [-(max_offset-1), max_offset-1] output pixels (at 256), so that the pixel stays in "
-        "the patch.",
+        "Farthest that a lesion's pixel lies from the centre of its patch: 'a random x and y "
+        "offset is chosen between 0 to 128 pixels in either direction': drawn in "
+        "[-(max_offset-1), max_offset-1] output pixels (at 256), so that the pixel stays in the "
+        "patch.",
         COUNT,
     )
-    flip_probability: float = option(0.5, "'randomly flipped (left/right)'.", FRACTION)
-    rotate: bool = option(True, "'rotated (90, 180, or 270 degrees)': uniform in 0, 90, 180, 270.")
-    scale_min: float = option(0.8, "'resized (uniformly from 0.8 to 1.2x)'.", POSITIVE)
-    scale_max: float = option(1.2, "See --scale_min.", POSITIVE)
+    flip_probability: float = option(
+        0.5, "Probability of a mirrored patch: 'randomly flipped (left/right)'.", FRACTION
+    )
+    rotate: bool = option(
+        True, "Turn patches by 0, 90, 180 or 270 degrees: 'rotated (90, 180, or 270 degrees)'."
+    )
+    scale_min: float = option(
+        0.8, "Smallest scale of a patch: 'resized (uniformly from 0.8 to 1.2x)'.", POSITIVE
+    )
+    scale_max: float = option(1.2, "Largest scale of a patch, see --scale_min.", POSITIVE)
     augment_eval: bool = option(True, "Flip, rotate and resize validation and test patches too.")
     image_sampling: str = option(
         "even",
-        "'a random mammogram image': even spreads patches over the images, random is the literal "
-        "reading (with replacement).",
+        "Which images patches are cut from, 'a random mammogram image': even spreads patches over "
+        "the images, random is the literal reading (with replacement).",
         ("even", "random"),
     )
     normals_from_cases: bool = option(
@@ -270,14 +292,15 @@ class GanConfig(RunConfig):
 
     task: str = option(
         "mass",
-        "'We train separate models for generating masses, calcifications, and removing lesions.'",
+        "What the model learns to do: 'We train separate models for generating masses, "
+        "calcifications, and removing lesions.'",
         TASKS,
     )
     conditional: bool = option(
         False,
-        "'a conditional formulation, where one central model was used along with a "
-        "category-specific input label': one model for the three tasks, which take turns "
-        "in a batch; --task is not used.",
+        "One model for the three tasks, which take turns in a batch: 'a conditional formulation, "
+        "where one central model was used along with a category-specific input label'; --task is "
+        "not used.",
     )
     patches_dir: str = option("", "Output directory of make_patches (required).")
     output_dir: str = option("", "Directory for checkpoints, logs and the generator (required).")
@@ -287,12 +310,17 @@ class GanConfig(RunConfig):
     )
     # Generator
     generator_filters: int = option(
-        16, "'starts with 16 filters at the first convolutional layer block'.", COUNT
+        16,
+        "Filters of the first block: 'starts with 16 filters at the first convolutional layer "
+        "block'.",
+        COUNT,
     )
     bottleneck_filters: int = option(
-        2048, "'a 4x4x2048 tensor is compressed into a 1x1x4 embedding'.", COUNT
+        2048, "Filters at 4x4: 'a 4x4x2048 tensor is compressed into a 1x1x4 embedding'.", COUNT
     )
-    embedding_channels: int = option(4, "See --bottleneck_filters.", COUNT)
+    embedding_channels: int = option(
+        4, "Channels of the embedding, see --bottleneck_filters.", COUNT
+    )
     leaky_relu_slope: float = option(0.2, "Slope of LeakyReLU; not in the paper.", NOT_NEGATIVE)
     attention_size: int = option(
         0,
@@ -302,18 +330,26 @@ class GanConfig(RunConfig):
     )
     lesion_channel: bool = option(
         True,
-        "'the neural network output only synthesizes the lesion' and is added to the input; off: "
-        "it is the combined image, and the lesion is what it changed.",
+        "The output is a lesion, added to the input ('the neural network output only synthesizes "
+        "the lesion'); off: it is the combined image, and the lesion is what it changed.",
     )
-    border: int = option(10, "'followed by a 10px border cropping', in pixels at 256.", WHOLE)
+    border: int = option(
+        10,
+        "Pixels at 256 without a lesion along the edges: 'followed by a 10px border cropping'.",
+        WHOLE,
+    )
     spectral_norm: str = option(
         "both",
-        "'self-attention modules in both the generator and discriminators, as well as spectral "
-        "normalization'.",
+        "Which networks have it: 'self-attention modules in both the generator and "
+        "discriminators, as well as spectral normalization'.",
         ("both", "discriminator", "none"),
     )
     # Discriminator
-    discriminator_multiplier: int = option(8, "'8x the number of filters per layer'.", COUNT)
+    discriminator_multiplier: int = option(
+        8,
+        "Its filters as a multiple of the generator's: '8x the number of filters per layer'.",
+        COUNT,
+    )
     discriminator_input: str = option(
         "combined",
         "combined: one channel. triplet: the literal three channels; real patches have an empty "
@@ -323,11 +359,20 @@ class GanConfig(RunConfig):
     discriminator_noise: bool = option(False, "Random scalars in the discriminator's blocks too.")
     # Losses
     benign_weight: float = option(
-        0.2, "'the losses from benign and normal examples scaled by a factor of 0.2'.", NOT_NEGATIVE
+        0.2,
+        "Weight of benign patches in the discriminator's loss: 'the losses from benign and normal "
+        "examples scaled by a factor of 0.2'. 0: uses none.",
+        NOT_NEGATIVE,
     )
-    normal_weight: float = option(0.2, "See --benign_weight.", NOT_NEGATIVE)
-    penalty_weight: float = option(10.0, "'where lambda = 10'.", NOT_NEGATIVE)
-    penalty_target: float = option(1.0, "'and k = 1'.", NOT_NEGATIVE)
+    normal_weight: float = option(
+        0.2, "Weight of normal patches there, see --benign_weight.", NOT_NEGATIVE
+    )
+    penalty_weight: float = option(
+        10.0, "Weight of the gradient penalty: 'where lambda = 10'.", NOT_NEGATIVE
+    )
+    penalty_target: float = option(
+        1.0, "Length that the penalty pulls the gradient to: 'and k = 1'.", NOT_NEGATIVE
+    )
     penalty_squared: bool = option(
         True, "Square the penalty (DRAGAN); the printed form without a square falls for ever."
     )
@@ -350,10 +395,14 @@ class GanConfig(RunConfig):
         0.02, "Keeps the mode-seeking ratio away from zero.", NOT_NEGATIVE
     )
     # Training
-    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate of 1e-5'.", POSITIVE)
-    beta_1: float = option(0.0, "'beta1 = 0.0'.", BELOW_ONE)
-    beta_2: float = option(0.99, "'beta2 = 0.99'.", BELOW_ONE)
-    epsilon: float = option(1e-8, "'epsilon = 1e-8'.", POSITIVE)
+    learning_rate: float = option(
+        1e-5, "Step size: 'Adam optimizer with a learning rate of 1e-5'.", POSITIVE
+    )
+    beta_1: float = option(0.0, "Adam's memory of gradients: 'beta1 = 0.0'.", BELOW_ONE)
+    beta_2: float = option(0.99, "Adam's memory of squared gradients: 'beta2 = 0.99'.", BELOW_ONE)
+    epsilon: float = option(
+        1e-8, "Adam's guard against a division by zero: 'epsilon = 1e-8'.", POSITIVE
+    )
     batch_size: int = option(16, "Patches of each class in a step; not in the paper.", COUNT)
     generator_steps: int = option(
         0,
@@ -361,10 +410,15 @@ class GanConfig(RunConfig):
         "twice for every one iteration of the discriminator', once for the others.",
         WHOLE,
     )
-    grow: bool = option(True, "'we used progressive growing from 128px to 256px'.")
+    grow: bool = option(
+        True, "Train at half resolution first: 'we used progressive growing from 128px to 256px'."
+    )
     half_steps: int = option(100_000, "Iterations at half resolution; not in the paper.", WHOLE)
     fade_in_steps: int = option(
-        3_000, "'Over 3000 iterations, the weight on the 128px layer decreases from 1 to 0'.", WHOLE
+        3_000,
+        "Iterations of the change to full resolution: 'Over 3000 iterations, the weight on the "
+        "128px layer decreases from 1 to 0'.",
+        WHOLE,
     )
     full_steps: int = option(100_000, "Iterations at full resolution after the fade-in.", COUNT)
     ema: float = option(
@@ -442,18 +496,23 @@ class LesionsConfig:
     )
     threshold: float = option(
         0.1,
-        "'applying a threshold of 0.1' to the lesion channel; 'a < -0.1' for removal.",
+        "Strength from which a pixel of the lesion channel counts: 'applying a threshold of 0.1'; "
+        "'a < -0.1' for removal.",
         NOT_NEGATIVE,
     )
-    dilation: int = option(5, "'Expand the edges of the object by 5px', at 256.", WHOLE)
+    dilation: int = option(
+        5, "Pixels at 256 that an object grows by: 'Expand the edges of the object by 5px'.", WHOLE
+    )
     smoothing: float = option(
-        10.0, "'a 10px Gaussian smoothing filter', sigma at 256.", NOT_NEGATIVE
+        10.0,
+        "Sigma in pixels at 256 of the mask's edge: 'a 10px Gaussian smoothing filter'.",
+        NOT_NEGATIVE,
     )
     objects: str = option(
         "largest",
-        "'pick the largest object in the binary mask'; near: the largest group, which an "
-        "expansion by --near makes one; in_box: all in the annotated box (removal). A cluster of "
-        "calcifications is many objects.",
+        "Which objects are kept. largest: 'pick the largest object in the binary mask'; near: the "
+        "largest group, which an expansion by --near makes one; in_box: all in the annotated box "
+        "(removal). A cluster of calcifications is many objects.",
         ("largest", "near", "in_box"),
     )
     near: int = option(10, "--objects=near: pixels at 256; not in the paper.", WHOLE)
@@ -502,7 +561,10 @@ class InsertionConfig(LesionsConfig, RunConfig):
         "The paper has no such rule.",
     )
     min_area_fraction: float = option(
-        0.1, "'Discard the object if it is too small (< 10% of the patch area)'.", FRACTION
+        0.1,
+        "Smallest share of the patch that a lesion may cover: 'Discard the object if it is too "
+        "small (< 10% of the patch area)'.",
+        FRACTION,
     )
     draws: int = option(
         20,
@@ -620,7 +682,7 @@ class SynthesisConfig(GeneratedLesionsConfig, RunConfig):
 
     output_dir: str = option("", "Directory for the synthetic shards and manifest.json (required).")
     seed: int = option(0, "Keys the choice of source patches and the random scalars.", WHOLE)
-    count: int = option(5_000, "'we generated 5000 examples each'.", COUNT)
+    count: int = option(5_000, "Patches to make: 'we generated 5000 examples each'.", COUNT)
     source_classes: tuple[str, ...] = option(
         (),
         "Classes of the patches fed to the generator; empty: source for synthesis, "
@@ -636,7 +698,10 @@ class SynthesisConfig(GeneratedLesionsConfig, RunConfig):
         "for a deliberate study; the manifest says so.",
     )
     min_area_fraction: float = option(
-        0.1, "'Discard the object if it is too small (< 10% of the patch area)'.", FRACTION
+        0.1,
+        "Smallest share of the patch that a lesion may cover: 'Discard the object if it is too "
+        "small (< 10% of the patch area)'.",
+        FRACTION,
     )
     texture: str = option(
         "none",
@@ -741,19 +806,23 @@ class ClassifierTrainingConfig:
     )
     weights: str = option(
         "imagenet",
-        "'ResNet-50, initialized with weights trained from ImageNet': imagenet, none, or the path "
-        "of a weights file.",
+        "Weights to start from: imagenet, none, or the path of a weights file: 'ResNet-50, "
+        "initialized with weights trained from ImageNet'.",
     )
     decay: str = option(
         "multiplicative",
-        "'decayed by 10% every 5000 training samples': times 0.9, or minus 10 points; constant: no "
-        "decay.",
+        "How the synthetic share falls, 'decayed by 10% every 5000 training samples': times 0.9, "
+        "or minus 10 points; constant: no decay.",
         ("multiplicative", "subtractive", "constant"),
     )
-    decay_rate: float = option(0.1, "See --decay.", FRACTION)
-    decay_every: int = option(5_000, "See --decay.", COUNT)
-    samples: int = option(500_000, "'Models are trained for 500K samples'.", COUNT)
-    validate_every: int = option(5_000, "'evaluated every 5000 samples'.", COUNT)
+    decay_rate: float = option(0.1, "Share lost each time, see --decay.", FRACTION)
+    decay_every: int = option(5_000, "Training samples between two times, see --decay.", COUNT)
+    samples: int = option(
+        500_000, "Training samples in all: 'Models are trained for 500K samples'.", COUNT
+    )
+    validate_every: int = option(
+        5_000, "Training samples between validations: 'evaluated every 5000 samples'.", COUNT
+    )
     validation_patches: int = option(
         0,
         "Validation patches scored each time, evenly from every class and the same for every "
@@ -765,10 +834,12 @@ class ClassifierTrainingConfig:
         "Stop after so many validations in a row without a new best; 0: never, as in the paper.",
         WHOLE,
     )
-    batch_size: int = option(1, "'We train with a batch size of one'.", COUNT)
-    learning_rate: float = option(1e-5, "'Adam optimizer with a learning rate 1e-5'.", POSITIVE)
-    beta_1: float = option(0.9, "'beta1 = 0.9'.", BELOW_ONE)
-    beta_2: float = option(0.999, "'beta2 = 0.999'.", BELOW_ONE)
+    batch_size: int = option(1, "Patches a step: 'We train with a batch size of one'.", COUNT)
+    learning_rate: float = option(
+        1e-5, "Step size: 'Adam optimizer with a learning rate 1e-5'.", POSITIVE
+    )
+    beta_1: float = option(0.9, "Adam's memory of gradients: 'beta1 = 0.9'.", BELOW_ONE)
+    beta_2: float = option(0.999, "Adam's memory of squared gradients: 'beta2 = 0.999'.", BELOW_ONE)
     epsilon: float = option(1e-7, "Adam's epsilon; not in the paper, Keras' default.", POSITIVE)
     batch_norm: str = option(
         "inference",
@@ -802,7 +873,7 @@ class ClassifierConfig(ClassifierTrainingConfig, RunConfig):
     output_dir: str = option("", "Directory for checkpoints, logs and the best weights (required).")
     seed: int = option(0, "Keys weights and the sampling plan.", WHOLE)
     synthetic_fraction: float = option(
-        0.0, "'an initial proportion is chosen': share of synthetic samples at the start.", FRACTION
+        0.0, "Share of synthetic samples at the start: 'an initial proportion is chosen'.", FRACTION
     )
     filling: str = option(
         "both",
@@ -823,8 +894,9 @@ class ExperimentConfig(ClassifierTrainingConfig, RunConfig):
     seeds: tuple[str, ...] = option(("0",), "Every share is trained once for each of these.")
     synthetic_fractions: tuple[str, ...] = option(
         ("0", "0.1", "0.25", "0.5", "0.75", "1"),
-        "'For initial proportions of synthetic data, we use 0% (all real), 25%, 50%, 75%, and "
-        "100%'; Table 1 also has 10%. Whole per cents; 0 is the baseline and must be among them.",
+        "Shares to train with: 'For initial proportions of synthetic data, we use 0% (all real), "
+        "25%, 50%, 75%, and 100%'; Table 1 also has 10%. Whole per cents; 0 is the baseline and "
+        "must be among them.",
     )
     arms: tuple[str, ...] = option(
         (),
@@ -925,14 +997,18 @@ class ReportConfig:
     seed: int = option(0, "Keys the choice of the examples shown and the t-SNE start.", WHOLE)
     tsne_normal: int = option(
         2_000,
-        "'From the validation data, we sampled 2000 normal' for the t-SNE map, at most.",
+        "Patches on the t-SNE map, at most: 'From the validation data, we sampled 2000 normal'.",
         WHOLE,
     )
-    tsne_mass: int = option(1_000, "'1000 real malignant mass', at most.", WHOLE)
-    tsne_calcification: int = option(1_000, "'1000 real malignant calcifications', at most.", WHOLE)
-    tsne_synthetic_mass: int = option(3_560, "'3560 synthetic malignant mass', at most.", WHOLE)
+    tsne_mass: int = option(1_000, "On the map, at most: '1000 real malignant mass'.", WHOLE)
+    tsne_calcification: int = option(
+        1_000, "On the map, at most: '1000 real malignant calcifications'.", WHOLE
+    )
+    tsne_synthetic_mass: int = option(
+        3_560, "On the map, at most: '3560 synthetic malignant mass'.", WHOLE
+    )
     tsne_synthetic_calcification: int = option(
-        4_000, "'4000 synthetic malignant calcifications patches', at most.", WHOLE
+        4_000, "On the map, at most: '4000 synthetic malignant calcifications patches'.", WHOLE
     )
     correction_threshold: float = option(
         0.5,
@@ -941,7 +1017,9 @@ class ReportConfig:
         FRACTION,
     )
     corrections: int = option(
-        5, "'we highlight five misclassified malignant examples': shown in Figures 5 and 6.", WHOLE
+        5,
+        "Patches shown in Figures 5 and 6: 'we highlight five misclassified malignant examples'.",
+        WHOLE,
     )
 
 

@@ -27,6 +27,7 @@ from absl import app, flags
 from cgan_tf.config import ALIASES, REPLACED_FLAGS
 from cgan_tf.runs.console import separate_native_stderr
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.help import VERSION, help_text
 
 Config = TypeVar("Config")
 
@@ -37,21 +38,21 @@ flags.disclaim_key_flags()  # the flags are the program's own, so that its --hel
 
 def define_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for every field of a config dataclass, and its other names."""
-    for name, kind, default, help_text, choices in _fields(config_class):
+    for name, kind, default, text, choices in _fields(config_class):
         if kind in (bool, bool | None):
-            flags.DEFINE_boolean(name, default, help_text, flag_values=flag_values)
+            flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
         elif kind is int:
-            flags.DEFINE_integer(name, default, help_text, flag_values=flag_values)
+            flags.DEFINE_integer(name, default, text, flag_values=flag_values)
         elif kind is float:
-            flags.DEFINE_float(name, default, help_text, flag_values=flag_values)
+            flags.DEFINE_float(name, default, text, flag_values=flag_values)
         elif choices:
-            flags.DEFINE_enum(name, default, list(choices), help_text, flag_values=flag_values)
+            flags.DEFINE_enum(name, default, list(choices), text, flag_values=flag_values)
         elif kind is str:
-            flags.DEFINE_string(name, default, help_text, flag_values=flag_values)
+            flags.DEFINE_string(name, default, text, flag_values=flag_values)
         elif name == "beam":  # values hold commas and equals signs: one occurrence, one value
-            flags.DEFINE_multi_string(name, list(default), help_text, flag_values=flag_values)
+            flags.DEFINE_multi_string(name, list(default), text, flag_values=flag_values)
         else:
-            flags.DEFINE_list(name, list(default), help_text, flag_values=flag_values)
+            flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
     for alias, name in ALIASES.get(config_class, {}).items():
         flags.DEFINE_alias(alias, name, flag_values)
 
@@ -183,10 +184,15 @@ def run_program(
             _exit(130, f"{program}: interrupted; run the same command again to go on")
 
     def parse(argv: list[str]) -> list[str]:
+        asked = set(argv[1:]) & {"-h", "--help", "--version"}
+        if asked:
+            doc = sys.modules["__main__"].__doc__ or ""
+            text = help_text(doc, config_class, required)
+            _print_and_exit(VERSION + "\n" if asked == {"--version"} else text)
         try:
             return flags.FLAGS(argv)
-        except (SystemExit, BrokenPipeError):  # absl has printed the help and leaves with 1,
-            _exit_after_help()  # or was cut off by a pager that has seen enough
+        except (SystemExit, BrokenPipeError):  # absl has printed its --helpfull and leaves with 1,
+            _print_and_exit("")  # or was cut off by a pager that has seen enough
         except (flags.Error, ValueError) as error:  # a flag file that is no text is the second
             _exit(2, f"{program}: {_flag_error(error)}; see --help")
 
@@ -220,9 +226,9 @@ def _exit(code: int, message: str) -> typing.NoReturn:
     sys.exit(code)
 
 
-def _exit_after_help() -> typing.NoReturn:
+def _print_and_exit(text: str) -> typing.NoReturn:
     try:
-        sys.stdout.flush()
+        print(text, end="", flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
     sys.exit(0)

@@ -22,7 +22,7 @@ EVERY = [*DOCS, CHANGELOG]
 KNOWN_FLAGS = {
     field.name
     for value in vars(config).values()
-    if dataclasses.is_dataclass(value) and isinstance(value, type)
+    if isinstance(value, type) and value.__name__.endswith("Config")
     for field in dataclasses.fields(value)
 }
 OTHERS = {"flagfile", "help", "logdir", "constraint", "editable"}  # of absl, TensorBoard and pip
