@@ -228,6 +228,7 @@ def table_csv(table: Table) -> bytes:
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     """Writes the files, each whole or not at all, and removes old ones of the report before."""
     contents = directory / CONTENTS
+    paths = {contained(directory, name): content for name, content in files.items()}
     before = read_json(contents).get("files", []) if contents.exists() else []
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -235,8 +236,8 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
         raise UserError(f"{directory}: cannot be written: {error.strerror}") from error
     # First a list that holds old and new: whatever interrupts, no file is left unaccounted for.
     write_json(contents, {"files": sorted({*before, *files})})
-    for name, content in files.items():
-        write_bytes(contained(directory, name), content)
+    for path, content in paths.items():
+        write_bytes(path, content)
     for name in set(before) - set(files):
         (directory / Path(name).name).unlink(missing_ok=True)
     write_json(contents, {"files": sorted(files)})

@@ -2,11 +2,8 @@
 
 The phantom is small, the networks are narrow and train for a handful of steps: what is tested is
 that each program reads what the one before it wrote, says so in its manifest, and keeps quiet.
-Programs that learn are forks of a process that has imported TensorFlow, which takes longer than
-what they do; the slow tests start each with an interpreter of its own.
 """
 
-import contextlib
 import json
 import re
 import subprocess
@@ -15,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.forks import Forks
-from tests.contracts.test_configs import config_class_of
-
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(1800)  # the first test waits for the whole chain
+# The first test waits for the whole chain.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PROGRAMS = {
     "make_phantom": "beam_pipelines.make_phantom",
     "make_patches": "beam_pipelines.make_patches",
@@ -144,49 +139,16 @@ def assert_clean(outcome: tuple) -> None:
     assert [line for line in strangers if not BAR.fullmatch(line.strip())] == []
 
 
-BEAM = ("make_phantom", "make_patches")  # they start without TensorFlow
-
-
-def fork_steps(forks: Forks, directory: Path, steps: dict[str, tuple[str, ...]]) -> dict:
-    """As `run_steps`, in forks."""
-    logs = {name: directory / f".{name.replace('/', '-')}" for name in steps}
-    started = {}
-    for name, (program, *flags) in steps.items():
-        started[name] = forks.start(
-            {
-                "module": PROGRAMS[program],
-                "arguments": flags,
-                "directory": str(directory),
-                "environment": {},
-                "out": f"{logs[name]}.out",
-                "err": f"{logs[name]}.err",
-            }
-        )
-    codes = {name: forks.wait(process_id) for name, process_id in started.items()}
-    outcomes = {}
-    for name, log in logs.items():
-        files = [Path(f"{log}.{kind}") for kind in ("out", "err")]
-        outcomes[name] = (*(file.read_text() for file in files), codes[name])
-        for file in files:
-            file.unlink()
-    return outcomes
-
-
-@pytest.fixture(scope="module", params=["forks", pytest.param("own", marks=pytest.mark.slow)])
-def experiment(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
     """(directory, outcome of every step) of the finished chain."""
     directory = tmp_path_factory.mktemp("chain")
     outcomes: dict[str, tuple] = {}
-    with contextlib.ExitStack() as stack:
-        forks = stack.enter_context(contextlib.closing(Forks())) if request.param != "own" else None
-        for steps in CHAIN:
-            if forks is None or any(program in BEAM for program, *_ in steps.values()):
-                results = run_steps(directory, steps)
-            else:
-                results = fork_steps(forks, directory, steps)
-            outcomes |= results
-            for name, (output, errors, code) in results.items():
-                assert code == 0, f"{name}: {output}{errors}"
+    for steps in CHAIN:
+        results = run_steps(directory, steps)
+        outcomes |= results
+        for name, (output, errors, code) in results.items():
+            assert code == 0, f"{name}: {output}{errors}"
     return directory, outcomes
 
 
@@ -318,7 +280,6 @@ def content_of(directory: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_run_again_there_is_nothing_to_do(again, name):
     outcome = again[1][name]
@@ -327,7 +288,6 @@ def test_run_again_there_is_nothing_to_do(again, name):
     assert ("report written" if name == "report.html" else "nothing to do") in outcome[0]
 
 
-@pytest.mark.slow
 def test_run_again_no_byte_changes(experiment, again):
     assert content_of(experiment[0]) == again[0]
 
@@ -336,7 +296,6 @@ def test_nothing_is_left_under_a_temporary_name(experiment):
     assert leftovers(experiment[0]) == []
 
 
-@pytest.mark.slow
 def test_run_again_nothing_is_left_either(experiment, again):
     assert leftovers(experiment[0]) == []
 
@@ -348,39 +307,3 @@ def leftovers(directory: Path) -> list[str]:
         for path in directory.rglob("*")
         if path.name.endswith(".tmp") or path.name in ("accepted.tfrecord", "progress.json")
     ]
-
-
-def test_every_program_has_help(tmp_path):
-    helped = run_steps(tmp_path, {name: (name, "--help") for name in PROGRAMS})
-    for name, (output, errors, _) in helped.items():
-        assert errors == ""
-        for field in vars(config_class_of(PROGRAMS[name])()):
-            assert re.search(rf"--(\[no\])?{field}\b", output), (name, field)
-
-
-MISSING = {
-    "make_patches": ("--input_dir=none", "--output_dir=out1"),
-    "train_gan": ("--patches_dir=none", "--output_dir=out2"),
-    "synthesize": ("--generator=none", "--patches_dir=none", "--output_dir=out3"),
-    "train_classifier": ("--patches_dir=none", "--output_dir=out4"),
-    "evaluate": ("--classifier=none", "--patches_dir=none", "--output_dir=out5"),
-    "report": ("--evaluations=none", "--patches_dir=none", "--output=out6.html"),
-}
-
-
-def test_a_missing_input_is_one_line(tmp_path):
-    steps = {name: (name, *flags) for name, flags in MISSING.items()}
-    for name, (output, errors, code) in run_steps(tmp_path, steps).items():
-        assert (code, output) == (1, ""), name
-        assert len(errors.splitlines()) == 1, errors
-        assert errors.startswith(f"{name}: ")
-        assert "none" in errors
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_flag_is_one_line(tmp_path):
-    steps = {name: (name,) for name in PROGRAMS if name not in ("demo", "train_gan")}
-    for name, (output, errors, code) in run_steps(tmp_path, steps).items():
-        assert (code, output) == (2, ""), name
-        assert len(errors.splitlines()) == 1, errors
-        assert "required" in errors

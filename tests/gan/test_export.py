@@ -189,6 +189,7 @@ def alone(gan_run, bfloat16, tmp_path_factory):
     return [np.load(directory / f"{number}.npz") for number in range(2)]
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_runs_it_with_any_batch(alone, expected):
     found = alone[0]
     np.testing.assert_allclose(found["lesion"], expected, rtol=0, atol=1e-5)
@@ -200,6 +201,7 @@ def test_tensorflow_alone_runs_it_with_any_batch(alone, expected):
     assert (found["first"][:, :2] == 0).all()
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_runs_one_in_bfloat16(alone, bfloat16):
     model, directory = bfloat16
     found = alone[1]["lesion"]

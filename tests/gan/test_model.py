@@ -611,6 +611,7 @@ class TestDraws:
             assert abs(np.corrcoef(draw.ravel(), np.ravel(other))[0, 1]) < 0.1
 
 
+@pytest.mark.slow
 def test_the_graph_is_made_once_for_a_fade_and_agrees_with_eager():
     smaller = {"task": "calcification", "attention_size": -1}
     gan, twin = (make_gan(step=2, phase="fade", **smaller) for _ in range(2))
@@ -635,6 +636,7 @@ def traced_operations(gan, method=None):
     return operations
 
 
+@pytest.mark.slow
 def test_passes_share_normalised_kernels_or_wait_for_each_other():
     """Memory at the paper's size: of the discriminator's kernels, divided by sigma, one copy is
     held at a time: one for all updates of the generator, one for the losses, and one for the

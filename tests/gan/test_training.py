@@ -379,6 +379,7 @@ def test_a_dry_run_makes_nothing(config, capsys):
         assert f"discriminator, phase {phase}" in out
 
 
+@pytest.mark.slow
 def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_path):
     """Counted in the graph that a run executes, penalty and its second derivatives included."""
 
@@ -402,6 +403,7 @@ def test_the_step_of_a_run_computes_its_convolutions_in_bfloat16(config, tmp_pat
     assert {d for d in mixed if d != tf.float32} == {tf.bfloat16}
 
 
+@pytest.mark.slow
 def test_keras_fit_trains_like_the_loop(config, tmp_path):
     """One process: three iterations by `fit` leave the weights of three by the run's own step."""
     config = dataclasses.replace(config, attention_size=-1, generator_steps=1)  # a smaller graph

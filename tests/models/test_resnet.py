@@ -155,6 +155,7 @@ def test_a_bfloat16_step_is_the_float32_step_rounded(tiny, batch):
     assert np.corrcoef(kernels[0].ravel(), kernels[1].ravel())[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_the_whole_network_takes_a_bfloat16_step_on_one_patch():
     model = ResNetClassifier(precision="mixed_bfloat16")
     before = bits(model.trainable_variables)

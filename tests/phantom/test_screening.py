@@ -142,5 +142,5 @@ def test_the_program_writes_it(tree, tmp_path):
         tmp_path / "again", clients=2, broken_files=0, workers=1, difficulty="screening"
     )
     assert tree_digest(again) == tree_digest(tree)
-    with pytest.raises(UserError, match="--difficulty was screening, is easy"):
+    with pytest.raises(UserError, match="--difficulty was 'screening', is 'easy'"):
         write_phantom(tree, clients=2, broken_files=0, workers=1)

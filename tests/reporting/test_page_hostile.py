@@ -16,11 +16,13 @@ from cgan_tf.config import GanConfig, QualityConfig, ReportConfig
 from cgan_tf.labels import PATCH_CLASSES, SPLITS, TASKS
 from cgan_tf.pages.html import COMPARISON_SCRIPT
 from cgan_tf.reporting.comparisons import FailedRun, write_failed_runs
-from cgan_tf.reporting.page import write_report
+from cgan_tf.reporting.page import section_files, write_files, write_report
+from cgan_tf.reporting.quality import section as quality_section
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
 from tests.toys import quality_sets
 from tests.toys.experiment import SETS
+from tests.toys.report import report_inputs
 
 # Markup in text and in an attribute, a broken formula, a way out of a directory.
 HOSTILE = "\" onload=x()><script>'x'</script>&lt;$\\frac{$ ../../up"
@@ -200,14 +202,13 @@ def test_nothing_is_written_outside_of_the_reports_place(page, config):
     assert all("script" not in name for name in names)
 
 
-def test_a_set_whose_name_is_a_path_is_refused(config, quality, tmp_path):
+def test_a_set_whose_name_is_a_path_is_refused(quality, tmp_path):
     shutil.copytree(quality, tmp_path / "q")
     content = json.loads((tmp_path / "q" / "quality.json").read_text())
     content["sets"]["../../up"] = content["sets"].pop("mass")
     (tmp_path / "q" / "quality.json").write_text(json.dumps(content))
-    other = dataclasses.replace(
-        config, quality_dir=str(tmp_path / "q"), output=str(tmp_path / "deep" / "r" / "report.html")
-    )
+    files = section_files([quality_section(report_inputs(quality_dir=str(tmp_path / "q")))])
     with pytest.raises(UserError, match="expected the name of a file in it"):
-        write_report(other)
+        write_files(tmp_path / "deep" / "files", files)
+    assert not (tmp_path / "deep").exists()
     assert not list(tmp_path.rglob("up_*"))

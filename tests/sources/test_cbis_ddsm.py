@@ -473,6 +473,7 @@ def test_every_role_of_the_gan_has_its_patches(made, task):
     assert {tuple(part.shape) for part in batch.values()} == {(4, 32, 32, 1)}
 
 
+@pytest.mark.slow
 def test_train_gan_runs_on_them(made, tmp_path):
     from cgan_tf.gan.training import train_gan
     from cgan_tf.runs.directory import read_manifest
