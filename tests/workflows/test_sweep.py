@@ -370,7 +370,7 @@ def test_arms_with_the_real_programs(data, tmp_path):
         patches_dir=str(data / "patches"),
         synthetic_dirs=tuple(str(data / task) for task in TASKS),
         output_dir=str(tmp_path / "out"),
-        arms=("real_only", "augmented", "pasted", "both_decayed", "only_lesions"),
+        arms=("real_only", "pasted", "both_decayed", "only_lesions"),
         network="small",
         weights="none",
         samples=32,
