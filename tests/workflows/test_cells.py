@@ -125,13 +125,13 @@ def quality_of(config):
 
 def test_the_sets_are_measured_in_the_features_of_the_first_baseline(tmp_path):
     path = tmp_path / "quality.cfg"
-    path.write_text("--splits=2\n--real=elsewhere\n")
+    path.write_text("--splits=2\n--patches_dir=elsewhere\n")
     (step,) = quality_of(dataclasses.replace(CONFIG, quality_flagfile=str(path)))
     evaluation = steps_of(Cell(7, 0))[1]
     assert step.after == (evaluation.name,)
     quality = parsed(step)
     assert quality.classifier == parsed(evaluation).output_dir
-    assert (quality.real, quality.synthetic) == ("P", ("M", "a,b"))
+    assert (quality.patches_dir, quality.synthetic_dirs) == ("P", ("M", "a,b"))
     assert (quality.splits, quality.output_dir) == (2, "OUT/quality")
 
 
