@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --constraint constraints.txt --requirement requir
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY cgan_tf ./cgan_tf
 COPY beam_pipelines ./beam_pipelines
+COPY configs ./configs
 RUN pip install --no-cache-dir --no-deps .
 # The build fails if a module is missing or imports TensorFlow.
 RUN cd / && python -c "import sys, beam_pipelines.patches.job; assert 'tensorflow' not in sys.modules"

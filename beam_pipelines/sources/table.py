@@ -34,6 +34,7 @@ from cgan_tf.config import PatchesConfig
 from cgan_tf.data.keyed import digest, unit_hash
 from cgan_tf.labels import NORMAL, SPLITS
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import shipped
 
 _TABLE = "the table"  # a unit: rows of no patient, and what is told of the whole set
 
@@ -131,7 +132,7 @@ def open_source(config: PatchesConfig) -> TableSource:
         )
     if not files.is_directory(root):
         raise UserError(f"{root}: expected a directory with images and a table, found none")
-    mapping = read_mapping(config.mapping)
+    mapping = read_mapping(shipped(config.mapping))
     options = TableOptions(
         root=root,
         mapping=mapping,

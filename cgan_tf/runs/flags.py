@@ -18,7 +18,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from absl import app, flags
 
 from cgan_tf.config import ALIASES, REPLACED_FLAGS
 from cgan_tf.runs.console import separate_native_stderr
-from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.errors import UserError, reading
 from cgan_tf.runs.help import VERSION, help_text
 
 Config = TypeVar("Config")
@@ -85,12 +85,10 @@ def config_from_file(config_class: type[Config], path: str | Path) -> Config:
 
     For a program that passes the file on to another and wants to know beforehand.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: expected a flag file, found none")
+    arguments = expand_flagfiles([f"--flagfile={path}"])
     values = flags.FlagValues()
     define_flags(config_class, values)
     try:
-        arguments = values.read_flags_from_files([f"--flagfile={path}"])
         rest = values(["program", *arguments])[1:]
     except (flags.Error, ValueError) as error:
         raise UserError(f"{path}: {_flag_error(error)}") from error
@@ -105,6 +103,54 @@ def check_ranges(config: Any) -> None:
         bounds, value = field.metadata["range"], getattr(config, field.name)
         if bounds is not None and value not in bounds:
             raise UserError(f"--{field.name}: expected {bounds}, found {value:g}")
+
+
+def expand_flagfiles(arguments: Sequence[str], within: tuple[str, ...] = ()) -> list[str]:
+    """The arguments with the lines of flag files in the place of `--flagfile=FILE`.
+
+    A file may name others. Raises `UserError` for a file that is missing, is no text, or includes
+    itself.
+    """
+    expanded: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, path = argument.partition("=")
+        if argument == "--":
+            return [*expanded, argument, *rest]
+        if name not in ("--flagfile", "-flagfile"):
+            expanded.append(argument)
+            continue
+        path = path.strip() if equals else next(rest, "")
+        file = shipped(path)
+        if file in within:
+            raise UserError(f"{path}: includes itself")
+        expanded += expand_flagfiles(_flag_lines(path, file), (*within, file))
+    return expanded
+
+
+def _flag_lines(path: str, file: str) -> list[str]:
+    if not Path(file).is_file():
+        what = "a directory" if Path(file).is_dir() else "none"
+        raise UserError(f"--flagfile={path}: expected a flag file, found {what}")
+    try:
+        with reading(file):
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected a flag file in UTF-8") from error
+    return [line.strip() for line in lines if not line.startswith(("#", "//")) and line.strip()]
+
+
+def shipped(path: str) -> str:
+    """The path of a file; one of `configs/` that is not in the current directory is the project's
+    own, wherever that is installed."""
+    expanded = os.path.expanduser(path)
+    if not path.startswith("configs/") or os.path.exists(expanded):
+        return expanded
+    package = Path(__file__).parents[1]
+    for place in (package, package.parent):  # a wheel's, a checkout's
+        if (place / path).exists():
+            return str(place / path)
+    return expanded
 
 
 def flags_text(config: Any) -> str:
@@ -190,10 +236,12 @@ def run_program(
             text = help_text(doc, config_class, required)
             _print_and_exit(VERSION + "\n" if asked == {"--version"} else text)
         try:
-            return flags.FLAGS(argv)
+            return flags.FLAGS([argv[0], *expand_flagfiles(argv[1:])])
+        except UserError as error:
+            _exit(2, f"{program}: {error}")
         except (SystemExit, BrokenPipeError):  # absl has printed its --helpfull and leaves with 1,
             _print_and_exit("")  # or was cut off by a pager that has seen enough
-        except (flags.Error, ValueError) as error:  # a flag file that is no text is the second
+        except (flags.Error, ValueError) as error:
             _exit(2, f"{program}: {_flag_error(error)}; see --help")
 
     app.run(main, flags_parser=parse)
@@ -213,8 +261,6 @@ def _is_text(value: str) -> bool:
 
 def _flag_error(error: flags.Error | ValueError) -> str:
     """absl's message in one line; a flag of an earlier version names what takes its place."""
-    if isinstance(error, UnicodeDecodeError):
-        return "expected a flag file in UTF-8"
     name = getattr(error, "flagname", "")
     if name in REPLACED_FLAGS:
         return f"--{name} was replaced by {REPLACED_FLAGS[name]}"

@@ -25,7 +25,14 @@ KNOWN_FLAGS = {
     if isinstance(value, type) and value.__name__.endswith("Config")
     for field in dataclasses.fields(value)
 }
-OTHERS = {"flagfile", "help", "logdir", "constraint", "editable"}  # of absl, TensorBoard and pip
+OTHERS = {
+    "flagfile",
+    "help",
+    "version",
+    "logdir",
+    "constraint",
+    "editable",
+}  # of absl, TensorBoard and pip
 FLAG = re.compile(r"--([a-z0-9_]+)")
 # `name` or `name`, `name` ... in `some/file.py`
 FUNCTION = re.compile(r"((?:`\w+`(?:, )?)+) in `([\w/]+\.py)`")
@@ -88,7 +95,7 @@ def test_every_program_is_in_the_readme():
         f"{path.parent.name}.{path.stem}"
         for package in ("cgan_tf", "beam_pipelines")
         for path in (ROOT / package).glob("*.py")
-        if "\nif __name__ ==" in path.read_text(encoding="utf-8")
+        if "\n    run_program(" in path.read_text(encoding="utf-8")
     }
     run_by_make = {"cgan_tf.demo"}
     assert programs > run_by_make
@@ -169,6 +176,8 @@ def wrong_commands(text: str) -> list[str]:
         if package not in ("cgan_tf", "beam_pipelines", "benchmarks"):
             continue
         path = ROOT / f"{module.replace('.', '/')}.py"
+        if module == package:  # lists its programs
+            continue
         if not path.exists():
             wrong.append(f"no program {module}")
         elif package != "benchmarks" and (arguments := shlex.split(rest, comments=True)):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from absl import flags
@@ -19,6 +20,7 @@ from cgan_tf.runs.flags import (
     config_from_flags,
     config_to_dict,
     define_flags,
+    expand_flagfiles,
     flags_text,
 )
 
@@ -139,7 +141,8 @@ def test_a_file_that_is_passed_on_is_read_as_its_program_would(tmp_path):
         ("title=Ours\n", r"x\.cfg: expected --name=value on every line, found 'title=Ours'"),
         ("  # indented\n", r"x\.cfg: expected --name=value on every line, found '# indented'"),
         (None, r"x\.cfg: expected a flag file, found none"),
-        ("--flagfile=missing.cfg\n", r"x\.cfg: .*Unable to open flagfile.*missing\.cfg"),
+        ("--flagfile=missing.cfg\n", r"--flagfile=missing\.cfg: expected a flag file, found none"),
+        ("--flagfile=/\n", r"--flagfile=/: expected a flag file, found a directory"),
     ],
 )
 def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):
@@ -149,6 +152,32 @@ def test_what_is_wrong_in_it_is_one_line(tmp_path, text, complaint):
     with pytest.raises(UserError, match=complaint) as caught:
         config_from_file(config.ReportConfig, path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_includes_itself_is_refused(tmp_path):
+    path = tmp_path / "x.cfg"
+    path.write_text(f"--flagfile={path}\n")
+    with pytest.raises(UserError, match=r"x\.cfg: includes itself"):
+        config_from_file(config.ReportConfig, path)
+
+
+def test_the_projects_own_files_are_found_from_anywhere(tmp_path, monkeypatch):
+    """demo_mass.cfg includes demo_gan.cfg: both are read as in a checkout."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    here = config_from_file(config.GanConfig, "configs/demo_mass.cfg")
+    monkeypatch.chdir(tmp_path)
+    assert config_from_file(config.GanConfig, "configs/demo_mass.cfg") == here
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo_gan.cfg").write_text("--size=32\n")  # the user's comes first
+    assert config_from_file(config.GanConfig, "configs/demo_mass.cfg").size == 32
+
+
+def test_flag_files_keep_their_place_among_the_arguments(tmp_path):
+    path = tmp_path / "x.cfg"
+    path.write_text("# a note\n\n// another\n--size=64  \n")
+    for form in ([f"--flagfile={path}"], ["--flagfile", str(path)], [f"-flagfile={path}"]):
+        arguments = expand_flagfiles(["--seed=1", *form, "--size=32", "--", "--flagfile=x"])
+        assert arguments == ["--seed=1", "--size=64", "--size=32", "--", "--flagfile=x"]
 
 
 def test_a_flag_of_an_earlier_version_names_its_successors(tmp_path, monkeypatch):
