@@ -85,14 +85,21 @@ class PhantomConfig(RunConfig):
     seed: int = option(0, "The same seed gives the same bytes.", WHOLE)
     image_size: str = option(
         "clinical",
-        "clinical: 3328x2560 at 0.07 mm; small: 832x640 at 0.28 mm, for quick runs.",
-        ("clinical", "small"),
+        "clinical: 3328x2560 at 0.07 mm; small: 832x640 at 0.28 mm, for quick runs; coarse: "
+        "582x448 at 0.4 mm, for experiments on patches of 64 px.",
+        ("clinical", "small", "coarse"),
     )
     difficulty: str = option(
         "easy",
         "easy: lesions that minutes of training can learn; screening: lesions of every conspicuity "
         "down to hardly visible, in tissue that imitates them.",
         ("easy", "screening"),
+    )
+    content: str = option(
+        "full",
+        "full: all that a collection has; lean: the two views of one breast a woman, malignant or "
+        "normal, every lesion marked.",
+        ("full", "lean"),
     )
     broken_files: int = option(4, "Number of damaged files (images and side-cars) to plant.", WHOLE)
     workers: int = option(0, "Processes to draw with; 0: one per core.", WHOLE)
@@ -168,6 +175,12 @@ class PatchesConfig(RunConfig):
         "Normal windows of training images set aside for synthesis and used for nothing else "
         "(not in the paper, which does not say where its healthy patches come from).",
         WHOLE,
+    )
+    train_lesion_clients: str = option(
+        "",
+        "FIRST:END: of the training clients with lesions, in an order that the seed keys, only "
+        "those from FIRST up to END give lesion patches. 0:20 and 20:200 have nobody in common, "
+        "and the same validation and test patches. Empty: all.",
     )
     eval_normal: int = option(
         1_000,

@@ -23,7 +23,7 @@ from beam_pipelines.patches.ledger import (
     summary,
 )
 from beam_pipelines.patches.listing import LISTING_FILES, list_index
-from beam_pipelines.patches.plan import Draw, Quota, draws_of, next_draws, quotas_of
+from beam_pipelines.patches.plan import Draw, Quota, draws_of, lesion_clients, next_draws, quotas_of
 from beam_pipelines.patches.shards import (
     CutToSpill,
     Row,
@@ -63,6 +63,7 @@ def make_patches(config: PatchesConfig) -> None:
     data cannot give (unless `allow_shortfall`).
     """
     check_config(config)
+    lesion_clients(config)
     options = beam_options(config.beam)
     inputs = {"input_dir": config.input_dir}
     if config.normals_dir:

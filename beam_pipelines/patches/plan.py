@@ -11,6 +11,7 @@ import dataclasses
 import heapq
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from beam_pipelines.patches.windows import draw_key
@@ -18,6 +19,7 @@ from beam_pipelines.sources.base import HEALTHY, LESION, Image, split_of
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.keyed import unit_hash
 from cgan_tf.labels import LESION_CLASSES, NORMAL, SOURCE, SPLITS, UNLABELLED
+from cgan_tf.runs.errors import UserError
 
 _MARGIN = 0.02  # more draws than wanted in the first round, for images that cannot be cut
 
@@ -69,12 +71,44 @@ def quotas_of(images: Sequence[Image], config: PatchesConfig, labelled: bool = T
         by_split: dict[str, list[Image]] = {split: [] for split in SPLITS}
         for image in images:
             by_split[split_of(image.client_id, config, image.splits)].append(image)
+        by_split["train"] = _of_lesion_clients(by_split["train"], config)
         quotas = [
             Quota(split, name, count, _eligible(by_split[split], split, name, config))
             for split in SPLITS
             for name, count in _counts(split, config).items()
         ]
     return [quota for quota in quotas if quota.count > 0]
+
+
+def lesion_clients(config: PatchesConfig) -> tuple[int, int] | None:
+    """(first, end) of --train_lesion_clients; None for all. Raises `UserError`."""
+    if not config.train_lesion_clients:
+        return None
+    match = re.fullmatch(r"(\d+):(\d+)", config.train_lesion_clients)
+    bounds = (int(match[1]), int(match[2])) if match else (0, 0)
+    if bounds[0] >= bounds[1]:
+        raise UserError(
+            "--train_lesion_clients: expected FIRST:END, such as 0:20, found "
+            f"'{config.train_lesion_clients}'"
+        )
+    return bounds
+
+
+def _of_lesion_clients(images: Sequence[Image], config: PatchesConfig) -> list[Image]:
+    """Training images without those with lesions of clients that --train_lesion_clients leaves
+    out. A hash orders the clients, so that sets with the same seed share an order."""
+    bounds = lesion_clients(config)
+    if bounds is None:
+        return list(images)
+    clients = {image.client_id for image in images if image.use == LESION}
+    order = sorted(clients, key=lambda client: unit_hash(config.seed, "lesion clients", client))
+    if bounds[1] > len(order):
+        raise UserError(
+            f"--train_lesion_clients={config.train_lesion_clients}: the training split has "
+            f"{len(order)} clients with lesions"
+        )
+    chosen = set(order[slice(*bounds)])
+    return [image for image in images if image.use != LESION or image.client_id in chosen]
 
 
 def draws_of(quota: Quota, config: PatchesConfig) -> Iterator[tuple[Image, Draw]]:

@@ -136,6 +136,24 @@ def _mlo_width(
     return depth * PchipInterpolator(*zip(*points, strict=True))(rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class Texture:
+    """How a woman's tissue differs from the phantom's standard.
+
+    Attributes:
+      beta: exponent of the clouds' spectrum. cloud, ridges: their strength as a share of the
+        standard's. nodules: display value of nodules of gland, about `nodule_mm` across.
+    """
+
+    beta: float = 2.65
+    cloud: float = 1.0
+    ridges: float = 1.0
+    nodules: float = 0.0
+    nodule_mm: float = 3.0
+
+
+STANDARD = Texture()
+
 STRETCH = 2.8  # of the strands along the direction to the nipple
 ARC_MM = 55.0  # distance from the nipple at which strands are as wide as their scale
 # Scale (mm) and weight of each octave of strands.
@@ -149,15 +167,20 @@ def draw_parenchyma(
     outline: Outline,
     shape: tuple[int, int],
     spacing: float,
+    texture: Texture,
 ) -> np.ndarray:
     """Display values of thick tissue, without skin and muscle: float32 [rows, columns]."""
     ridges = _ridges(keyed_generator(seed, *key, "strands"), outline, shape)
     gland = upsample(_gland(seed, key, body, outline), shape)
     gland = scipy.special.expit((gland + 0.30 * ridges) / 0.36)
-    cloud = power_law_field(keyed_generator(seed, *key, "cloud"), shape, spacing, 2.65)
+    cloud = power_law_field(keyed_generator(seed, *key, "cloud"), shape, spacing, texture.beta)
     dense = 0.38 + 0.1 * body.density
     tissue = body.fat_level + gland * dense
-    tissue += cloud * (0.065 + 0.035 * gland) + ridges * (0.032 + 0.016 * gland)
+    clouds, lines = texture.cloud * cloud, texture.ridges * ridges
+    tissue += clouds * (0.065 + 0.035 * gland) + lines * (0.032 + 0.016 * gland)
+    if texture.nodules:
+        rng = keyed_generator(seed, *key, "nodules")
+        tissue += texture.nodules * (0.3 + 0.7 * gland) * _nodules(rng, texture.nodule_mm, shape)
     return tissue.astype(np.float32, copy=False)
 
 
@@ -178,6 +201,12 @@ def _gland(seed: int, key: tuple[object, ...], body: Body, outline: Outline) -> 
     under_skin = np.clip(1 - (skin - 3 - 3 * ragged) / 14, 0, 1.5) * (1 - 0.7 * at_nipple)
     behind = np.clip(1 - (x + 4 * ragged) / 14, 0, 1)
     return (np.minimum(reach, 0.9) - 1.4 * under_skin - 0.7 * behind).astype(np.float32)
+
+
+def _nodules(rng: np.random.Generator, across_mm: float, shape: tuple[int, int]) -> np.ndarray:
+    """Rounded lumps where a field of one scale is high: float32 [rows, columns], mostly 0 to 2."""
+    field = power_law_field(rng, COARSE_SHAPE, COARSE_MM, 2.0, 3 * across_mm, 0.45 * across_mm)
+    return upsample(np.maximum(field - 0.5, 0), shape)
 
 
 def _ridges(rng: np.random.Generator, outline: Outline, shape: tuple[int, int]) -> np.ndarray:
@@ -212,8 +241,8 @@ def _nipple_coordinates(
     return np.hypot(dx, dy), np.arctan2(dy, dx) * ARC_MM + 116.0
 
 
-IMAGE_SHAPES = {"clinical": (3328, 2560), "small": (832, 640)}
-SPACINGS_MM = {"clinical": 0.07, "small": 0.28}
+IMAGE_SHAPES = {"clinical": (3328, 2560), "small": (832, 640), "coarse": (582, 448)}
+SPACINGS_MM = {"clinical": 0.07, "small": 0.28, "coarse": 0.4}
 AIR = -1.0
 # Standard deviation of the noise of one 0.28 mm pixel, as a share of the display's half range;
 # it grows with finer pixels as the number of quanta in a pixel falls.
@@ -221,7 +250,12 @@ QUANTUM_NOISE = 0.014
 
 
 def draw_breast(
-    seed: int, key: tuple[object, ...], body: Body, outline: Outline, size: str
+    seed: int,
+    key: tuple[object, ...],
+    body: Body,
+    outline: Outline,
+    size: str,
+    texture: Texture = STANDARD,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The healthy breast without quantum noise.
 
@@ -236,7 +270,7 @@ def draw_breast(
     y, x = pixel_axes(shape, spacing)
     mask = x < outline.width_at(y[:, 0])[:, None]
     depth = (_distance_to_air(mask) - 0.5).clip(0) * np.float32(spacing)
-    tissue = draw_parenchyma(seed, key, body, outline, shape, spacing)
+    tissue = draw_parenchyma(seed, key, body, outline, shape, spacing, texture)
     if outline.pectoral:
         tissue = _with_pectoral(seed, key, tissue, outline.pectoral, y, x)
     return _under_skin(tissue, depth, body, mask), mask

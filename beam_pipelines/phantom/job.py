@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from beam_pipelines.phantom.client import Row, draw_client
-from beam_pipelines.phantom.plan import plan_client
+from beam_pipelines.phantom.plan import Client, plan_client
 from beam_pipelines.storage.files import csv_parts
 from cgan_tf.config import PhantomConfig
 from cgan_tf.data.keyed import keyed_generator
@@ -78,10 +78,16 @@ def clients_of(config: PhantomConfig) -> range:
     return range(config.first_client, config.first_client + config.clients)
 
 
+def plan_of(config: PhantomConfig, index: int) -> Client:
+    """The plan of a client under these flags."""
+    damages = damages_of(config, index)
+    return plan_client(config.seed, index, damages, config.difficulty, config.content == "lean")
+
+
 def write_client(config: PhantomConfig, index: int) -> str:
     """Draws one client under a temporary name and renames it; returns the client's id."""
     root = Path(config.output_dir)
-    client = plan_client(config.seed, index, damages_of(config, index), config.difficulty)
+    client = plan_of(config, index)
     temporary = root / f".{client.client_id}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -109,7 +115,7 @@ def _draw_all(config: PhantomConfig, root: Path) -> None:
     todo = [
         index
         for index in clients_of(config)
-        if not (root / "DATA" / plan_client(config.seed, index).client_id).exists()
+        if not (root / "DATA" / plan_of(config, index).client_id).exists()
     ]
     workers = min(config.workers or os.cpu_count() or 1, max(1, len(todo)))
     with progress_bar(config.clients, "phantom", "clients", config.clients - len(todo)) as bar:
@@ -152,7 +158,7 @@ def _write_tables(config: PhantomConfig, root: Path) -> Json:
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     kinds: dict[str, int] = {}
     for index in clients_of(config):
-        client = plan_client(config.seed, index)
+        client = plan_of(config, index)
         kinds[client.kind] = kinds.get(client.kind, 0) + 1
         truth = json.loads((root / "truth" / client.client_id / "rows.json").read_bytes())
         for table in TABLES:

@@ -15,15 +15,30 @@ from beam_pipelines.phantom.breast import (
     draw_breast,
     draw_outline,
 )
-from beam_pipelines.phantom.lesions import add_layer, blurred, draw_lesion, visible_box
-from beam_pipelines.phantom.plan import PlannedLesion, draw_harmless, draw_imitators
+from beam_pipelines.phantom.lesions import (
+    CALCIFICATION,
+    MASS,
+    LesionLook,
+    add_layer,
+    blurred,
+    draw_lesion,
+    visible_box,
+)
+from beam_pipelines.phantom.plan import PlannedLesion
+from beam_pipelines.phantom.screening import imitators
 from beam_pipelines.phantom.screening_lesions import ScreeningLook, draw_screening_lesion
-from beam_pipelines.phantom.strands import draw_strands
+from beam_pipelines.phantom.screening_tissue import Habits, draw_habits, draw_strands
 from cgan_tf.data.keyed import keyed_generator
 
 LABEL_SHARE = 0.6  # of images carry a burnt-in view label
 LABEL_LEVEL = 0.9
-GRAIN_OF_A_WOMAN = 1.3  # median of the screening population's noise over QUANTUM_NOISE
+# Share of images, kind, margin, range of sizes (mm), contrast, calcifications.
+HARMLESS = (
+    (0.30, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 1),
+    (0.25, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 3),
+    (0.15, MASS, "well_defined", (5.0, 8.0), 0.22, 0),
+    (0.30, MASS, "ill_defined", (7.0, 14.0), 0.18, 0),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,37 +85,86 @@ def draw_picture(
 ) -> Picture:
     """Draws one view; `key` names the client and the episode."""
     woman = keyed_generator(seed, key[0], "habits")
+    habits = Habits() if difficulty == "easy" else draw_habits(woman)
     key = (*key, side, view)
     spacing = SPACINGS_MM[size]
     outline = draw_outline(keyed_generator(seed, *key, "outline"), body, view)
-    image, mask = draw_breast(seed, key, body, outline, size)
-    grain = 1.0
-    if difficulty == "screening":
-        grain = GRAIN_OF_A_WOMAN * float(np.exp(woman.normal(0, 0.3)))
-        lines = keyed_generator(seed, *key, "lines")
-        habit = float(np.exp(woman.normal(0, 0.5)))
-        strands = draw_strands(lines, habit, outline, image.shape, spacing)
-        image = np.where(mask, image + strands, image)
+    image, mask = _draw_healthy(seed, key, body, outline, size, habits)
     if side == "R":
         image, mask = np.fliplr(image).copy(), np.fliplr(mask).copy()
-    drawn = tuple(
-        _draw_lesion(seed, key, lesion, outline, side, view, size)
-        for lesion in lesions
-        if lesion.side == side
-    )
+    own = [lesion for lesion in lesions if lesion.side == side]
+    drawn = tuple(_draw_lesion(seed, key, lesion, outline, side, view, size) for lesion in own)
     rng = keyed_generator(seed, *key, "harmless")
-    easy = difficulty == "easy"
-    for harmless in draw_harmless(rng, side) if easy else draw_imitators(woman, rng, side):
-        found = _draw_lesion(seed, (*key, "harmless"), harmless, outline, side, view, size)
-        add_layer(image, found.layer, found.corner)
+    plain = difficulty == "easy"
+    for harmless in draw_harmless(rng, side) if plain else draw_imitators(woman, rng, side):
+        names = (*key, "harmless")
+        add_layer(image, *_draw_layer(seed, names, harmless, outline, side, view, size))
     for lesion in drawn:
         add_layer(image, lesion.layer, lesion.corner)
     rng = keyed_generator(seed, *key, "noise")
-    image = _with_noise(rng, image, mask, spacing, grain)
+    sigma = habits.grain * QUANTUM_NOISE * (0.28 / spacing) ** 0.6
+    image = _with_noise(rng, image, mask, spacing, sigma)
     labelled = bool(rng.uniform() < LABEL_SHARE)
     if labelled:
         _burn_label(image, f"{side} {view}", side, spacing)
-    return Picture(np.clip(image, -1, 1), mask, drawn, labelled, _noise_sigma(spacing, grain))
+    return Picture(np.clip(image, -1, 1), mask, drawn, labelled, sigma)
+
+
+def _draw_healthy(
+    seed: int,
+    key: tuple[object, ...],
+    body: Body,
+    outline: Outline,
+    size: str,
+    habits: Habits,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A left breast and its mask."""
+    image, mask = draw_breast(seed, key, body, outline, size, habits.texture)
+    if habits.lines:
+        rng = keyed_generator(seed, *key, "lines")
+        lines = draw_strands(rng, habits.lines, outline, image.shape, SPACINGS_MM[size])
+        image = np.where(mask, image + lines, image)
+    return image, mask
+
+
+def draw_harmless(rng: np.random.Generator, side: str) -> tuple[PlannedLesion, ...]:
+    """What any image may show and nobody marks: lone calcifications, a lymph node, a shadow of
+    superimposed tissue. They keep normal patches from being recognisable by their emptiness."""
+    return tuple(
+        PlannedLesion(
+            side=side,
+            number=str(place),
+            pathology="normal",
+            look=LesionLook(
+                kind, margin, "round", float(rng.uniform(*size)), contrast, specks, 0.5
+            ),
+            forward=float(rng.uniform(0.15, 0.85)),
+            lateral=dict.fromkeys(("CC", "MLO"), float(rng.uniform(-0.8, 0.8))),
+            conspicuity="",
+            evidence="",
+        )
+        for place, (share, kind, margin, size, contrast, specks) in enumerate(HARMLESS)
+        if rng.uniform() < share
+    )
+
+
+def draw_imitators(
+    woman: np.random.Generator, image: np.random.Generator, side: str
+) -> tuple[PlannedLesion, ...]:
+    """The same for the screening population: many more, and alike to lesions."""
+    return tuple(
+        PlannedLesion(
+            side=side,
+            number=str(place),
+            pathology="normal",
+            look=look,
+            forward=float(image.uniform(0.08, 0.92)),
+            lateral=dict.fromkeys(("CC", "MLO"), float(image.uniform(-0.9, 0.9))),
+            conspicuity="",
+            evidence="",
+        )
+        for place, look in enumerate(imitators(woman, image))
+    )
 
 
 def _draw_lesion(
@@ -112,20 +176,9 @@ def _draw_lesion(
     view: str,
     size: str,
 ) -> DrawnLesion:
-    rng = keyed_generator(seed, *key, "lesion", lesion.number)
-    spacing = SPACINGS_MM[size]
+    layer, corner = _draw_layer(seed, key, lesion, outline, side, view, size)
     rows, columns = IMAGE_SHAPES[size]
-    seen = dataclasses.replace(lesion.look, size_mm=lesion.look.size_mm * rng.uniform(0.92, 1.08))
-    layer = (
-        draw_screening_lesion(rng, seen, spacing)
-        if isinstance(seen, ScreeningLook)
-        else draw_lesion(rng, seen, spacing)
-    )
-    x, y = (round(mm / spacing) for mm in lesion_place(lesion, outline, view))
-    if side == "R":
-        x = columns - 1 - x
-    corner = (x - layer.shape[1] // 2, y - layer.shape[0] // 2)
-    x0, y0, x1, y1 = visible_box(layer, spacing)
+    x0, y0, x1, y1 = visible_box(layer, SPACINGS_MM[size])
     box = (
         max(0, corner[0] + x0),
         max(0, corner[1] + y0),
@@ -133,6 +186,29 @@ def _draw_lesion(
         min(rows, corner[1] + y1),
     )
     return DrawnLesion(lesion, layer, corner, box)
+
+
+def _draw_layer(
+    seed: int,
+    key: tuple[object, ...],
+    lesion: PlannedLesion,
+    outline: Outline,
+    side: str,
+    view: str,
+    size: str,
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The layer of a lesion or an imitator, and where its top left pixel lies."""
+    rng = keyed_generator(seed, *key, "lesion", lesion.number)
+    spacing = SPACINGS_MM[size]
+    seen = dataclasses.replace(lesion.look, size_mm=lesion.look.size_mm * rng.uniform(0.92, 1.08))
+    if isinstance(seen, ScreeningLook):
+        layer = draw_screening_lesion(rng, seen, spacing)
+    else:
+        layer = draw_lesion(rng, seen, spacing)
+    x, y = (round(mm / spacing) for mm in lesion_place(lesion, outline, view))
+    if side == "R":
+        x = IMAGE_SHAPES[size][1] - 1 - x
+    return layer, (x - layer.shape[1] // 2, y - layer.shape[0] // 2)
 
 
 def lesion_place(lesion: PlannedLesion, outline: Outline, view: str) -> tuple[float, float]:
@@ -157,21 +233,16 @@ def _muscle_width(outline: Outline, y_mm: np.ndarray | float) -> np.ndarray:
 
 
 def _with_noise(
-    rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, spacing: float, grain: float
+    rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, spacing: float, sigma: float
 ) -> np.ndarray:
     """Quantum noise: stronger where the breast lets fewer quanta through, blurred by the detector.
 
     The noise of a pixel grows as its area shrinks; the blur (about 0.05 mm) matters at 0.07 mm.
     """
     noise: np.ndarray = rng.standard_normal(image.shape, np.float32)
-    sigma = _noise_sigma(spacing, grain)
     if spacing < 0.1:
         noise = blurred(noise, 0.7) * 2.0
     return np.where(mask, image + sigma * (1 + 0.5 * image) * noise, AIR).astype(np.float32)
-
-
-def _noise_sigma(spacing: float, grain: float) -> float:
-    return grain * QUANTUM_NOISE * (0.28 / spacing) ** 0.6
 
 
 def _burn_label(image: np.ndarray, text: str, side: str, spacing: float) -> None:

@@ -19,7 +19,7 @@ from beam_pipelines.phantom.lesions import (
     MASS_WITH_CALCIFICATION,
     LesionLook,
 )
-from beam_pipelines.phantom.screening import faded, imitators, screening_look
+from beam_pipelines.phantom.screening import faded, screening_look
 from cgan_tf.data.keyed import keyed_generator
 
 MALIGNANT_KINDS = {
@@ -65,13 +65,6 @@ EVIDENCE = {
     "components": 0.05,
     "opinion": 0.10,
 }
-# Share of images, kind, margin, range of sizes (mm), contrast, calcifications.
-HARMLESS = (
-    (0.30, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 1),
-    (0.25, CALCIFICATION, "ill_defined", (10.0, 20.0), 0.0, 3),
-    (0.15, MASS, "well_defined", (5.0, 8.0), 0.22, 0),
-    (0.30, MASS, "ill_defined", (7.0, 14.0), 0.18, 0),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,46 +169,6 @@ def _easy_look(rng: np.random.Generator, pathology: str, interval: bool) -> Lesi
     )
 
 
-def draw_harmless(rng: np.random.Generator, side: str) -> tuple[PlannedLesion, ...]:
-    """What any image may show and nobody marks: lone calcifications, a lymph node, a shadow of
-    superimposed tissue. They keep normal patches from being recognisable by their emptiness."""
-    return tuple(
-        PlannedLesion(
-            side=side,
-            number=str(place),
-            pathology="normal",
-            look=LesionLook(
-                kind, margin, "round", float(rng.uniform(*size)), contrast, specks, 0.5
-            ),
-            forward=float(rng.uniform(0.15, 0.85)),
-            lateral=dict.fromkeys(("CC", "MLO"), float(rng.uniform(-0.8, 0.8))),
-            conspicuity="",
-            evidence="",
-        )
-        for place, (share, kind, margin, size, contrast, specks) in enumerate(HARMLESS)
-        if rng.uniform() < share
-    )
-
-
-def draw_imitators(
-    woman: np.random.Generator, image: np.random.Generator, side: str
-) -> tuple[PlannedLesion, ...]:
-    """The same for the screening population: many more, and alike to lesions."""
-    return tuple(
-        PlannedLesion(
-            side=side,
-            number=str(place),
-            pathology="normal",
-            look=look,
-            forward=float(image.uniform(0.08, 0.92)),
-            lateral=dict.fromkeys(("CC", "MLO"), float(image.uniform(-0.9, 0.9))),
-            conspicuity="",
-            evidence="",
-        )
-        for place, look in enumerate(imitators(woman, image))
-    )
-
-
 def _conspicuity(rng: np.random.Generator, look: LesionLook, interval: bool) -> str:
     if interval:
         return ("Very_subtle", "Occult", "not_recalled")[int(rng.integers(3))]
@@ -229,7 +182,8 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 
 # Twenty clients: 45% malignant (one an interval case), 20% benign, 35% normal.
 BLOCK = ("malignant",) * 8 + ("interval",) + ("benign",) * 4 + ("normal",) * 7
-CASES_OF_A_BLOCK = sum(kind != "normal" for kind in BLOCK)
+# A lean phantom has what an experiment on cancer or no cancer learns from and is scored on.
+LEAN_BLOCK = ("malignant",) * 10 + ("interval",) + ("normal",) * 9
 # The paper: "Approximately half of the cancer and benign cases contain ... bounding box labels";
 # the phantom is more generous, because it is small.
 CASES_WITHOUT_BOXES = 4  # every fourth case
@@ -327,14 +281,29 @@ class Client:
 
 
 def plan_client(
-    seed: int, index: int, damages: tuple[str, ...] = (), difficulty: str = "easy"
+    seed: int,
+    index: int,
+    damages: tuple[str, ...] = (),
+    difficulty: str = "easy",
+    lean: bool = False,
 ) -> Client:
-    """The plan of client number `index`; `damages` go to its first images."""
-    kind, case = _deal(seed, index)
+    """The plan of client number `index`; `damages` go to its first images.
+
+    A `lean` client has the two views of one breast, every lesion marked without a quirk, and
+    nothing else.
+    """
+    kind, case = _deal(seed, index, LEAN_BLOCK if lean else BLOCK)
     rng = keyed_generator(seed, index, "client")
     client_id = f"{'optm' if rng.uniform() < 0.3 else 'demd'}{100003 + 17 * index}"
     quirk = QUIRKS[case % len(QUIRKS)] if case is not None else None
     boxes = case is not None and (case % CASES_WITHOUT_BOXES != CASES_WITHOUT_BOXES - 1)
+    if lean:
+        boxes, quirk = case is not None, None
+    quirk = quirk if boxes else None
+    if lean:
+        episodes = _plan_lean_episode(seed, index, kind, damages, difficulty)
+    else:
+        episodes = _plan_episodes(seed, index, kind, quirk, damages, difficulty)
     return Client(
         index=index,
         client_id=client_id,
@@ -342,7 +311,7 @@ def plan_client(
         site=SITES[int(rng.integers(3))],
         body=draw_body(rng),
         boxes=boxes,
-        quirk=quirk if boxes else None,
+        quirk=quirk,
         manufacturer=int(rng.choice(4, p=(0.4, 0.25, 0.2, 0.15))),
         age=int(rng.integers(50, 71)),
         compact_dates=bool(rng.uniform() < 0.25),
@@ -350,19 +319,19 @@ def plan_client(
         older_sidecars=bool(rng.uniform() < 0.4),
         odd_keys=bool(rng.uniform() < 0.1),
         difficulty=difficulty,
-        episodes=_plan_episodes(seed, index, kind, quirk if boxes else None, damages, difficulty),
+        episodes=episodes,
     )
 
 
-def _deal(seed: int, index: int) -> tuple[str, int | None]:
+def _deal(seed: int, index: int, block: tuple[str, ...]) -> tuple[str, int | None]:
     """The client's kind and, for a case, its number among all cases."""
-    block, place = divmod(index, len(BLOCK))
-    order = keyed_generator(seed, "block", block).permutation(len(BLOCK))
-    kinds = [BLOCK[i] for i in order]
+    number, place = divmod(index, len(block))
+    order = keyed_generator(seed, "block", number).permutation(len(block))
+    kinds = [block[i] for i in order]
     if kinds[place] == "normal":
         return "normal", None
-    before = sum(kind != "normal" for kind in kinds[:place])
-    return kinds[place], block * CASES_OF_A_BLOCK + before
+    cases = [kind != "normal" for kind in kinds]
+    return kinds[place], number * sum(cases) + sum(cases[:place])
 
 
 def _plan_episodes(
@@ -393,6 +362,24 @@ def _plan_episodes(
     return tuple(episodes)
 
 
+def _plan_lean_episode(
+    seed: int, index: int, kind: str, damages: tuple[str, ...], difficulty: str
+) -> tuple[Episode, ...]:
+    rng = keyed_generator(seed, index, "episodes")
+    date = datetime.date(2011, 1, 3) + datetime.timedelta(days=int(rng.integers(0, 2500)))
+    lesions = plan_lesions(rng, kind, None, difficulty)
+    side = lesions[0].side if lesions else "LR"[int(rng.integers(2))]
+    uid = _study_uid(rng, index, 200)
+    images = [
+        _plan_image(
+            rng, uid, place, side, view, damage=damages[place] if place < len(damages) else ""
+        )
+        for place, view in enumerate(("CC", "MLO"))
+    ]
+    study = Study(uid, "SCREENING", date, tuple(images))
+    return (Episode("200", kind, date, kind == "malignant", lesions, (study,)),)
+
+
 def _plan_screening(
     rng: np.random.Generator,
     index: int,
@@ -401,7 +388,7 @@ def _plan_screening(
     lesions: tuple[PlannedLesion, ...],
     damages: tuple[str, ...],
 ) -> Study:
-    uid = f"{UID_PREFIX}.{100003 + 17 * index}.{number}.{int(rng.integers(1000, 9999))}"
+    uid = _study_uid(rng, index, number)
     views = list(VIEWS)
     if rng.uniform() < MISSING_VIEW_SHARE and not lesions:
         views.pop(int(rng.integers(4)))
@@ -417,6 +404,10 @@ def _plan_screening(
         shot = ODD_SHOTS[int(rng.integers(len(ODD_SHOTS)))]
         images.append(_plan_image(rng, uid, len(images), *names, shot=shot))
     return Study(uid, "SCREENING", date, tuple(images))
+
+
+def _study_uid(rng: np.random.Generator, index: int, number: int) -> str:
+    return f"{UID_PREFIX}.{100003 + 17 * index}.{number}.{int(rng.integers(1000, 9999))}"
 
 
 def _plan_assessment(

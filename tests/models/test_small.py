@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cgan_tf.assessment.reading import feature_spaces
+from cgan_tf.assessment.features import feature_spaces
 from cgan_tf.classifier.evaluation import evaluate
 from cgan_tf.classifier.grad_cam import evidence_maps
 from cgan_tf.classifier.scoring import load_classifier, score

@@ -10,6 +10,7 @@ from beam_pipelines.patches.plan import Quota, draws_of, quotas_of
 from beam_pipelines.sources.base import HEALTHY, LESION, UNKNOWN, Image, Mark, split_of
 from cgan_tf.config import PatchesConfig
 from cgan_tf.labels import SPLITS
+from cgan_tf.runs.errors import UserError
 
 CONFIG = PatchesConfig(size=64)
 
@@ -64,6 +65,44 @@ def test_lesion_images_give_normals_where_the_source_says_so():
     quotas = {quota.group: quota.images for quota in quotas_of(images, config)}
     assert quotas["train/normal"] == (beside, images[2])
     assert quotas["train/benign_mass"] == (beside, images[1])
+
+
+def lesion_women(bounds, images):
+    config = dataclasses.replace(
+        CONFIG, all_in_split="train", train_source=0, train_lesion_clients=bounds
+    )
+    quotas = {quota.group: quota for quota in quotas_of(images, config)}
+    assert {image.client_id for image in quotas["train/normal"].images} == {"healthy"}
+    return {image.client_id for image in quotas["train/malignant_mass"].images}
+
+
+def test_few_women_with_lesions_and_further_ones_share_nobody():
+    images = [_image(9, "healthy")]
+    images += [_image(n, f"w{n % 10}", LESION, ("malignant_mass",)) for n in range(10, 40)]
+    everyone = lesion_women("", images)
+    few, further = lesion_women("0:3", images), lesion_women("3:10", images)
+    assert len(few) == 3
+    assert few | further == everyone == {f"w{n}" for n in range(10)}
+    assert few < lesion_women("0:4", images)
+    assert lesion_women("0:3", images[::-1]) == few
+    with pytest.raises(UserError, match="has 10 clients with lesions"):
+        lesion_women("0:11", images)
+
+
+@pytest.mark.parametrize("bounds", ["20", "3:3", "5:2", "a:b", "-1:4", "0:"])
+def test_a_malformed_choice_of_women_is_refused(bounds):
+    with pytest.raises(UserError, match="expected FIRST:END"):
+        lesion_women(bounds, [])
+
+
+def test_validation_and_test_keep_everyone():
+    images = [_image(n, f"w{n}", LESION, ("malignant_mass",)) for n in range(60)]
+    config = dataclasses.replace(CONFIG, train_lesion_clients="0:2")
+    groups = {quota.group: len(quota.images) for quota in quotas_of(images, config)}
+    whole = {quota.group: len(quota.images) for quota in quotas_of(images, CONFIG)}
+    assert groups["train/malignant_mass"] == 2 < whole["train/malignant_mass"]
+    for split in ("validation", "test"):
+        assert groups[f"{split}/malignant_mass"] == whole[f"{split}/malignant_mass"] > 0
 
 
 def test_draws_are_spread_evenly():

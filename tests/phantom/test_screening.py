@@ -7,7 +7,7 @@ import pytest
 
 from beam_pipelines.phantom.breast import QUANTUM_NOISE, draw_outline
 from beam_pipelines.phantom.lesions import CALCIFICATION, DISTORTION
-from beam_pipelines.phantom.picture import GRAIN_OF_A_WOMAN, draw_picture
+from beam_pipelines.phantom.picture import draw_picture
 from beam_pipelines.phantom.plan import plan_client
 from beam_pipelines.phantom.screening import (
     BENIGN,
@@ -18,7 +18,7 @@ from beam_pipelines.phantom.screening import (
     screening_look,
 )
 from beam_pipelines.phantom.screening_lesions import draw_screening_lesion
-from beam_pipelines.phantom.strands import draw_strands
+from beam_pipelines.phantom.screening_tissue import GRAIN_OF_A_WOMAN, draw_strands
 from benchmarks.phantom_room import contrast_to_noise
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.runs.errors import UserError
@@ -127,7 +127,7 @@ def test_easy_is_the_default():
 def tree(tmp_path_factory):
     return write_phantom(
         tmp_path_factory.mktemp("screening") / "tree",
-        clients=2, broken_files=0, workers=1, difficulty="screening",
+        clients=2, broken_files=0, workers=1, difficulty="screening", content="lean",
     )  # fmt: skip
 
 
@@ -139,8 +139,25 @@ def test_the_program_writes_it(tree, tmp_path):
     assert len(ratios) == len(malignant) > 0
     assert ratios.min() > 1
     again = write_phantom(
-        tmp_path / "again", clients=2, broken_files=0, workers=1, difficulty="screening"
-    )
+        tmp_path / "again",
+        clients=2, broken_files=0, workers=1, difficulty="screening", content="lean",
+    )  # fmt: skip
     assert tree_digest(again) == tree_digest(tree)
     with pytest.raises(UserError, match="--difficulty was 'screening', is 'easy'"):
-        write_phantom(tree, clients=2, broken_files=0, workers=1)
+        write_phantom(tree, clients=2, broken_files=0, workers=1, content="lean")
+
+
+def test_a_lean_client_has_two_views_and_every_lesion_marked():
+    clients = [plan_client(0, index, (), "screening", lean=True) for index in range(40)]
+    kinds = Counter(client.kind for client in clients)
+    assert kinds == {"malignant": 20, "interval": 2, "normal": 18}
+    for client in clients:
+        (episode,) = client.episodes
+        (study,) = episode.studies
+        assert [image.view for image in study.images] == ["CC", "MLO"]
+        assert {image.side for image in study.images} | {
+            lesion.side for lesion in episode.lesions
+        } == {study.images[0].side}
+        assert client.boxes == bool(episode.lesions) == (client.kind != "normal")
+        assert client.quirk is None
+    assert plan_client(0, 3) == plan_client(0, 3, lean=False)

@@ -1,13 +1,15 @@
-"""Lines of the healthy breast: vessels, fibrous strands, folds of the skin.
+"""Healthy tissue of a screening population: every woman has a pattern of her own.
 
-They run roughly towards the nipple, cross one another and end anywhere, so that a line alone is no
-spicule. Strengths are display values.
+Lines (vessels, fibrous strands, folds of the skin) run roughly towards the nipple, cross one
+another and end anywhere, so that a line alone is no spicule. Strengths are display values.
 """
+
+import dataclasses
 
 import cv2
 import numpy as np
 
-from beam_pipelines.phantom.breast import Outline
+from beam_pipelines.phantom.breast import STANDARD, Outline, Texture
 from beam_pipelines.phantom.lesions import blurred
 
 # Expected number an image, width in mm, length in mm, strength, bend (radians over the length).
@@ -15,6 +17,41 @@ VESSELS = (3.0, (1.2, 3.2), (35.0, 110.0), (0.05, 0.16), 1.0)
 STRANDS = (26.0, (0.35, 0.9), (8.0, 45.0), (0.06, 0.22), 0.4)
 FOLDS = (0.25, (2.0, 4.0), (40.0, 120.0), (0.08, 0.2), 0.5)
 STEP_MM = 1.0
+GRAIN_OF_A_WOMAN = 1.3  # median of a woman's noise over QUANTUM_NOISE
+
+
+@dataclasses.dataclass(frozen=True)
+class Habits:
+    """What all pictures of a woman share, beside her body.
+
+    Attributes:
+      grain: noise of a pixel over QUANTUM_NOISE. lines: her share of the expected number of lines.
+      texture: of her parenchyma.
+    """
+
+    grain: float = 1.0
+    lines: float = 0.0
+    texture: Texture = STANDARD
+
+
+def draw_habits(rng: np.random.Generator) -> Habits:
+    """A woman's habits: nodular, fibrous or smooth tissue, much noise or little.
+
+    The exponent of a mammogram's power spectrum ranges from 1.5 to 3.5, 2.8 on average (Burgess,
+    Proc SPIE 5034, 2003).
+    """
+    spread = rng.normal(size=6)
+    return Habits(
+        grain=GRAIN_OF_A_WOMAN * float(np.exp(0.35 * spread[0])),
+        lines=float(np.exp(0.8 * spread[1])),
+        texture=Texture(
+            beta=float(np.clip(2.65 + 0.35 * spread[2], 2.0, 3.4)),
+            cloud=float(np.exp(0.3 * spread[3])),
+            ridges=float(np.exp(0.6 * spread[4])),
+            nodules=0.07 * float(np.exp(0.8 * spread[5])),
+            nodule_mm=float(rng.uniform(2.0, 5.0)),
+        ),
+    )
 
 
 def draw_strands(
