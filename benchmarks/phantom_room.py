@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--flagfile", default="configs/small_classifier.cfg")
     parser.add_argument("--women", default="20,200")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="0: every core")
     arguments = parser.parse_args()
     root = Path(arguments.output_dir)
     root.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def _outcome(arguments: argparse.Namespace, directory: Path, women: int) -> Outc
         output_dir=str(directory / "classifier"),
         seed=seed,
         intra_op_threads=arguments.threads,
-        inter_op_threads=1,
+        inter_op_threads=arguments.threads,
     )
     patches = _train(config, women)
     evaluation = directory / "evaluation"

@@ -46,12 +46,15 @@ def test_fewer_women_are_a_part_of_more_and_nothing_else_changes(patches):
 
 
 def test_it_trains_evaluates_and_does_nothing_twice(patches, tmp_path, monkeypatch, capsys):
-    phantom = write_phantom(tmp_path / "phantom", clients=1, broken_files=0, workers=1)
+    phantom = write_phantom(
+        tmp_path / "phantom", clients=1, broken_files=0, workers=1, content="lean"
+    )
     flagfile = tmp_path / "toy.cfg"
     flagfile.write_text(FLAGS)
     arguments = [
         "phantom_room", f"--phantom_dir={phantom}", f"--patches_dir={patches}",
         f"--output_dir={tmp_path / 'out'}", f"--flagfile={flagfile}", "--women=1,2", "--seeds=4",
+        "--threads=0",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", arguments)
     phantom_room.main()

@@ -225,17 +225,17 @@ BENIGN: dict[Recipe, float] = {
 }
 # Expected findings of an image; each imitates a family above.
 IMITATORS: dict[Recipe, float] = {
-    _smooth_node: 2.4,
-    _lobulated: 1.2,
-    _cyst: 1.2,
-    _lymph_node: 0.8,
-    _crossing: 2.8,
-    _punctate: 1.5,
-    _vascular: 1.0,
-    _rim: 1.0,
-    _popcorn: 0.6,
-    _rods: 0.6,
-    _dust: 1.0,
+    _smooth_node: 4.3,
+    _lobulated: 2.2,
+    _cyst: 2.2,
+    _lymph_node: 1.4,
+    _crossing: 5.0,
+    _punctate: 2.7,
+    _vascular: 1.8,
+    _rim: 1.8,
+    _popcorn: 1.1,
+    _rods: 1.1,
+    _dust: 1.8,
 }
 # A woman has much of one kind and little of another: the count is the expectation times this.
 WOMAN_SPREAD = 0.8
