@@ -33,11 +33,11 @@ GROUPS: dict[str, str] = {
     "Task": """
         task conditional count images lesions_per_image places split split_by all_in_split classes
         source_classes source_split real_splits seeds synthetic_fractions synthetic_fraction filling
-        arms arm_share quality seed clients first_client image_size difficulty broken_files
+        arms arm_share quality seed clients first_client image_size difficulty content broken_files
         folder_patches train_normal train_malignant_mass train_benign_mass
-        train_malignant_calcification train_benign_calcification train_source eval_normal
-        eval_malignant_mass eval_malignant_calcification allow_shortfall draws patches real_lesions
-        splits grad_cams tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass
+        train_malignant_calcification train_benign_calcification train_source train_lesion_clients
+        eval_normal eval_malignant_mass eval_malignant_calcification allow_shortfall draws patches
+        real_lesions splits grad_cams tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass
         tsne_synthetic_calcification correction_threshold corrections""",
     "Data": """
         size bits inverted train_fraction validation_fraction min_tissue min_tissue_lesion
