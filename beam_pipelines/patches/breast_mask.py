@@ -49,6 +49,9 @@ _BESIDE = 0.15  # of a row at least is beside the breast and shows the fog of th
 # labels and light past the film's edge are.
 _LABEL = 0.0005  # of the image: smaller ones go with the opening
 _LABEL_RING, _ABRUPT = 1.5, 0.7
+# A label that lets light through is darker than that. It is looked for as what is brighter than
+# these shares of the median breast and is joined to no chest wall.
+_DIM_LABELS = (0.5, 0.25, 0.125)
 # Rows grow shorter from the nipple up and down. Where they grow longer again near the top or the
 # bottom there is the arm, the abdomen, or a strip of fogged film; tissue is not a tenth as bright
 # as the breast throughout, and fog is.
@@ -268,17 +271,24 @@ def _median_inside(values: np.ndarray, mask: np.ndarray) -> float:
 def _leave_out_labels(seen: np.ndarray, exposure: np.ndarray, lit: float, unit: float) -> None:
     """Clears in `seen` what is bright up to an abrupt edge."""
     coarse = np.ascontiguousarray(exposure[::2, ::2])
-    _, labels = cv2.connectedComponents(
-        (coarse > lit).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
-    )
-    areas = np.bincount(labels.ravel())  # OpenCV's own statistics take longer
     reach = max(1, round(0.5 * _LABEL_RING * unit))
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    for number in 1 + np.flatnonzero(areas[1:] >= _LABEL * coarse.size):
-        part = (labels == number).astype(np.uint8)
-        wider = cv2.dilate(part, kernel)
-        if _median_inside(coarse, wider - part) < _ABRUPT * lit:
-            seen[cv2.resize(wider, seen.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0] = 0
+    chest_wall = np.s_[:, :_FRAME] if chest_wall_is_left(seen) else np.s_[:, -_FRAME:]
+    for level in (1.0, *_DIM_LABELS):
+        brighter: np.ndarray = (coarse > level * lit).astype(np.uint8)
+        if level < 1:  # scratches go with the mask's own opening
+            brighter = cv2.morphologyEx(brighter, cv2.MORPH_OPEN, kernel)
+        _, labels = cv2.connectedComponents(brighter, connectivity=4, ltype=cv2.CV_32S)
+        areas = np.bincount(labels.ravel())  # OpenCV's own statistics take longer
+        areas[0] = 0
+        if level < 1:
+            areas[np.argmax(areas)] = 0  # the breast, whatever lies at the chest wall
+            areas[labels[chest_wall]] = 0
+        for number in np.flatnonzero(areas >= _LABEL * coarse.size):
+            part = (labels == number).astype(np.uint8)
+            wider = cv2.dilate(part, kernel)
+            if _median_inside(coarse, wider - part) < _ABRUPT * level * lit:
+                seen[cv2.resize(wider, seen.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0] = 0
 
 
 def _breast_component(mask: np.ndarray, unit: float) -> np.ndarray:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from beam_pipelines.insertion.places import lesion_place, patches_of, random_places, row_places
-from beam_pipelines.patches.windows import integral_of
+from beam_pipelines.patches.breast_mask import breast_mask
+from beam_pipelines.patches.windows import integral_of, tissue_in
 from beam_pipelines.sources.base import Mark
+from tests.toys.drawn_films import dim_label, draw_film, stored
 
 MARK = Mark("m", (40, 30, 60, 44), "malignant_mass", 1, 0, "")
 
@@ -59,6 +61,25 @@ def test_every_valid_window_is_as_likely():
         counts[place.left, place.top] += 1
     assert min(counts.values()) > 150  # 200 expected; 4 standard deviations
     assert max(counts.values()) < 255
+
+
+@pytest.mark.parametrize("exposure", [25, 90])
+def test_no_place_and_no_tissue_of_a_place_is_on_a_label(exposure):
+    """A tenth of a patch may lie beside the breast; what changes there is not kept."""
+    side = 96
+    film, label = dim_label(draw_film(half_height=560)[0], exposure)
+    mask = breast_mask(stored(film))
+    found = [
+        place
+        for seed in range(20)
+        for place in random_places(stream(seed), integral_of(mask, film.shape), side, 0.9, 20)
+    ]
+    near = [p for p in found if p.top < 160 and p.left + side > 340]
+    assert near  # the corner of the label was within reach
+    for place in found:
+        window = label[place.top : place.top + side, place.left : place.left + side]
+        assert window.mean() < 0.1
+        assert not (tissue_in(mask, film.shape, place.left, place.top, side) & window).any()
 
 
 def test_a_row_is_side_by_side():

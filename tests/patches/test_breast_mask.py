@@ -6,7 +6,15 @@ import pytest
 from beam_pipelines.dicom.grey_levels import GreyLevels, cropped
 from beam_pipelines.patches.breast_mask import Bounds, breast_mask, film_bounds
 from beam_pipelines.rejections import Reason, Rejected
-from tests.toys.drawn_films import HEIGHT, WIDTH, draw_film, fog_from_top, padded, stored
+from tests.toys.drawn_films import (
+    HEIGHT,
+    WIDTH,
+    dim_label,
+    draw_film,
+    fog_from_top,
+    padded,
+    stored,
+)
 from tests.toys.film_outlines import overlap, whole_mask
 
 WHOLE = Bounds(0, 0, WIDTH, HEIGHT)
@@ -55,6 +63,27 @@ def test_a_label_is_no_breast_even_where_it_touches_it(left):
     else:
         assert mask[label].mean() < 0.02
         assert overlap(mask & ~label, breast & ~label) > 0.96
+
+
+@pytest.mark.parametrize("exposure", [25, 45, 90])
+@pytest.mark.parametrize("way", [lambda x: x, np.flipud, np.fliplr])
+def test_a_label_that_lets_light_through_is_no_breast(exposure, way):
+    film, breast = draw_film(half_height=560)
+    film, label = dim_label(film, exposure)
+    mask = whole_mask(stored(way(film).copy())) > 0
+    assert not mask[way(label)].any()
+    assert overlap(mask, way(breast)) > 0.96
+
+
+def test_a_scratch_on_the_skin_takes_nothing_from_the_breast():
+    """It is dim and abrupt too, but as narrow as nothing that was stuck on."""
+    film, _ = draw_film()
+    _, skin = draw_film(reach=500)
+    film = np.maximum(film, 16 * skin)
+    scratched = film.copy()
+    scratched[300:1000, 484:486] += 40
+    clean, mask = (whole_mask(stored(image)) > 0 for image in (film, scratched))
+    assert not (clean & ~mask).any()
 
 
 def test_a_wedge_a_border_and_a_clipped_corner_are_no_breast():

@@ -84,3 +84,29 @@ def test_the_command_for_mini_mias(tmp_path, monkeypatch):
     run_command(command, SMALL)
     patches = PatchSet(tmp_path / "patches")
     assert (patches.count("train", MALIGNANT_MASS), patches.count("train", NORMAL)) == (2, 2)
+
+
+def test_the_command_for_vindr_mammo(tmp_path, monkeypatch):
+    """A tree in its layout; every finding is the mass that is drawn."""
+    monkeypatch.chdir(tmp_path)
+    heading = (
+        "study_id,series_id,image_id,laterality,view_position,height,width,breast_birads,"
+        "breast_density,finding_categories,finding_birads,xmin,ymin,xmax,ymax,split"
+    )
+    rows = [heading]
+    for number in range(1, 5):
+        pixels = drawn((400, 300), [(60.5, 199.5, 12)] if number < 3 else [])
+        path = tmp_path / "vindr-mammo" / "images" / f"s{number}" / f"i{number}.dicom"
+        header = {"ImageLaterality": "L", "ViewPosition": "CC", "SOPInstanceUID": f"1.{number}"}
+        write(path, dataset(pixels, **header))
+        finding = "4,DENSITY C,['Mass'],BI-RADS 4,48,187,73,212"
+        if number > 2:
+            finding = "1,DENSITY C,['No Finding'],,,,,"
+        rows.append(f"s{number},x,i{number},L,CC,400,300,BI-RADS {finding},training")
+    table = tmp_path / "vindr-mammo" / "finding_annotations.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (command,) = [line for line in commands_of("table.md") if "vindr-mammo" in line]
+    run_command(command, SMALL)
+    patches = PatchSet(tmp_path / "patches")
+    assert (patches.count("train", MALIGNANT_MASS), patches.count("train", NORMAL)) == (2, 2)

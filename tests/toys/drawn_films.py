@@ -49,3 +49,16 @@ def padded(
 def fog_from_top(film: np.ndarray, level: float, decay: float) -> np.ndarray:
     """A film with fog that is brightest at its upper edge and falls to 1/e over `decay` rows."""
     return film + level * np.exp(-np.arange(len(film)) / decay)[:, None]
+
+
+def dim_label(film: np.ndarray, exposure: float) -> tuple[np.ndarray, np.ndarray]:
+    """A film with a label that lets light through, and bool [H, W]: where that is.
+
+    For a film whose breast reaches its upper edge. What lies between the two is as dim as skin and
+    joins them.
+    """
+    film, label = film.copy(), np.zeros(film.shape, bool)
+    film[20:160, 340:440] = np.maximum(film[20:160, 340:440], film.min() + 12)
+    label[20:160, 440:600] = True
+    film[label] += exposure
+    return film, label
