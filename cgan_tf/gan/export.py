@@ -31,7 +31,7 @@ from cgan_tf.models.generator import combine, condition_of, scalar_count
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import path_without_patterns, read_json, write_bytes
-from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.errors import UserError, check_output
 from cgan_tf.runs.flags import config_from_dict, config_to_dict, renamed
 
 
@@ -126,6 +126,7 @@ CARD_KEY = "model.json"
 
 def export_onnx(config: OnnxConfig) -> None:
     """Writes --output from --generator, atomically, with the card in the file's metadata."""
+    check_output(config.output, ".onnx")
     console.quiet_tensorflow()
     try:
         import onnx  # noqa: F401
@@ -137,9 +138,9 @@ def export_onnx(config: OnnxConfig) -> None:
     output = Path(config.output)
     if output.exists():
         raise UserError(f"{output}: expected no such file, found one")
-    if not output.parent.is_dir():
-        raise UserError(f"{output.parent}: expected a directory for the ONNX file, found none")
-    write_bytes(output, convert(Path(config.generator)).SerializeToString())
+    content = convert(Path(config.generator)).SerializeToString()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(output, content)
     print(f"{output}: ONNX, opset {OPSET}, inputs image and z, outputs lesion and combined")
 
 

@@ -146,7 +146,7 @@ class Training:
         bar = console.progress_bar(
             work_units(end, config),
             f"{config.model_name()} GAN",
-            "units",
+            "",
             work_units(start, config),
         )
         self.started_at = time.monotonic()

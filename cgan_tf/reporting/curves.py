@@ -28,7 +28,7 @@ from cgan_tf.pages.style import (
 )
 from cgan_tf.reporting.inputs import Columns, ReportInputs, read_curves
 from cgan_tf.runs.directory import read_json, write_bytes
-from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.errors import UserError, check_output
 from cgan_tf.statistics.bands import roc_band
 
 # The paper's runs: Table 1 has these six initial proportions.
@@ -290,9 +290,11 @@ PLACES = ("output_dir", "workdir", "patches_dir")  # flags that say where a run 
 
 def plot_curves(config: CurvesConfig) -> None:
     """Writes --output from the metrics.csv of --gan_dirs, finished or not."""
+    check_output(config.output, ".png")
     curves = [chosen_curves(Path(run), config.columns) for run in config.gan_dirs]
     flags = [read_json(Path(run) / "run.json").get("flags", {}) for run in config.gan_dirs]
     figure = curves_figure(dict(zip(run_names(config.gan_dirs, flags), curves, strict=True)))
+    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(config.output, png(figure))
 
 

@@ -36,6 +36,7 @@ from cgan_tf.reporting import (
 )
 from cgan_tf.reporting.comparisons import Results
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, read_inputs
+from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
     csv_bytes,
     locked,
@@ -44,7 +45,7 @@ from cgan_tf.runs.directory import (
     write_bytes,
     write_json,
 )
-from cgan_tf.runs.errors import UserError, contained
+from cgan_tf.runs.errors import UserError, check_output, contained
 
 CONTENTS = "contents.json"
 SHEET_GAP_PX = 12
@@ -83,6 +84,7 @@ def write_report(config: ReportConfig) -> None:
     """
     if config.showcase_dirs and not config.showcase_patches_dir:
         raise UserError("--showcase_patches_dir is required with --showcase_dirs")
+    check_output(config.output, ".html")
     inputs = read_inputs(config)
     # Inputs are opened before anything is made: a mistyped flag must leave nothing.
     with locked(files_directory(config.output)) as files:
@@ -93,7 +95,11 @@ def write_report(config: ReportConfig) -> None:
 
 def _write(inputs: ReportInputs, files: Path) -> None:
     config, output = inputs.config, Path(inputs.config.output)
-    sections = [section(inputs) for section in SECTIONS]
+    sections = []
+    with console.progress_bar(len(SECTIONS), "Report", "sections") as bar:
+        for section in SECTIONS:
+            sections.append(section(inputs))
+            bar.update()
     write_files(files, section_files(sections))
     page = html.page(config.title, _opening(inputs), sections, files.name)
     write_bytes(output, page.encode())

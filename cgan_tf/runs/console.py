@@ -19,23 +19,44 @@ from tqdm import tqdm
 PROGRESS_VARIABLE = "CGAN_PROGRESS_FILE"
 
 
+LOG_SECONDS = 30.0
+# Where the count is of work, not of things: nobody knows what a unit of it is.
+_SHARE_ALONE = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}{postfix}]"
+
+
 def progress_bar(total: int, label: str, unit: str, done: int = 0) -> tqdm:
     """A bar on standard error; in a log file a line every half minute instead of many a second.
 
-    A parent program that shows one bar for many names a file in CGAN_PROGRESS_FILE; the share that
-    is done, 0 to 1, is then written there instead.
+    Without a unit the bar shows a share alone. A parent program that shows one bar for many names
+    a file in CGAN_PROGRESS_FILE; the share that is done, 0 to 1, is then written there instead.
     """
-    path = os.environ.get(PROGRESS_VARIABLE)
-    kind = tqdm if path is None else _SharedBar
+    shared, screen = os.environ.get(PROGRESS_VARIABLE), sys.stderr.isatty()
+    kind = _SharedBar if shared else tqdm if screen else _LineBar
+    seconds = 0.5 if shared or screen else LOG_SECONDS
     return kind(
         total=total,
         initial=done,
         desc=label,
         unit=f" {unit}",
-        mininterval=0.5 if path or sys.stderr.isatty() else 30.0,
+        bar_format=None if unit else _SHARE_ALONE,
+        mininterval=seconds,
+        maxinterval=max(10.0, seconds),
         dynamic_ncols=True,
         smoothing=0.1,
     )
+
+
+class _LineBar(tqdm):
+    """Writes a line each time, for log files: a carriage return would make one endless line."""
+
+    def display(self, msg=None, pos=None):
+        print(msg if msg is not None else self, file=self.fp, flush=True)
+
+    def close(self):
+        if not self.disable:
+            self.disable = True
+            self._decr_instances(self)
+            self.display()
 
 
 class _SharedBar(tqdm):

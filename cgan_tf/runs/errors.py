@@ -38,6 +38,21 @@ def writing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_output(path: str | Path, suffix: str) -> None:
+    """Raises `UserError` for an output file that could not be written after all the work: another
+    suffix, a directory, a place where no file can be. Missing directories are made when it is."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"--output={path}: expected a {suffix} file, found a directory")
+    if path.suffix != suffix:
+        raise UserError(f"--output={path}: expected a name that ends with {suffix}")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir():
+        raise UserError(f"--output={path}: expected a directory {place}, found a file")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"--output={path}: the directory {place} cannot be written")
+
+
 def contained(directory: str | Path, name: Any) -> Path:
     """The file of a directory that a manifest names, relative to it.
 

@@ -69,6 +69,6 @@ def test_nothing_is_overwritten_and_nothing_half_written(generator, onnx_path, t
     assert onnx_path.read_bytes() == before
     with pytest.raises(UserError, match=r"model\.json"):
         export_onnx(OnnxConfig(generator=str(tmp_path), output=str(tmp_path / "x.onnx")))
-    with pytest.raises(UserError, match="expected a directory"):
-        export_onnx(OnnxConfig(generator=str(generator), output=str(tmp_path / "no" / "x.onnx")))
+    with pytest.raises(UserError, match="found a file"):
+        export_onnx(OnnxConfig(generator=str(generator), output=str(onnx_path / "x.onnx")))
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """What a person sees: one bar, or a share in a file, and no chatter."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -41,12 +42,33 @@ def test_without_a_parent_the_bar_is_drawn(monkeypatch, capsys):
     assert "10/10" in shown
 
 
-def test_a_log_file_gets_few_lines(monkeypatch, capsys):
+def test_a_log_file_gets_whole_lines_at_the_start_every_half_minute_and_at_the_end(
+    monkeypatch, capsys
+):
     monkeypatch.delenv(console.PROGRESS_VARIABLE, raising=False)
+    now = [0.0]
     with console.progress_bar(1000, "x", "patches") as bar:
+        bar._time = lambda: now[0]
+        bar.start_t = bar.last_print_t = 0.0
         for _ in range(1000):
+            now[0] += 0.125  # 125 seconds in all
             bar.update()
-    assert capsys.readouterr().err.count("\r") <= 3
+    text = capsys.readouterr().err
+    assert "\r" not in text
+    counts = [re.search(r"(\d+)/1000", line)[1] for line in text.splitlines()]
+    assert counts == ["0", "240", "480", "720", "960", "1000"]
+
+
+def test_without_a_unit_the_share_alone_is_shown(monkeypatch, capsys):
+    monkeypatch.delenv(console.PROGRESS_VARIABLE, raising=False)
+    with console.progress_bar(22, "mass GAN", "") as bar:
+        bar.set_postfix_str("step 3 (half)", refresh=False)
+        bar.update(11)
+        bar.refresh()
+    shown = capsys.readouterr().err
+    assert " 50%|" in shown
+    assert "step 3 (half)" in shown
+    assert "/22" not in shown
 
 
 def test_a_users_log_level_is_left_alone(monkeypatch):
