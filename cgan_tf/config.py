@@ -511,7 +511,7 @@ class LesionsConfig:
         0.1,
         "Strength from which a pixel of the lesion channel counts: 'applying a threshold of 0.1'; "
         "'a < -0.1' for removal.",
-        NOT_NEGATIVE,
+        Range(-1, 1),
     )
     dilation: int = option(
         5, "Pixels at 256 that an object grows by: 'Expand the edges of the object by 5px'.", WHOLE

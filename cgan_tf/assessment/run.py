@@ -38,7 +38,7 @@ from cgan_tf.assessment.results import (
 )
 from cgan_tf.config import DiversityConfig, LesionsConfig, QualityConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
-from cgan_tf.gan.card import CARD
+from cgan_tf.gan.card import card_path
 from cgan_tf.labels import SPLITS, TASKS
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
@@ -116,7 +116,7 @@ def match_generators(directories: Sequence[str], sets: Sequence[SyntheticSet]) -
     checksums = [each.generator_checksum for each in sets]
     known = {}
     for directory in directories:
-        checksum = read_json(Path(directory) / CARD).get("checksum")
+        checksum = read_json(card_path(directory)).get("checksum")
         if checksum not in checksums:
             raise UserError(f"{directory}: expected a generator that made one of --synthetic_dirs")
         known[checksum] = directory

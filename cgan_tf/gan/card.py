@@ -85,16 +85,22 @@ def read_card(directory: str | Path) -> GeneratorCard:
     damaged SavedModels can abort inside TensorFlow, so the checksum comes first.
     """
     directory = Path(directory)
-    if not (directory / CARD).exists():
-        raise UserError(
-            f"{directory}: expected a generator directory of train_gan, found "
-            + _instead_of_card(directory)
-        )
-    values = read_json(directory / CARD)
+    values = read_json(card_path(directory))
     found = directory_checksum(directory)
     if found != values.get("checksum"):
         raise UserError(f"{directory}: expected checksum {values.get('checksum')}, found {found}")
     return card_from(values, directory)
+
+
+def card_path(directory: str | Path) -> Path:
+    """The path of a card; `UserError`, which says where else there is one, when it is missing."""
+    path = Path(directory) / CARD
+    if not path.exists():
+        raise UserError(
+            f"{directory}: expected a generator directory of train_gan, found "
+            + _instead_of_card(path.parent)
+        )
+    return path
 
 
 def _instead_of_card(directory: Path) -> str:

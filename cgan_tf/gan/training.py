@@ -19,7 +19,7 @@ from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
 from cgan_tf.runs.directory import MANIFEST_FILE, Run, finish_run, open_run, run_to_the_end
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import check_ranges
+from cgan_tf.runs.flags import check_ranges, require
 from cgan_tf.runs.machine import resolve_threads, save_threads, set_threads
 
 # Half a grey level as patches are stored (65,535 levels over [-1, 1]): a lesion channel within it
@@ -41,11 +41,11 @@ def train_gan(config: GanConfig) -> None:
     if config.dry_run:
         from cgan_tf.gan.log import print_layers
 
+        if config.patches_dir:
+            open_patches(config)
         print_layers(config)
         return
-    for name in ("patches_dir", "output_dir"):
-        if not getattr(config, name):
-            raise UserError(f"--{name} is required; see --help")
+    require(config, ("patches_dir", "output_dir"))
     run_to_the_end(
         config.output_dir,
         "train_gan",
@@ -58,9 +58,9 @@ def train_gan(config: GanConfig) -> None:
 
 def open_patches(config: GanConfig) -> PatchSet:
     """The training patches; `UserError` when a role of a step has none, or they are not --size."""
+    patches = PatchSet(config.patches_dir)  # named before TensorFlow is imported
     from cgan_tf.gan.data import task_streams
 
-    patches = PatchSet(config.patches_dir)
     task_streams(config, patches)
     return patches
 

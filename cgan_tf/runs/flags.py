@@ -18,7 +18,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -192,6 +192,10 @@ def config_from_dict(config_class: type[Config], values: Mapping[str, Any]) -> C
     )
 
 
+class WrongCommand(UserError):
+    """A command line that no program can be run with; exit code 2."""
+
+
 def run_program(
     config_class: type, target: str, required: tuple[str, ...], positional: str = ""
 ) -> None:
@@ -206,26 +210,11 @@ def run_program(
 
     def main(argv: list[str]) -> None:
         try:
-            config: Any = config_from_flags(config_class)
+            config: Any = config_of_command(config_class, argv[1:], required, positional)
+            separate_native_stderr()
+            run_target(target, config)
         except UserError as error:
-            _exit(2, f"{program}: {error}")
-        unnamed = argv[1:]
-        if positional and unnamed and not getattr(config, positional):
-            config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
-        if unnamed:
-            _exit(
-                2, f"{program}: unexpected argument '{unnamed[0]}'; every option is a --flag=value"
-            )
-        missing = [f"--{name}" for name in required if not getattr(config, name)]
-        if missing:
-            _exit(2, f"{program}: {' and '.join(missing)} required; see --help")
-        separate_native_stderr()
-        try:
-            check_ranges(config)
-            module, function = target.split(":")
-            getattr(importlib.import_module(module), function)(config)
-        except UserError as error:
-            _exit(1, f"{program}: {error}")
+            _exit(2 if isinstance(error, WrongCommand) else 1, f"{program}: {error}")
         except KeyboardInterrupt:
             _exit(130, f"{program}: interrupted; run the same command again to go on")
 
@@ -236,15 +225,60 @@ def run_program(
             text = help_text(doc, config_class, required)
             _print_and_exit(VERSION + "\n" if asked == {"--version"} else text)
         try:
-            return flags.FLAGS([argv[0], *expand_flagfiles(argv[1:])])
-        except UserError as error:
+            return [argv[0], *parse_arguments(argv[1:])]
+        except WrongCommand as error:
             _exit(2, f"{program}: {error}")
         except (SystemExit, BrokenPipeError):  # absl has printed its --helpfull and leaves with 1,
             _print_and_exit("")  # or was cut off by a pager that has seen enough
-        except (flags.Error, ValueError) as error:
-            _exit(2, f"{program}: {_flag_error(error)}; see --help")
 
     app.run(main, flags_parser=parse)
+
+
+def parse_arguments(
+    arguments: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS
+) -> list[str]:
+    """Sets the flags; returns the arguments that are none. Raises `WrongCommand`."""
+    try:
+        return flag_values(["program", *expand_flagfiles(arguments)])[1:]
+    except UserError as error:
+        raise WrongCommand(str(error)) from error
+    except (flags.Error, ValueError) as error:
+        raise WrongCommand(f"{_flag_error(error)}; see --help") from error
+
+
+def config_of_command(
+    config_class: type[Config],
+    unnamed: Sequence[str],
+    required: Collection[str],
+    positional: str = "",
+    flag_values: flags.FlagValues = flags.FLAGS,
+) -> Config:
+    """The config that parsed flags and arguments without a name make. Raises `WrongCommand`."""
+    try:
+        config: Any = config_from_flags(config_class, flag_values)
+    except UserError as error:
+        raise WrongCommand(str(error)) from error
+    unnamed = list(unnamed)
+    if positional and unnamed and not getattr(config, positional):
+        config = dataclasses.replace(config, **{positional: unnamed.pop(0)})
+    if unnamed:
+        raise WrongCommand(f"unexpected argument '{unnamed[0]}'; every option is a --flag=value")
+    require(config, required)
+    return config
+
+
+def require(config: Any, names: Collection[str]) -> None:
+    """Raises `WrongCommand` for flags that were not given."""
+    missing = [f"--{name}" for name in names if not getattr(config, name)]
+    if missing:
+        raise WrongCommand(f"{' and '.join(missing)} required; see --help")
+
+
+def run_target(target: str, config: Any) -> None:
+    """Calls `module:function` with a config whose numbers are in their ranges."""
+    check_ranges(config)
+    module, function = target.split(":")
+    getattr(importlib.import_module(module), function)(config)
 
 
 def _comma_list(values: tuple[str, ...]) -> str:

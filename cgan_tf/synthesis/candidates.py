@@ -16,7 +16,7 @@ from cgan_tf.data.keyed import SampleOrder, keyed_generator
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet
 from cgan_tf.data.provenance import Origin, check_origins, manifest_sha256
 from cgan_tf.data.records import PatchRecord, encode_record
-from cgan_tf.gan.card import GeneratorCard, task_of
+from cgan_tf.gan.card import GeneratorCard, read_card, task_of
 from cgan_tf.labels import (
     MALIGNANT_CALCIFICATION,
     MALIGNANT_CLASSES,
@@ -90,10 +90,7 @@ class Candidates:
     """The candidates of one run: its generator and its source patches."""
 
     def __init__(self, config: SynthesisConfig, patches: PatchSet):
-        from cgan_tf.gan.export import load_generator
-
-        self.config = config
-        self.generator, self.card = load_generator(config.generator)
+        self.config, self.card = config, read_card(config.generator)
         self.patches_manifest_sha256 = manifest_sha256(patches)
         self.overlaps = check_origins(patches, [origin_of(config, self.card)], config.allow_overlap)
         self.task = task_of(config, self.card)
@@ -109,6 +106,9 @@ class Candidates:
         self.tissue = removal.tissue_of(config, patches)
         self.acceptance = removal.acceptance_of(config)
         self.order = SampleOrder(config.seed, f"synthesis/{self.task}", len(self.sources))
+        from cgan_tf.gan.export import load_generator  # TensorFlow: mistakes are told before it
+
+        self.generator, _ = load_generator(config.generator)
 
     def start(
         self, first: int, threads: Executor, generating: Executor

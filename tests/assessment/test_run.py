@@ -153,11 +153,11 @@ def files_of(directory):
         ({"real_splits": ("train",)}, "--real_splits: expected validation or test, found train"),
         ({"real_splits": ()}, "--real_splits: expected validation or test, found nothing"),
         ({"splits": 0}, "--splits: expected 1 or more, found 0"),
-        ({"synthetic": ("nowhere",)}, "expected the manifest of synthesize"),
-        ({"real": "nowhere"}, "expected the manifest of make_patches"),
-        ({"classifier": "nowhere"}, "expected the manifest of train_classifier or evaluate"),
+        ({"synthetic_dirs": ("nowhere",)}, "expected an output directory of synthesize"),
+        ({"patches_dir": "nowhere"}, "expected an output directory of make_patches"),
+        ({"classifier": "nowhere"}, "expected an output directory of train_classifier or evaluate"),
         ({"imagenet_weights": "no.h5"}, "--imagenet_weights: expected no.h5, found none"),
-        ({"generators": ("nowhere",)}, "nowhere/model.json: expected a JSON object"),
+        ({"generators": ("nowhere",)}, "nowhere: expected a generator directory"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_no_run(config, tmp_path, changes, words):

@@ -182,8 +182,8 @@ def test_sets_of_different_sizes_are_refused(toy_sets, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"patches_dir": "nowhere"}, "nowhere/manifest.json"),
-        ({"synthetic_dirs": ("nowhere",)}, "nowhere/manifest.json"),
+        ({"patches_dir": "nowhere"}, "nowhere: expected an output directory"),
+        ({"synthetic_dirs": ("nowhere",)}, "nowhere: expected an output directory"),
         ({"synthetic_dirs": ()}, "the synthetic negative stream is empty"),
         ({"weights": "nowhere.keras"}, "nowhere.keras: no such file"),
         ({"samples": 0}, "--samples: expected 1 or more"),

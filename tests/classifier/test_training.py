@@ -309,7 +309,7 @@ class TestRefusal:
             ({"seed": -1}, "--seed: expected 0 or more"),
             ({"validation_patches": -1}, "--validation_patches: expected 0 or more"),
             ({"early_stopping_validations": -1}, "--early_stopping_validations: expected 0 or"),
-            ({"patches_dir": "nowhere"}, "nowhere/manifest.json"),
+            ({"patches_dir": "nowhere"}, "nowhere: expected an output directory"),
             ({"weights": "nowhere.keras"}, "nowhere.keras"),
         ],
         ids=str,

@@ -32,7 +32,7 @@ OTHERS = {
     "logdir",
     "constraint",
     "editable",
-}  # of absl, TensorBoard and pip
+}  # of absl, TensorBoard, pip, benchmarks
 FLAG = re.compile(r"--([a-z0-9_]+)")
 # `name` or `name`, `name` ... in `some/file.py`
 FUNCTION = re.compile(r"((?:`\w+`(?:, )?)+) in `([\w/]+\.py)`")

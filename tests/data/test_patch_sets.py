@@ -149,7 +149,9 @@ def test_only_patch_programs_write_patch_sets(tmp_path, program):
 
 
 def test_no_manifest(tmp_path):
-    with pytest.raises(UserError, match=r"manifest\.json: .*no such file"):
+    with pytest.raises(
+        UserError, match=r"nowhere: expected an output directory .*no such directory"
+    ):
         PatchSet(tmp_path / "nowhere")
 
 

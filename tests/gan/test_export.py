@@ -277,7 +277,9 @@ class TestDamage:
         self.refused(copy, r"model\.json: expected a JSON object")
 
     def test_no_generator_at_all(self, tmp_path):
-        self.refused(tmp_path / "nowhere", r"nowhere/model\.json: .*No such file")
+        self.refused(
+            tmp_path / "nowhere", r"nowhere: expected a generator directory .*no such directory"
+        )
 
 
 def test_a_copy_with_another_card_of_the_same_files_is_fine(copy):

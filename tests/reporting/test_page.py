@@ -192,9 +192,9 @@ def test_other_patches_cannot_be_compared(config, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"evaluations": ("nowhere",)}, "expected the manifest of evaluate"),
+        ({"evaluations": ("nowhere",)}, "expected an output directory of evaluate"),
         ({"showcase_patches_dir": ""}, "--showcase_patches_dir is required"),
-        ({"synthetic_dirs": ("nowhere",)}, "expected the manifest of synthesize"),
+        ({"synthetic_dirs": ("nowhere",)}, "expected an output directory of synthesize"),
         ({"gan_dirs": ("nowhere",)}, "nowhere"),
         ({"output": "/proc/nowhere/report.html"}, "cannot be written"),
     ],

@@ -208,7 +208,7 @@ class TestSet:
         [
             ({"count": 0}, "--count: expected 1 or more"),
             ({"feather": -1.0}, "--feather: expected 0 or more"),
-            ({"patches_dir": "nowhere"}, "nowhere/manifest.json"),
+            ({"patches_dir": "nowhere"}, "nowhere: expected an output directory"),
         ],
     )
     def test_mistakes(self, config, changes, words, tmp_path):

@@ -39,7 +39,7 @@ def parsed(step):
 def output_of(step):
     """The directory or file that the step writes."""
     config = parsed(step)
-    names = [n for n in ("output_dir", "output_dir", "output") if getattr(config, n, "")]
+    names = [n for n in ("output_dir", "output") if getattr(config, n, "")]
     assert len(names) == 1
     return Path(getattr(config, names[0]))
 

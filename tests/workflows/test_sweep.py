@@ -319,10 +319,10 @@ class TestInputs:
     @pytest.mark.parametrize(
         ("changes", "complaint"),
         [
-            ({"patches_dir": "nowhere"}, "nowhere/manifest.json"),
-            ({"synthetic_dirs": ("nowhere",)}, "nowhere/manifest.json"),
+            ({"patches_dir": "nowhere"}, "nowhere: expected an output directory"),
+            ({"synthetic_dirs": ("nowhere",)}, "nowhere: expected an output directory"),
             ({"synthetic_dirs": ()}, "the synthetic negative stream is empty; --synthetic_dirs"),
-            ({"scored_dirs": ("nowhere",)}, "nowhere/manifest.json"),
+            ({"scored_dirs": ("nowhere",)}, "nowhere: expected an output directory"),
             ({"gan_dirs": ("nowhere",)}, "nowhere/run.json"),
             ({"report_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
             ({"quality_flagfile": "nowhere.cfg"}, "nowhere.cfg: expected a flag file"),
