@@ -29,6 +29,7 @@ OTHERS = {
     "flagfile",
     "help",
     "version",
+    "phantom_dir",
     "logdir",
     "constraint",
     "editable",
