@@ -13,7 +13,7 @@ import math
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig
-from cgan_tf.labels import TASKS
+from cgan_tf.labels import TASKS, scaled_length
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.layers import Conv, FadeIn, SelfAttention, double, halve, with_maps
 
@@ -52,11 +52,12 @@ def attention_block(config: GanConfig) -> int:
 
 
 def border_width(config: GanConfig, phase: str) -> int:
-    """Width of the zero frame: 10 px at 256, 5 px in its half phase, so that doubling agrees."""
-    if config.border == 0:
-        return 0
-    half = max(1, round(config.border / 2 * config.size / 256))
-    return half if phase == "half" else 2 * half
+    """Width of the zero frame: 10 px at 256, half of it in the half phase.
+
+    Half of an odd frame is rounded up: doubled, it is 1 px wider (see `Generator._frame`).
+    """
+    width = scaled_length(config.border, config.size)
+    return (width + 1) // 2 if phase == "half" else width
 
 
 class Generator(keras.Model):
@@ -91,6 +92,7 @@ class Generator(keras.Model):
         self.half_head, self.full_head = _head("half_head"), _head("full_head")
         self.fade_entry = FadeIn("fade_entry")
         self.fade_lesion = FadeIn("fade_lesion")
+        self.fade_frame = FadeIn("fade_frame")
 
     def build(self, image_shape, condition_shape):
         """Layers build themselves when called. Keras' own build would trace `call` without state,
@@ -125,7 +127,7 @@ class Generator(keras.Model):
                 lesion = self.fade_lesion(double(self.half_head(inner)), lesion, alpha)
         if not self.config.lesion_channel:
             lesion = tf.clip_by_value(lesion, -1.0, 1.0) - image
-        return self._crop_border(lesion, phase)
+        return tf.clip_by_value(self._frame(lesion, phase, alpha), -1.0, 1.0)
 
     def _maps(self, condition) -> list:
         """What becomes constant maps at each block: its own scalar, [B, 1], and the task."""
@@ -167,13 +169,16 @@ class Generator(keras.Model):
         features = tf.nn.relu(second(tf.nn.relu(first(double(features)))))
         return self.decoder_attention(features) if i == self.attention_block else features
 
-    def _crop_border(self, lesion, phase: str):
-        """ "followed by a 10px border cropping and clipping of values within [-1.0, 1.0]"."""
-        width = border_width(self.config, phase)
-        if width:
-            lesion = lesion[:, width:-width, width:-width, :]
-            lesion = tf.pad(lesion, [[0, 0], [width, width], [width, width], [0, 0]])
-        return tf.clip_by_value(lesion, -1.0, 1.0)
+    def _frame(self, lesion, phase: str, alpha):
+        """ "followed by a 10px border cropping": zero on the frame, and the size stays.
+
+        In phase "fade" an odd frame goes from that of the doubled half network to its own.
+        """
+        width, doubled = border_width(self.config, phase), 2 * border_width(self.config, "half")
+        framed = zero_frame(lesion, width)
+        if phase == "fade" and doubled != width:
+            return self.fade_frame(zero_frame(lesion, doubled), framed, alpha)
+        return framed
 
     def _leaky(self, features):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
@@ -183,6 +188,14 @@ def _head(name: str) -> Conv:
     # Without spectral normalisation: a normalised head could never make its lesion small.
     start = keras.initializers.RandomNormal(stddev=0.02)
     return Conv(1, 1, name, normalise=False, initializer=start)
+
+
+def zero_frame(images: tf.Tensor, width: int) -> tf.Tensor:
+    """Images [B, s, s, C] with zeros in a frame of `width` px."""
+    if not width:
+        return images
+    inner = images[:, width:-width, width:-width, :]
+    return tf.pad(inner, [[0, 0], [width, width], [width, width], [0, 0]])
 
 
 def combine(image: tf.Tensor, lesion: tf.Tensor) -> tf.Tensor:

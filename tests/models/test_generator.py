@@ -14,6 +14,7 @@ from cgan_tf.models.generator import (
     combine,
     condition_of,
     scalar_count,
+    zero_frame,
 )
 from cgan_tf.models.layers import double, halve, record_layers, spectral_layers
 from tests.toys.small_gan import (
@@ -75,7 +76,10 @@ def test_no_attention():
 
 @pytest.mark.parametrize(
     ("size", "border", "half", "full"),
-    [(256, 10, 5, 10), (128, 10, 2, 4), (64, 10, 1, 2), (32, 10, 1, 2), (256, 0, 0, 0)],
+    [
+        *((256, 10, 5, 10), (128, 10, 3, 5), (64, 10, 1, 2), (32, 10, 1, 1), (256, 0, 0, 0)),
+        *((256, 1, 1, 1), (256, 3, 2, 3), (256, 5, 3, 5), (256, 15, 8, 15), (256, 16, 8, 16)),
+    ],
 )
 def test_frame_widths(size, border, half, full):
     config = GanConfig(size=size, border=border)
@@ -88,7 +92,7 @@ def test_frame_widths(size, border, half, full):
 @pytest.mark.parametrize("phase", PHASES)
 def test_shape_frame_and_range(generators, size, phase):
     lesion = run(generators[size], phase)
-    side, width = (size // 2, 1) if phase == "half" else (size, 2)
+    side, width = (size // 2, 1) if phase == "half" else (size, size // 32)
     assert lesion.shape == (2, side, side, 1)
     assert lesion.dtype == np.float32
     frame = np.ones((side, side), bool)
@@ -197,9 +201,40 @@ def test_attention_stands_where_it_should(generators):
     assert shapes["bottleneck"] == (4, 4, 16)
 
 
+@pytest.mark.parametrize("lesion_channel", [True, False])
+def test_an_odd_frame_fades_in_with_the_layer(lesion_channel):
+    """At 32 px a border of 24 is 3 px, of which the doubled half network, with 2, has 4."""
+    network = build(border=24, lesion_channel=lesion_channel)
+    start, end, middle = (run(network, "fade", alpha=alpha) for alpha in (0.0, 1.0, 0.5))
+    np.testing.assert_allclose(end, run(network, "full"), rtol=0, atol=1e-6)
+    if lesion_channel:  # without it, the image is part of the lesion and has other pixels
+        doubled = double(tf.constant(run(network, "half")))
+        np.testing.assert_allclose(start, doubled, rtol=0, atol=1e-6)
+    ring = np.zeros((32, 32), bool)
+    ring[3:-3, 3:-3] = True
+    ring[4:-4, 4:-4] = False
+    assert (start[:, ring] == 0).all()
+    assert np.abs(end[:, ring]).mean() > 1e-3
+    assert np.abs(middle[:, ring]).mean() > 1e-4
+    assert (end[:, 2] == 0).all()
+    assert (middle[:, :, -3] == 0).all()
+
+
+def test_the_printed_frame_is_bit_for_bit_that_of_a_crop():
+    """At 256 px, and in the 128 px of its half phase."""
+    for phase, side, width in (("half", 128, 5), ("fade", 256, 10), ("full", 256, 10)):
+        images = random_images(1, side, side, 1)
+        found = zero_frame(images, border_width(GanConfig(), phase)).numpy()
+        expected = np.zeros_like(found)
+        inner = np.s_[:, width : side - width, width : side - width]
+        expected[inner] = images.numpy()[inner]
+        np.testing.assert_array_equal(found, expected)
+        assert found[0, width, width] != 0
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
-    network = build(lesion_channel=False)
+    network = build(lesion_channel=False, border=16)
     for head in (network.half_head, network.full_head):
         head.kernel.assign(tf.zeros_like(head.kernel))
         head.bias.assign([0.3])
