@@ -134,7 +134,7 @@ def _flag_lines(path: str, file: str) -> list[str]:
         raise UserError(f"--flagfile={path}: expected a flag file, found {what}")
     try:
         with reading(file):
-            lines = Path(file).read_text(encoding="utf-8").splitlines()
+            lines = Path(file).read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected a flag file in UTF-8") from error
     return [line.strip() for line in lines if not line.startswith(("#", "//")) and line.strip()]
