@@ -64,6 +64,7 @@ def generator(monkeypatch):
     monkeypatch.setattr(
         export, "load_generator", lambda directory: (found["function"], found["card"])
     )
+    monkeypatch.setattr(candidates, "read_card", lambda directory: found["card"])
     return found
 
 
