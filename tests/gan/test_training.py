@@ -97,7 +97,7 @@ class TestProgram:
 
     def test_other_flags_are_refused(self, gan_run):
         other = dataclasses.replace(gan_run.config, learning_rate=1e-4, checkpoint_minutes=1.0)
-        with pytest.raises(UserError, match=r"--learning_rate was 0\.001, is 0\.0001$"):
+        with pytest.raises(UserError, match=r"--learning_rate was 0\.001, is 0\.0001; name"):
             train_gan(other)
 
 

@@ -113,8 +113,9 @@ class TestASweep:
         ]  # fmt: skip
 
     def test_other_flags_are_refused(self, sweep):
-        with open_run(sweep.output_dir, "experiment", sweep):
-            pass
+        with open_run(sweep.output_dir, "experiment", sweep) as run:
+            (run.directory / "seed-0").mkdir()
+            (run.directory / "seed-0" / "run.json").write_text("{}")
         with pytest.raises(UserError, match="--samples was 500000, is 100"):
             run_experiment(dataclasses.replace(sweep, samples=100))
 
