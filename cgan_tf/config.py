@@ -370,6 +370,15 @@ class GanConfig(RunConfig):
         ("combined", "triplet"),
     )
     discriminator_noise: bool = option(False, "Random scalars in the discriminator's blocks too.")
+    noise_maps: bool = option(
+        False,
+        "A map of random pixels beside the scalar of every block, part of z; not in the paper.",
+    )
+    minibatch_deviation: bool = option(
+        False,
+        "Tell the discriminator how much the patches of a batch differ (Karras et al. 2018); not "
+        "in the paper.",
+    )
     # Losses
     benign_weight: float = option(
         0.2,
@@ -398,6 +407,12 @@ class GanConfig(RunConfig):
     penalty_logit: str = option(
         "real", "The output whose gradient is penalised.", ("real", "real_minus_fake")
     )
+    penalty_every: int = option(
+        1,
+        "Iterations from one gradient penalty to the next, which then weighs as many times as much "
+        "(Karras et al. 2020); the paper's has it in each.",
+        COUNT,
+    )
     mode_seeking_weight: float = option(
         0.0,
         "Weight of a mode-seeking term (Mao et al. 2019) in the generator's loss, which rewards "
@@ -417,6 +432,12 @@ class GanConfig(RunConfig):
         1e-8, "Adam's guard against a division by zero: 'epsilon = 1e-8'.", POSITIVE
     )
     batch_size: int = option(16, "Patches of each class in a step; not in the paper.", COUNT)
+    augment: tuple[str, ...] = option(
+        (),
+        "For few lesions, not in the paper: dihedral (turn and flip patches before the networks), "
+        "and before the discriminator, real and fake alike (Zhao et al. 2020), translation, "
+        "contrast (with brightness) and cutout. Empty: none.",
+    )
     generator_steps: int = option(
         0,
         "Generator updates for each discriminator update; 0: 'For masses, we train the generator "

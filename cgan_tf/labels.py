@@ -111,6 +111,10 @@ def arm_named(name: str, share: float) -> Arm:
     return Arm(name.removesuffix("_decayed"), share, decayed=name == DECAYED)
 
 
+# What --augment of train_gan takes.
+AUGMENTATIONS = ("dihedral", "translation", "contrast", "cutout")
+
+
 def scaled_length(pixels_at_256: float, size: int) -> int:
     """A pixel length of the paper at another patch size: at least 1 px, 0 stays 0."""
     if pixels_at_256 == 0:

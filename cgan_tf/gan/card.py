@@ -27,7 +27,7 @@ class GeneratorCard:
 
     Attributes:
       task: one of `TASKS`, or `CONDITIONAL`.
-      size: side of a patch in pixels. z_width: number of random scalars.
+      size: side of a patch in pixels. z_width: of z, see `models.generator.z_width`.
       checksum: of the SavedModel's files, see `directory_checksum`.
       step: of the training. patches_manifest_sha256: of the patches it was trained on.
       patients: of these, as `provenance.patient_digest` names them; empty where nobody knows.

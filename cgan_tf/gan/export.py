@@ -27,7 +27,7 @@ from cgan_tf.gan.card import (
 )
 from cgan_tf.gan.data import learnt_from
 from cgan_tf.labels import TASKS
-from cgan_tf.models.generator import combine, condition_of, scalar_count
+from cgan_tf.models.generator import combine, condition_of, z_width
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import path_without_patterns, read_json, write_bytes
@@ -40,11 +40,11 @@ def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard
 
     Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
       serving_default(image) -> lesion, combined, with scalars drawn inside;
-      with_noise(image, z) -> lesion, combined, z float32 [batch, 2 log2(size / 4)] in [-1, 1].
+      with_noise(image, z) -> lesion, combined, z float32 [batch, z_width] in [-1, 1].
     Both of a conditional generator also take category, int32 [batch]: places in `TASKS`.
     Raises `UserError` for a disk that is full.
     """
-    generator, size, width = model.averaged, config.size, scalar_count(config.size)
+    generator, size, width = model.averaged, config.size, z_width(config)
 
     def with_noise(image, z, category):
         lesion = generator(image, condition_of(config, z, category), phase="full")

@@ -13,7 +13,7 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan.data import task_streams
 from cgan_tf.labels import TASKS
 from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
-from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
+from cgan_tf.models.generator import Generator, combine, condition_of, z_width
 from cgan_tf.models.layers import double, halve, record_layers
 from cgan_tf.pages.patches import patch_levels
 from cgan_tf.runs.errors import UserError
@@ -58,7 +58,7 @@ class GanLog:
         turns = [TASKS.index(task) for task in config.tasks()]
         self.task = tf.constant(np.resize(turns, GRID_COLUMNS))  # of each column
         z = np.random.Generator(np.random.Philox(key=config.seed))
-        shape = (2, GRID_COLUMNS, scalar_count(config.size))
+        shape = (2, GRID_COLUMNS, z_width(config))
         self.z = z.uniform(-1, 1, shape).astype(np.float32)
 
     def add(self, step: int, phase: str, metrics: dict[str, tf.Tensor], model) -> None:
@@ -152,7 +152,7 @@ def layer_tables(config: GanConfig) -> dict[str, dict[str, Rows]]:
     channels = 3 if config.discriminator_input == "triplet" else 1
     told, told_d = (
         condition_of(config, tf.zeros([1, count]), tf.zeros([1], tf.int64))
-        for count in (scalar_count(config.size), discriminator_scalars(config))
+        for count in (z_width(config), discriminator_scalars(config))
     )
     tables: dict[str, dict[str, Rows]] = {}
     for phase in ("half", "fade", "full") if config.grow else ("full",):

@@ -12,16 +12,18 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig
 from cgan_tf.gan import losses
 from cgan_tf.gan import metrics as gan_metrics
+from cgan_tf.gan.augmentation import DRAWS, TURN_DRAWS, augmented, turned
 from cgan_tf.gan.schedules import generator_updates
 from cgan_tf.labels import TASKS
 from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
 from cgan_tf.models.fused import FusedAdam
-from cgan_tf.models.generator import Generator, combine, condition_of, scalar_count
+from cgan_tf.models.generator import Generator, combine, condition_of, z_width
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.models.layers import halve, share_weights, spectral_layers
 
 # Purposes of the random draws of a step.
-_Z_DISCRIMINATOR, _Z_GENERATOR, _Z_SECOND, _NOISE, _ALPHA, _Z_IN_D = range(6)
+_Z_DISCRIMINATOR, _Z_GENERATOR, _Z_SECOND, _NOISE, _ALPHA, _Z_IN_D, _TURN, _AUGMENT = range(8)
+_ROLES = ("real", "source", "benign", "normal")
 
 
 class ContextualGan(keras.Model):
@@ -57,7 +59,7 @@ class ContextualGan(keras.Model):
         config = self.config
         image = tf.zeros([1, config.size, config.size, 1])
         alpha, task = tf.constant(0.5), tf.zeros([1], tf.int64)
-        told = condition_of(config, tf.zeros([1, scalar_count(config.size)]), task)
+        told = condition_of(config, tf.zeros([1, z_width(config)]), task)
         for generator in (self.generator, self.averaged):
             generator(image, told, phase="fade", alpha=alpha)
         channels = 3 if config.discriminator_input == "triplet" else 1
@@ -98,6 +100,8 @@ class ContextualGan(keras.Model):
           probabilities, gradient norms, largest singular values, lesion metrics (see
           `gan.metrics`), alpha; of several generator updates those of the last.
         """
+        if "dihedral" in self.config.augment:
+            data = {**data, **self._turned(data)}
         data = {
             name: halve(value) if self.phase == "half" and name != "task" else value
             for name, value in data.items()
@@ -113,7 +117,7 @@ class ContextualGan(keras.Model):
 
     def _update_discriminator(self, data, alpha) -> dict[str, tf.Tensor]:
         config, source, task = self.config, data["source"], data["task"]
-        z = self._uniform(_Z_DISCRIMINATOR, 0, source, scalar_count(config.size))
+        z = self._uniform(_Z_DISCRIMINATOR, 0, source, z_width(config))
         lesion = tf.stop_gradient(self._generate(source, z, task, alpha))
         parts = {losses.REAL: _real_input(config, data["real"])}
         parts[losses.FAKE] = _fake_input(config, source, lesion)
@@ -123,22 +127,41 @@ class ContextualGan(keras.Model):
         sigma = _iterate(self.discriminator)
         with tf.GradientTape() as tape:
             every = tf.concat(list(parts.values()), axis=0)
-            stacked = self._discriminate(every, tf.tile(task, [len(parts)]), alpha, 0)
+            tasks = tf.tile(task, [len(parts)])
+            stacked = self._discriminate(every, tasks, alpha, 0, len(parts))
             logits = dict(zip(parts, tf.split(stacked, len(parts)), strict=True))
             loss = losses.discriminator_loss(logits, config.benign_weight, config.normal_weight)
         gradients, penalty = self._gradients(self.discriminator, tape, loss), tf.constant(0.0)
         if config.penalty_weight:
             # After the losses' backward pass, when their activations and normalised kernels are
             # gone: side by side the two passes would be the peak of memory.
-            done = tf.control_dependencies(list(gradients.values()))
-            with done, tf.GradientTape() as tape:
-                penalty = self._penalty(parts[losses.REAL], task, alpha)
-                weighted = config.penalty_weight * penalty
-            for weight, gradient in self._gradients(self.discriminator, tape, weighted).items():
-                gradients[weight] += gradient
+            with tf.control_dependencies(list(gradients.values())):
+                penalty, gradients = self._penalised(gradients, parts[losses.REAL], task, alpha)
         norm = self._apply(self.discriminator, gradients)
         metrics = {"loss_d": loss, "penalty": penalty, "gradient_d": norm}
         return metrics | _named("sigma_d", sigma) | gan_metrics.class_metrics(logits)
+
+    def _penalised(self, gradients: dict[int, tf.Tensor], real, task, alpha):
+        """The penalty, and the gradients with its own added, in every --penalty_every-th iteration.
+
+        It weighs more then ("lazy regularization", Karras et al. 2020), and so does the returned
+        penalty, whose mean over iterations is that of the penalty; in the others it is 0.
+        """
+        config, every = self.config, self.config.penalty_every
+
+        def add():
+            with tf.GradientTape() as tape:
+                penalty = self._penalty(real, task, alpha)
+                weighted = config.penalty_weight * every * penalty
+            found = self._gradients(self.discriminator, tape, weighted)
+            return every * penalty, {
+                w: g + found[w] if w in found else g for w, g in gradients.items()
+            }
+
+        if every == 1:
+            return add()
+        due = tf.convert_to_tensor(self.step) % every == 0
+        return tf.cond(due, add, lambda: (tf.constant(0.0), dict(gradients)))
 
     def _penalty(self, real, task, alpha):
         config = self.config
@@ -161,7 +184,7 @@ class ContextualGan(keras.Model):
 
     def _update_generator(self, data, alpha, update: int) -> dict[str, tf.Tensor]:
         config, source, task = self.config, data["source"], data["task"]
-        z = self._uniform(_Z_GENERATOR, update, source, scalar_count(config.size))
+        z = self._uniform(_Z_GENERATOR, update, source, z_width(config))
         sigma = _iterate(self.generator)
         with tf.GradientTape() as tape:
             lesion = self._generate(source, z, task, alpha)
@@ -170,7 +193,7 @@ class ContextualGan(keras.Model):
             loss = losses.generator_loss(logits)
             total, terms = loss, {}
             if config.mode_seeking_weight:
-                second = self._uniform(_Z_SECOND, update, source, scalar_count(config.size))
+                second = self._uniform(_Z_SECOND, update, source, z_width(config))
                 other = self._generate(source, second, task, alpha)
                 terms["mode_seeking"] = losses.mode_seeking_loss(
                     lesion, other, z, second, config.mode_seeking_margin
@@ -187,10 +210,27 @@ class ContextualGan(keras.Model):
         condition = condition_of(self.config, z, task)
         return self.generator(source, condition, phase=self.phase, alpha=alpha)
 
-    def _discriminate(self, images, task, alpha, call: int):
+    def _discriminate(self, images, task, alpha, call: int, groups: int = 1):
+        """Logits of `groups` classes of equal size, one after the other, [batch, 4]."""
+        if set(self.config.augment) - {"dihedral"}:
+            images = self._augmented(images, call, groups)
         scalars = self._uniform(_Z_IN_D, call, images, discriminator_scalars(self.config))
         condition = condition_of(self.config, scalars, task)
-        return self.discriminator(images, condition, phase=self.phase, alpha=alpha)
+        return self.discriminator(images, condition, phase=self.phase, alpha=alpha, groups=groups)
+
+    def _turned(self, data) -> dict[str, tf.Tensor]:
+        """The images of every role, each sample by a draw of its own."""
+        return {
+            role: turned(data[role], self._uniform(_TURN, number, data[role], TURN_DRAWS))
+            for number, role in enumerate(_ROLES)
+            if role in data
+        }
+
+    def _augmented(self, images, call: int, groups: int) -> tf.Tensor:
+        first = tf.split(images, groups)[0]  # a row of it is a sample of every class
+        draws = self._uniform(_AUGMENT, call, first, groups, DRAWS)
+        draws = tf.reshape(tf.transpose(draws, [1, 0, 2]), [-1, DRAWS])
+        return augmented(images, self.config.augment, draws)
 
     def _gradients(self, network, tape, loss) -> dict[int, tf.Tensor]:
         """d (loss / replicas) / d weight by id(weight); without weights of other phases."""

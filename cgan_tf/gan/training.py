@@ -14,7 +14,7 @@ from pathlib import Path
 from cgan_tf.config import GanConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan.schedules import phase_at, phase_end, total_steps, work_units
-from cgan_tf.labels import PAPER_SIZE
+from cgan_tf.labels import AUGMENTATIONS, PAPER_SIZE
 from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
 from cgan_tf.runs.directory import MANIFEST_FILE, Run, finish_run, open_run, run_to_the_end
@@ -91,6 +91,13 @@ def check_config(config: GanConfig) -> None:
         )
     if config.border >= PAPER_SIZE // 2:
         raise UserError(f"--border: expected less than half of the patch, found {config.border}")
+    if config.minibatch_deviation and config.batch_size == 1:
+        raise UserError("--minibatch_deviation: expected a --batch_size of 2 or more, found 1")
+    unknown = [name for name in config.augment if name not in AUGMENTATIONS]
+    if unknown:
+        raise UserError(
+            f"--augment: expected some of {', '.join(AUGMENTATIONS)}, found {unknown[0]}"
+        )
 
 
 class Training:

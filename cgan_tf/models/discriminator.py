@@ -9,7 +9,16 @@ import tensorflow as tf
 from cgan_tf.config import GanConfig
 from cgan_tf.models.generator import attention_block, block_count
 from cgan_tf.models.keras_setup import keras
-from cgan_tf.models.layers import Conv, Dense, FadeIn, SelfAttention, halve, max_pool, with_maps
+from cgan_tf.models.layers import (
+    Conv,
+    Dense,
+    FadeIn,
+    SelfAttention,
+    halve,
+    max_pool,
+    minibatch_deviation,
+    with_maps,
+)
 
 CLASSES = 4  # [real, fake, benign, normal]
 
@@ -43,7 +52,7 @@ class Discriminator(keras.Model):
     def build(self, images_shape, condition_shape):
         """Layers build themselves when called (see Generator.build)."""
 
-    def call(self, images, condition, phase: str = "full", alpha=None):
+    def call(self, images, condition, phase: str = "full", alpha=None, groups: int = 1):
         """Logits [batch, 4], float32.
 
         Args:
@@ -52,6 +61,8 @@ class Discriminator(keras.Model):
             and the task of a conditional model, constant maps beside the images (see
             `condition_of`); k is 0 without either.
           phase, alpha: as for the generator.
+          groups: how many classes of equal size are stacked in `images`, for
+            --minibatch_deviation: samples are compared with those of their own class.
         """
         scalars, task = condition[:, : self.scalars], condition[:, self.scalars :]
         images = with_maps(images, task)
@@ -65,6 +76,8 @@ class Discriminator(keras.Model):
         features = self._attend(0, features)
         for i in range(1, self.blocks):
             features = self._attend(i, self._block(i, features, scalars))
+        if self.config.minibatch_deviation:
+            features = minibatch_deviation(features, groups)
         flat = tf.reshape(features, [tf.shape(features)[0], 16 * features.shape[-1]])
         return self.logits(flat)
 

@@ -28,11 +28,24 @@ def scalar_count(size: int) -> int:
     return 2 * block_count(size)
 
 
+def noise_sides(config: GanConfig) -> list[int]:
+    """Sides of the maps of --noise_maps, in the order of the scalars: what each block is given."""
+    if not config.noise_maps:
+        return []
+    places = range(block_count(config.size))
+    return [config.size >> i for i in places] + [config.size >> (i + 1) for i in places]
+
+
+def z_width(config: GanConfig) -> int:
+    """Width of z: the scalars, then the pixels of the noise maps, row by row."""
+    return scalar_count(config.size) + sum(side**2 for side in noise_sides(config))
+
+
 def condition_of(config: GanConfig, scalars: tf.Tensor, task: tf.Tensor) -> tf.Tensor:
     """What a network is told beside its image, as one tensor.
 
     Args:
-      scalars: float32 [batch, k] in [-1, 1], the random scalars; k may be 0.
+      scalars: float32 [batch, k] in [-1, 1], z or D's random scalars; k may be 0.
       task: int [batch], places in `labels.TASKS`; only a conditional model is told them.
 
     Returns:
@@ -103,8 +116,9 @@ class Generator(keras.Model):
 
         Args:
           image: float32 [batch, s, s, 1] in [-1, 1]; s is size, or size / 2 in phase "half".
-          condition: float32 [batch, 2 * blocks], the random scalars, and the task of a conditional
-            model (see `condition_of`); the outermost two scalars are unused in phase "half".
+          condition: float32 [batch, z_width], z, and the task of a conditional model (see
+            `condition_of`); the outermost two scalars, and their noise maps, are unused in phase
+            "half".
           phase: "half", "fade" or "full".
           alpha: scalar tensor, weight of the full-resolution layers in phase "fade".
 
@@ -130,9 +144,17 @@ class Generator(keras.Model):
         return tf.clip_by_value(self._frame(lesion, phase, alpha), -1.0, 1.0)
 
     def _maps(self, condition) -> list:
-        """What becomes constant maps at each block: its own scalar, [B, 1], and the task."""
-        scalars, task = condition[:, : 2 * self.blocks], condition[:, 2 * self.blocks :]
-        return [tf.concat([scalars[:, i : i + 1], task], axis=-1) for i in range(2 * self.blocks)]
+        """What stands beside the input of each block: its own scalar with the task, [B, k], and
+        its noise, [B, h, w, 1], or None."""
+        width, count = z_width(self.config), 2 * self.blocks
+        z, task = condition[:, :width], condition[:, width:]
+        values = [tf.concat([z[:, i : i + 1], task], axis=-1) for i in range(count)]
+        sides = noise_sides(self.config)
+        if not sides:
+            return [(value, None) for value in values]
+        pixels = tf.split(z[:, count:], [side**2 for side in sides], axis=1)
+        shaped = (tf.reshape(p, [-1, s, s, 1]) for p, s in zip(pixels, sides, strict=True))
+        return list(zip(values, shaped, strict=True))
 
     def _encode(self, image, maps, phase: str, alpha) -> list:
         """The output of every encoder block; entry i feeds decoder block i."""
@@ -140,7 +162,7 @@ class Generator(keras.Model):
         if phase == "half":
             features = self._leaky(self.half_entry(image))
         else:
-            features = self._leaky(self.encoder[0](with_maps(image, maps[0])))
+            features = self._leaky(self.encoder[0](_beside(image, maps[0])))
             if phase == "fade":
                 old = self._leaky(self.half_entry(halve(image)))
                 features = self.fade_entry(old, features, alpha)
@@ -148,7 +170,7 @@ class Generator(keras.Model):
             features = self.encoder_attention(features)
         skips[0] = features
         for i in range(1, self.blocks):
-            features = self._leaky(self.encoder[i](with_maps(features, maps[i])))
+            features = self._leaky(self.encoder[i](_beside(features, maps[i])))
             if i + 1 == self.attention_block:
                 features = self.encoder_attention(features)
             skips[i] = features
@@ -165,7 +187,7 @@ class Generator(keras.Model):
         """ "concatenating the skip connection and random scalar value to the input, followed by
         an up-sampling operation (nearest neighbor) and two convolutional layers (with ReLU)"."""
         first, second = self.decoder[i]
-        features = with_maps(tf.concat([features, skip], axis=-1), maps)
+        features = _beside(tf.concat([features, skip], axis=-1), maps)
         features = tf.nn.relu(second(tf.nn.relu(first(double(features)))))
         return self.decoder_attention(features) if i == self.attention_block else features
 
@@ -182,6 +204,15 @@ class Generator(keras.Model):
 
     def _leaky(self, features):
         return tf.nn.leaky_relu(features, self.config.leaky_relu_slope)
+
+
+def _beside(features, maps):
+    """Features [B, h, w, C] with one entry of `Generator._maps` as further channels."""
+    values, noise = maps
+    features = with_maps(features, values)
+    if noise is None:
+        return features
+    return tf.concat([features, tf.cast(noise, features.dtype)], axis=-1)
 
 
 def _head(name: str) -> Conv:

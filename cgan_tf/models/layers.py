@@ -296,6 +296,22 @@ def with_maps(features: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     return tf.concat([features, planes], axis=-1)
 
 
+def minibatch_deviation(features: tf.Tensor, groups: int = 1) -> tf.Tensor:
+    """Appends how much samples differ, as a constant map: [B, H, W, C] to [B, H, W, C + 1].
+
+    The standard deviation over the samples of a group, averaged over positions and channels
+    (Karras et al. 2018, "Progressive Growing of GANs", section 3). The B samples are `groups`
+    groups of equal size, one after the other.
+    """
+    batch, (height, width, channels) = tf.shape(features)[0], features.shape[1:]
+    shape = [groups, batch // groups, height, width, channels]
+    grouped = tf.reshape(tf.cast(features, tf.float32), shape)
+    # The small number keeps the gradient of a root finite where samples are alike.
+    deviation = tf.sqrt(tf.math.reduce_variance(grouped, axis=1) + 1e-8)  # [groups, H, W, C]
+    means = tf.reduce_mean(deviation, axis=[1, 2, 3])
+    return with_maps(features, tf.repeat(means, batch // groups)[:, None])
+
+
 def double(features: tf.Tensor) -> tf.Tensor:
     """Nearest-neighbour upsampling: [B, H, W, C] to [B, 2 H, 2 W, C]."""
     batch, (height, width, channels) = tf.shape(features)[0], features.shape[1:]

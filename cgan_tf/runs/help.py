@@ -51,14 +51,15 @@ GROUPS: dict[str, str] = {
     "Networks": """
         network generator_filters bottleneck_filters embedding_channels leaky_relu_slope
         attention_size lesion_channel border spectral_norm discriminator_multiplier
-        discriminator_input discriminator_noise batch_norm batch_norm_momentum""",
+        discriminator_input discriminator_noise noise_maps minibatch_deviation batch_norm
+        batch_norm_momentum""",
     "Training": """
         batch_size learning_rate beta_1 beta_2 epsilon samples validate_every
         early_stopping_validations decay decay_rate decay_every augment_elastic augment_contrast
         augment_noise generator_steps grow half_steps fade_in_steps full_steps ema benign_weight
         normal_weight penalty_weight penalty_target penalty_squared penalty_noise penalty_logit
-        mode_seeking_weight mode_seeking_margin collapse_steps checkpoint_minutes log_every
-        grid_every dry_run""",
+        penalty_every augment mode_seeking_weight mode_seeking_margin collapse_steps
+        checkpoint_minutes log_every grid_every dry_run""",
     "Machine": """
         precision strategy deterministic parallel workers intra_op_threads inter_op_threads beam""",
 }

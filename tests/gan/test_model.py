@@ -309,8 +309,7 @@ class TestGrowth:
             expected = halve(data[role]) if phase == "half" else data[role]
             np.testing.assert_array_equal(stacked[start : start + 2], expected)
         source = halve(data["source"]) if phase == "half" else data["source"]
-        frame = 1 if phase == "half" else 2
-        np.testing.assert_array_equal(stacked[2:4, :frame], source[:, :frame])
+        np.testing.assert_array_equal(stacked[2:4, :1], source[:, :1])  # the frame
         assert np.abs(stacked[2:4] - source).max() > 0.01
 
 

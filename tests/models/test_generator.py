@@ -13,7 +13,9 @@ from cgan_tf.models.generator import (
     border_width,
     combine,
     condition_of,
+    noise_sides,
     scalar_count,
+    z_width,
     zero_frame,
 )
 from cgan_tf.models.layers import double, halve, record_layers, spectral_layers
@@ -320,3 +322,39 @@ def test_combine_adds_and_clips():
     image = tf.constant([[0.5, -0.9, 0.25, 1.0]])
     lesion = tf.constant([[0.75, -0.5, 0.5, -0.25]])
     np.testing.assert_array_equal(combine(image, lesion), [[1.0, -1.0, 0.75, 0.75]])
+
+
+def test_noise_maps_are_part_of_z():
+    """At 32 px the encoder takes 32, 16 and 8 px, the decoder, outermost first, 16, 8 and 4."""
+    config = small_config(noise_maps=True)
+    sides = [32, 16, 8, 16, 8, 4]
+    assert noise_sides(config) == sides
+    assert z_width(config) == 6 + sum(side**2 for side in sides)
+    assert (noise_sides(small_config()), z_width(small_config())) == ([], 6)
+    network, plain = Generator(config), build()
+    z = random_scalars(2, z_width(config))
+    image = random_images(2, 32, 32, 1)
+    network(image, z, phase="fade", alpha=tf.constant(0.5))
+    randomise(network)
+    wider = [conv.kernel.shape[2] for conv in network.encoder]
+    assert wider == [conv.kernel.shape[2] + 1 for conv in plain.encoder]
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        total = tf.reduce_sum(network(image, z) ** 2)
+    used = np.abs(tape.gradient(total, z)).max(axis=0) > 0
+    first = 6
+    for side in sides:  # each map reaches the lesion
+        assert used[first : first + side**2].mean() > 0.2, side
+        first += side**2
+    half = network(halve(image), z, phase="half")
+    outermost = z.numpy()
+    outermost[:, 6 : 6 + 32**2] = 0
+    np.testing.assert_array_equal(network(halve(image), outermost, phase="half"), half)
+
+
+def test_a_noise_map_is_laid_out_row_by_row():
+    network = Generator(small_config(noise_maps=True))
+    z = np.arange(2 * z_width(network.config), dtype=np.float32).reshape(2, -1)
+    values, noise = network._maps(tf.constant(z))[1]
+    np.testing.assert_array_equal(values, z[:, 1:2])
+    np.testing.assert_array_equal(noise[..., 0], z[:, 6 + 1024 : 6 + 1024 + 256].reshape(2, 16, 16))

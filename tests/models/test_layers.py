@@ -15,6 +15,7 @@ from cgan_tf.models.layers import (
     double,
     halve,
     max_pool,
+    minibatch_deviation,
     record_layers,
     share_weights,
     spectral_layers,
@@ -365,3 +366,16 @@ class TestRecordLayers:
             pass
         conv(images(1, 8, 8, 3))
         assert rows == []
+
+
+def test_minibatch_deviation_by_hand():
+    """Two groups: one of samples 1 and 3 (deviation 1 everywhere), one of equal samples."""
+    samples = tf.constant([1.0, 3.0, 5.0, 5.0])
+    features = samples[:, None, None, None] * tf.ones([4, 2, 2, 3])
+    found = minibatch_deviation(features, groups=2).numpy()
+    assert found.shape == (4, 2, 2, 4)
+    np.testing.assert_array_equal(found[..., :3], features)
+    np.testing.assert_allclose(found[:2, ..., 3], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found[2:, ..., 3], 1e-4, rtol=1e-6)  # the root's small number
+    every = minibatch_deviation(features).numpy()
+    np.testing.assert_allclose(every[..., 3], np.std([1, 3, 5, 5]), rtol=1e-6)
