@@ -317,6 +317,16 @@ class GanConfig(RunConfig):
     )
     patches_dir: str = option("", "Output directory of make_patches (required).")
     output_dir: str = option("", "Directory for checkpoints, logs and the generator (required).")
+    init_from: str = option(
+        "",
+        "Output directory of a finished train_gan, from whose generator and discriminator this "
+        "run starts; not in the paper.",
+    )
+    allow_overlap: bool = option(
+        False,
+        "Start from an --init_from that learnt from women of the validation or test split of "
+        "--patches_dir, for a deliberate study; the manifest says so.",
+    )
     seed: int = option(0, "Keys weights, data order and every draw of a step.", WHOLE)
     size: int = option(
         PAPER_SIZE, "Full resolution in pixels; a power of two, 32 or more.", Range(32)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgan_tf.config import LesionsConfig
+from cgan_tf.config import GanConfig, LesionsConfig
 from cgan_tf.labels import TASKS
 from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256, write_json
 from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.flags import config_from_dict, config_to_dict, renamed
 
 CARD = "model.json"
 GENERATOR = "generator"  # in the output directory of train_gan
@@ -17,7 +18,7 @@ CONDITIONAL = "conditional"
 _KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
 _OPTIONAL: dict[str, type] = {
     "step": int, "patches_manifest_sha256": str, "patients": list, "resolution": dict,
-    "licence": str, "flags": dict,
+    "licence": str, "flags": dict, "init_from": dict,
 }  # fmt: skip
 
 
@@ -29,10 +30,13 @@ class GeneratorCard:
       task: one of `TASKS`, or `CONDITIONAL`.
       size: side of a patch in pixels. z_width: of z, see `models.generator.z_width`.
       checksum: of the SavedModel's files, see `directory_checksum`.
-      step: of the training. patches_manifest_sha256: of the patches it was trained on.
+      step: of the training. patches_manifest_sha256: of the patches it was trained on; empty for
+        those of several sets (see `init_from`).
       patients: of these, as `provenance.patient_digest` names them; empty where nobody knows.
       resolution: how these were resampled, see `resolution_of`; empty where nobody knows.
       licence: of the generator. flags: of its training.
+      init_from: the generator that the training started from, see `fine_tuning.Start.summary`;
+        empty for one that started from random weights.
     """
 
     task: str
@@ -45,6 +49,7 @@ class GeneratorCard:
     resolution: Mapping[str, float] = dataclasses.field(default_factory=dict)
     licence: str = ""
     flags: Json = dataclasses.field(default_factory=dict)
+    init_from: Json = dataclasses.field(default_factory=dict)
 
     @property
     def conditional(self) -> bool:
@@ -69,6 +74,7 @@ class GeneratorCard:
             "patches_manifest_sha256": self.patches_manifest_sha256,
             "resolution": dict(self.resolution),
             "licence": self.licence,
+            **({"init_from": self.init_from} if self.init_from else {}),
         }
 
 
@@ -155,6 +161,14 @@ def task_of(config: LesionsConfig, card: GeneratorCard) -> str:
             f"found {config.task or 'nothing'}"
         )
     return task
+
+
+def config_of(card: GeneratorCard) -> GanConfig:
+    """The flags of its training; one that is younger than the card had its default.
+
+    Raises `UserError` for flags that there are no more.
+    """
+    return config_from_dict(GanConfig, config_to_dict(GanConfig()) | renamed(GanConfig, card.flags))
 
 
 def resolution_of(patches_dir: str | Path) -> dict[str, float]:

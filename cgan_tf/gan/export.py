@@ -4,6 +4,7 @@ ONNX runtimes share no convolution in bfloat16, so the ONNX file computes in flo
 generator was trained in: it differs from a SavedModel in mixed_bfloat16 by that format's rounding.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from cgan_tf.data.provenance import manifest_sha256, patients_of
 from cgan_tf.gan.card import (
     CARD,
     GeneratorCard,
+    config_of,
     directory_checksum,
     read_card,
     resolution_of,
@@ -26,17 +28,22 @@ from cgan_tf.gan.card import (
     wrong_card,
 )
 from cgan_tf.gan.data import learnt_from
+from cgan_tf.gan.fine_tuning import Start
 from cgan_tf.labels import TASKS
 from cgan_tf.models.generator import combine, condition_of, z_width
 from cgan_tf.models.keras_setup import keras
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import path_without_patterns, read_json, write_bytes
 from cgan_tf.runs.errors import UserError, check_output
-from cgan_tf.runs.flags import config_from_dict, config_to_dict, renamed
+from cgan_tf.runs.flags import config_to_dict
 
 
-def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard:
+def export_generator(
+    model, config: GanConfig, directory: Path, start: Start | None = None
+) -> GeneratorCard:
     """Writes the averaged generator to `directory` and returns its card.
+
+    `start`: the training that this one started from, whose patches are behind the generator, too.
 
     Signatures, both for any batch size, images float32 [batch, size, size, 1] in [-1, 1]:
       serving_default(image) -> lesion, combined, with scalars drawn inside;
@@ -72,17 +79,26 @@ def export_generator(model, config: GanConfig, directory: Path) -> GeneratorCard
     except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
         raise UserError(f"{directory}: cannot be written: {error.message}") from error
     patches = PatchSet(config.patches_dir)
+    made_from, women = (
+        manifest_sha256(patches),
+        set(patients_of(patches, "train", learnt_from(config))),
+    )
+    if start:
+        women |= set(start.card.patients)
+        if start.card.patches_manifest_sha256 != made_from:
+            made_from = ""  # so that whoever uses the generator compares the women
     card = GeneratorCard(
         task=config.model_name(),
         size=size,
         z_width=width,
         step=int(model.step.numpy()),
         checksum=directory_checksum(temporary),
-        patches_manifest_sha256=manifest_sha256(patches),
-        patients=sorted(patients_of(patches, "train", learnt_from(config))),
+        patches_manifest_sha256=made_from,
+        patients=sorted(women),
         resolution=resolution_of(config.patches_dir),
         licence=config.licence,
         flags=config_to_dict(config),
+        init_from=start.summary() if start else {},
     )
     write_card(temporary, card)
     shutil.rmtree(directory, ignore_errors=True)
@@ -190,9 +206,7 @@ def float32_generator(directory: Path) -> tuple[Any, GeneratorCard]:
     function, card = load_generator(directory)
     if card.conditional:
         raise UserError(f"{directory}: expected a generator of one task, found a conditional one")
-    # A flag that is younger than the card had its default.
-    flags = config_to_dict(GanConfig()) | renamed(GanConfig, card.flags) | {"precision": "float32"}
-    config = config_from_dict(GanConfig, flags)
+    config = dataclasses.replace(config_of(card), precision="float32")
     generator = Generator(config, name="averaged")
     size, width = card.size, card.z_width
     image, z = tf.zeros([1, size, size, 1]), tf.zeros([1, width])

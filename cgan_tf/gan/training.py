@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cgan_tf.config import GanConfig
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.gan.fine_tuning import load_networks, open_start
 from cgan_tf.gan.schedules import phase_at, phase_end, total_steps, work_units
 from cgan_tf.labels import AUGMENTATIONS, PAPER_SIZE
 from cgan_tf.runs import console
@@ -57,11 +58,13 @@ def train_gan(config: GanConfig) -> None:
 
 
 def open_patches(config: GanConfig) -> PatchSet:
-    """The training patches; `UserError` when a role of a step has none, or they are not --size."""
+    """The training patches; `UserError` when a role of a step has none, they are not --size, or
+    women of their held-out splits are behind --init_from."""
     patches = PatchSet(config.patches_dir)  # named before TensorFlow is imported
     from cgan_tf.gan.data import task_streams
 
     task_streams(config, patches)
+    open_start(config, patches)
     return patches
 
 
@@ -112,6 +115,7 @@ class Training:
         from cgan_tf.runs.training import Checkpoints
 
         self.config, self.patches, self.directory = config, patches, directory
+        self.start = open_start(config, patches)
         self.threads = resolve_threads(config, directory)
         set_threads(self.threads)
         if config.deterministic:
@@ -128,6 +132,10 @@ class Training:
 
     def run(self) -> None:
         """Trains from the last checkpoint to the end and exports."""
+        if self.start and not self.checkpoints.steps():
+            load_networks(self.start, self.model)
+            if self.chief:
+                print(self.start)
         state = self.checkpoints.restore()
         start = int(self.model.step.numpy())
         self.health = Health(self.config.collapse_steps, state.get("streaks"))
@@ -241,11 +249,12 @@ class Training:
         from cgan_tf.gan.export import export_generator
         from cgan_tf.models.keras_setup import settings
 
-        card = export_generator(self.model, self.config, self.directory / "generator")
+        card = export_generator(self.model, self.config, self.directory / "generator", self.start)
         seconds = time.monotonic() - self.started_at
         content = {
             "steps": int(self.model.step.numpy()),
             "generator": card.summary(),
+            **({"overlap": [*map(dataclasses.asdict, self.start.overlap)]} if self.start else {}),
             "threads": dataclasses.asdict(self.threads),
             "keras": settings(),
             # Of this process; the one before, if there was one, is not known.

@@ -26,6 +26,7 @@ INPUT_FLAGS = frozenset(
         *("pasted_dirs", "oracle_dirs"),
         *(
             "generator",
+            "init_from",
             "generators",
             "classifier",
             "critic",

@@ -87,8 +87,10 @@ class Checkpoints:
         self._last_cost = self._saved_at - started
         self.seconds += self._last_cost
 
-    def restore(self) -> Json:
+    def restore(self, partly: bool = False) -> Json:
         """Reads the newest sound checkpoint; returns its state, empty when there is none.
+
+        `partly`: it may hold more variables than these.
 
         Damaged ones are named on standard error. Raises `UserError` when all are damaged, or when
         the newest sound one was written for other networks.
@@ -98,7 +100,7 @@ class Checkpoints:
             path = self.directory / f"step-{step:07d}"
             damage = _damage(path)
             if not damage:
-                return self._read(path)
+                return self._read(path, partly)
             print(f"{path}: {damage}; going on from the one before it", file=sys.stderr)
         if steps:
             raise UserError(
@@ -112,10 +114,14 @@ class Checkpoints:
             return []
         return sorted(int(path.name[5:]) for path in self.directory.glob("step-*"))
 
-    def _read(self, path: Path) -> Json:
+    def _read(self, path: Path, partly: bool) -> Json:
         try:
             with path_without_patterns(path) as directory:
-                self.checkpoint.read(str(directory / "variables")).assert_consumed()
+                status = self.checkpoint.read(str(directory / "variables"))
+                if partly:
+                    status.expect_partial().assert_existing_objects_matched()
+                else:
+                    status.assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise UserError(
                 f"{path}: expected the variables of this version's networks, found others"
