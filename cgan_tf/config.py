@@ -1054,12 +1054,6 @@ class ReportConfig:
     tsne_synthetic_calcification: int = option(
         4_000, "On the map, at most: '4000 synthetic malignant calcifications patches'.", WHOLE
     )
-    correction_threshold: float = option(
-        0.5,
-        "Figures 5 and 6: a patch scores as malignant from this score up, the sigmoid of its "
-        "logit; not in the paper.",
-        FRACTION,
-    )
     corrections: int = option(
         5,
         "Patches shown in Figures 5 and 6: 'we highlight five misclassified malignant examples'.",

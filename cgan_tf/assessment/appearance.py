@@ -18,6 +18,7 @@ from cgan_tf.assessment.lesions import Box, lesion_values
 from cgan_tf.assessment.reading import PatchView, Readings
 from cgan_tf.data.records import LEVELS
 from cgan_tf.pages.html import Table
+from cgan_tf.pages.style import minus
 
 DISTANCE_ABOVE_CEILING = 0.2  # between Kolmogorov-Smirnov distances
 TILE_PX = 16
@@ -127,11 +128,16 @@ class Column:
         distribution: Distribution = getattr(values, self.name)
         return distribution
 
+    def text(self, value: float) -> str:
+        """A value as text; halves stay halves: the median of 4 and 5 parts is 4.5."""
+        shown = minus(format(value, self.form))
+        return shown.removesuffix(".0")
+
     def median_text(self, quantiles: Quantiles | None) -> str:
         """The median, and 5% to 95%."""
         if quantiles is None:
             return "undefined"
-        low, _, middle, _, high = (format(value, self.form) for value in quantiles)
+        low, _, middle, _, high = map(self.text, quantiles)
         return f"{middle} ({low} to {high})"
 
     def check(self, values: Distribution, where: str) -> Check:
@@ -139,7 +145,7 @@ class Column:
         title = f"another {self.title} {where} than real"
         if values.distance is None:
             return Check(title, None, "too few lesions to measure")
-        ours, real = (format(value, self.form) for value in values.medians if value is not None)
+        ours, real = (self.text(value) for value in values.medians if value is not None)
         return Check(title, _too_far(values), _distance_text(values, ours, real))
 
 
@@ -188,7 +194,7 @@ class ColumnMeasure(Measure[Values]):
             for each in [column.of(values)]
         ]
         what = "Left of the lesion" if task == "removal" else "Lesion"
-        headings = (what, "Synthetic, 5% to 95%", "Real, 5% to 95%", "Distance", "Ceiling")
+        headings = (what, "Synthetic, 5% to 95%", "Real, 5% to 95%", "Distance", "Reference")
         return [Table("lesions", headings, rows)]
 
 
@@ -199,7 +205,7 @@ class LesionMeasure(ColumnMeasure[LesionDistributions]):
     columns = (
         Column("contrast", "contrast", ".2f", "contrast, grey levels"),
         Column("area", "area", ".1%", "area, % of the patch", 100),
-        Column("components", "number of parts", ".0f", "parts"),
+        Column("components", "number of parts", ".1f", "parts"),
     )
 
     def patch_values(self, view: PatchView) -> Mapping[str, float]:

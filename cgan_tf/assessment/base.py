@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cgan_tf.assessment.reading import PatchView, Readings
 from cgan_tf.pages.html import Table
-from cgan_tf.pages.style import format_probability
+from cgan_tf.pages.style import format_probability, minus
 
 LAST = 100  # rank of a measure that does not ask for another place
 
@@ -30,14 +30,14 @@ class Check:
     def line(self) -> str:
         """The verdict in one line."""
         verdict = {True: "seen", False: "not seen", None: "not measured"}[self.seen]
-        return f"{verdict}: {self.name}: {self.text}"
+        return minus(f"{verdict}: {self.name}: {self.text}")
 
 
 class Row(NamedTuple):
     """A number of quality.csv and quality.md.
 
-    `real` is the ceiling of a comparison (real against real), the value of real lesions, or what is
-    expected by chance.
+    `real` is the reference of a comparison (real against real), the value of real lesions, or what
+    is expected by chance.
     """
 
     kind: str
@@ -124,7 +124,7 @@ class Measure(Protocol[Values]):
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number as the report's tables show it."""
-    return "undefined" if value is None else f"{value:.{digits}f}"
+    return "undefined" if value is None else minus(f"{value:.{digits}f}")
 
 
 def probability(value: float | None) -> str:

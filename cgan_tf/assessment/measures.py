@@ -403,11 +403,12 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
         ]
         p_values = (getattr(of.kid_p, side) for of, side in sides)
         rows.append(("p of the KID", *map(probability, p_values)))
-        headings = [f"{space}: {side}" for space in values for side in SIDES]
+        sides_in_words = ("synthetic", "reference")
+        headings = [f"{space}: {side}" for space in values for side in sides_in_words]
         return [Table("overlap", ("Overlap, features of", *headings), rows)]
 
 
-LESIONS, APPEARANCE = LesionMeasure(), AppearanceMeasure()
+LESIONS, APPEARANCE, OVERLAP = LesionMeasure(), AppearanceMeasure(), OverlapMeasure()
 
 # In the order of quality.json.
 MEASURES: tuple[Measure[Any], ...] = (
@@ -418,5 +419,5 @@ MEASURES: tuple[Measure[Any], ...] = (
     RepetitionMeasure(),
     RemovalMeasure(),
     MemorisationMeasure(),
-    OverlapMeasure(),
+    OVERLAP,
 )

@@ -22,6 +22,7 @@ from cgan_tf.assessment.two_samples import (
     mixing,
     precision_recall,
 )
+from cgan_tf.pages.style import minus, value_and_spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +48,20 @@ class Statistic:
 
     def text(self, value: float | None) -> str:
         """A value as tables show it."""
-        return "undefined" if value is None else f"{value:{self.form}}".replace("-", "−")
+        if value is None:
+            return "undefined"
+        return minus(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:{self.form}}")
 
 
 STATISTICS = (
     Statistic("mixing", "Neighbours of the other set", ".3f", "0.5", "mixing of neighbours"),
     Statistic("kid", "Kernel distance (KID)", ".3g", "0"),
-    Statistic("fid", "Fréchet distance (FID)", ",.1f", "the ceiling"),
+    Statistic("fid", "Fréchet distance (FID)", ".3g", "the reference"),
     Statistic("classifier_auc", "AUC of a classifier that tells them apart", ".3f", "0.5"),
-    Statistic("precision", "Precision", ".3f", "the ceiling", "precision"),
-    Statistic("recall", "Recall", ".3f", "the ceiling", "recall"),
-    Statistic("density", "Density", ".3f", "the ceiling"),
-    Statistic("coverage", "Coverage", ".3f", "the ceiling", "coverage"),
+    Statistic("precision", "Precision", ".3f", "the reference", "precision"),
+    Statistic("recall", "Recall", ".3f", "the reference", "recall"),
+    Statistic("density", "Density", ".3f", "the reference"),
+    Statistic("coverage", "Coverage", ".3f", "the reference", "coverage"),
 )
 SIDES = ("synthetic", "ceiling")  # what half of the real patches is compared with
 
@@ -80,8 +83,9 @@ class BesideCeiling:
     def text(self, statistic: Statistic, side: str) -> str:
         """The value of a side, with ± its spread where there is one."""
         value, spread = getattr(self, side), getattr(self, f"{side}_spread")
-        text = statistic.text(value)
-        return text if None in (value, spread) else f"{text} ± {spread:{statistic.form}}"
+        if value is None or spread is None:
+            return statistic.text(value)
+        return value_and_spread(value, spread)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import re
 from typing import Any
 
 import matplotlib
@@ -156,12 +157,43 @@ def format_probability(value: float, log_value: float | None = None) -> str:
     return f"{digit} × 10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
+def decimals_for(uncertainty: float) -> int:
+    """Decimals that leave two digits of an uncertainty; negative ones round tens, hundreds, …
+
+    >>> decimals_for(0.032), decimals_for(0.14), decimals_for(5421.1)
+    (3, 2, -2)
+    """
+    if not math.isfinite(uncertainty) or uncertainty <= 0:
+        return 3
+    return 1 - math.floor(math.log10(uncertainty))
+
+
+def value_and_spread(value: float, spread: float) -> str:
+    """3,900 ± 5,400, 0.49 ± 0.14: as many digits as the spread allows, four decimals at most."""
+    decimals = min(4, decimals_for(spread))
+    shown = (f"{round(each, decimals):,.{max(0, decimals)}f}" for each in (value, spread))
+    return minus(" ± ".join(shown))
+
+
+def minus(text: str) -> str:
+    """Hyphens before numbers become U+2212; those between two numbers stay."""
+    return re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", text)
+
+
+def _auc_decimals(low: float, high: float) -> int:
+    """Two or three, by the width of the interval."""
+    return min(3, max(2, decimals_for((high - low) / 2)))
+
+
 def difference_and_interval(difference: float, low: float, high: float) -> str:
-    """+0.017 (+0.002 to +0.032), or undefined."""
+    """+0.017 (+0.002 to +0.032), +0.05 (−0.12 to +0.22), or undefined."""
     if math.isnan(difference):
         return "undefined"
-    limits = "undefined" if math.isnan(low) else f"{signed(low, 3)} to {signed(high, 3)}"
-    return f"{signed(difference, 3)} ({limits})"
+    if math.isnan(low):
+        return f"{signed(difference, 3)} (undefined)"
+    decimals = _auc_decimals(low, high)
+    shown = [signed(each, decimals) for each in (difference, low, high)]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,10 +211,11 @@ class Estimate:
 
 
 def auc_and_interval(auc: Estimate) -> str:
-    """0.846 (0.831–0.860), or why there is none."""
+    """0.846 (0.831–0.860), 0.85 (0.72–0.95), or why there is none."""
     if auc.value is None:
         return auc.note
-    return f"{auc.value:.3f} ({interval(auc, '{:.3f}–{:.3f}')})"
+    form = f"{{:.{_auc_decimals(*auc.limits) if auc.limits else 3}f}}"
+    return f"{form.format(auc.value)} ({interval(auc, f'{form}–{form}')})"
 
 
 def interval(estimate: Estimate, form: str) -> str:

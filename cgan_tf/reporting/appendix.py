@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cgan_tf.classifier.metrics import SPECIFICITY
 from cgan_tf.classifier.results import TITLES, ScoredTest
 from cgan_tf.labels import DECAYED, PATCH_CLASSES, SPLITS
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Document, Part, Section, Table, section_of
-from cgan_tf.pages.style import Estimate
+from cgan_tf.pages.style import Estimate, minus
+from cgan_tf.reporting.figures_5_and_6 import crossings_on_test, in_words
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
 from cgan_tf.runs.directory import Json, read_json
 
@@ -29,21 +31,34 @@ LIMITS = (
 def cards(inputs: ReportInputs) -> Section | None:
     """A model card (Mitchell et al. 2019) for every classifier."""
     documents = [
-        Document(_name(evaluation), evaluation.name, card(evaluation, inputs.config.notice))
+        Document(
+            _name(evaluation),
+            evaluation.name,
+            card(evaluation, inputs.config.notice, _baseline_of(evaluation, inputs.evaluations)),
+        )
         for evaluation in inputs.evaluations
     ]
     return section_of("Model cards", *documents)
 
 
-def card(evaluation: ScoredTest, notice: str = "") -> str:
-    """The card of one classifier, as Markdown; `notice` says what the data are, where needed."""
+def _baseline_of(evaluation: ScoredTest, evaluations: Sequence[ScoredTest]) -> ScoredTest | None:
+    """The baseline of the same seed; None for itself and where there is none."""
+    same = (e for e in evaluations if e.seed == evaluation.seed and e.arm.is_baseline)
+    return None if evaluation.arm.is_baseline else next(same, None)
+
+
+def card(evaluation: ScoredTest, notice: str = "", baseline: ScoredTest | None = None) -> str:
+    """The card of one classifier, as Markdown.
+
+    `notice` says what the data are, where needed; against `baseline` its calls are counted.
+    """
     training = evaluation.training
     parts = [
         f"# Classifier card: {evaluation.regime}, seed {evaluation.seed}",
         *([f"> {notice}"] if notice else []),
         "## Model\n\n" + _model(evaluation),
         "## Data\n\n" + _data(evaluation),
-        "## Performance\n\n" + _merit(evaluation),
+        "## Performance\n\n" + _merit(evaluation, baseline),
         "## Sub-groups\n\n" + _subgroups(evaluation),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in LIMITS),
         "## Flags\n\n```\n"
@@ -113,7 +128,7 @@ def _share(evaluation: ScoredTest) -> str:
     )
 
 
-def _merit(evaluation: ScoredTest) -> str:
+def _merit(evaluation: ScoredTest, baseline: ScoredTest | None) -> str:
     metrics = evaluation.metrics
     rows = [(f"AUC, {name}", *_cells(auc_of(auc))) for name, auc in metrics.auc.items()]
     rows += [
@@ -124,8 +139,26 @@ def _merit(evaluation: ScoredTest) -> str:
         ("Calibration slope", *_cells(slope_of(metrics.calibration))),
         ("Calibration intercept", *_cells(intercept_of(metrics.calibration))),
     ]
-    note = "Intervals are by patient."
-    return _table(("Measure", "Value", "95% interval"), rows) + f"\n\n{note}"
+    texts = ["Intervals are by patient.", _threshold(evaluation)]
+    if baseline and (counted := crossings_on_test(baseline, evaluation)):
+        texts.append(in_words("This classifier", *counted))
+    return "\n\n".join([_table(("Measure", "Value", "95% interval"), rows), *texts])
+
+
+def _threshold(evaluation: ScoredTest) -> str:
+    """What calling a patch malignant means, by validation's threshold and at a score of 0.5."""
+    point, normal = evaluation.metrics.at_validation_threshold, evaluation.labels == 0
+    called = [
+        f"{(evaluation.logits[chosen] >= 0).mean():.0%} of the {name} test patches"
+        for name, chosen in (("normal", normal), ("malignant", ~normal))
+        if chosen.any()
+    ]
+    return minus(
+        f"Threshold: a logit over {point.threshold:.2f}, which leaves {SPECIFICITY:.0%} "
+        "specificity on the validation patches; on the test patches it gives "
+        f"{point.specificity:.1%} specificity and {point.sensitivity:.1%} sensitivity. Do not "
+        f"use a score of 0.5 instead: from there up are {' and '.join(called)}."
+    )
 
 
 def _subgroups(evaluation: ScoredTest) -> str:

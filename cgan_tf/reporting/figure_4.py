@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from cgan_tf.assessment import overlap
 from cgan_tf.assessment.base import probability
+from cgan_tf.assessment.features import CLASSIFIER
+from cgan_tf.assessment.measures import OVERLAP
 from cgan_tf.assessment.overlap import Overlap
 from cgan_tf.classifier.results import read_table
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
@@ -66,11 +68,34 @@ def section(inputs: ReportInputs) -> Section | None:
     return section_of(
         "Figure 4. Real and synthetic patches in feature space",
         Plot("figure_4_tsne", figure, caption),
-        *overlap_parts(space, inputs.patches, inputs.config.seed),
+        *(measured_by_quality(inputs) or overlap_parts(space, inputs.patches, inputs.config.seed)),
     )
 
 
 KINDS = {"mass": "masses", "calcification": "calcifications"}
+
+
+def measured_by_quality(inputs: ReportInputs) -> list[Part]:
+    """Sentences with the numbers of quality, which has more patches than the map; none where it
+    did not look at these features."""
+    texts = []
+    for result in inputs.quality.values():
+        found = result.of(OVERLAP).get(CLASSIFIER)
+        if found is not None and result.task in KINDS and not found.note:
+            texts.append(
+                f"{sentence(KINDS[result.task], found)} Measured on {found.synthetic:,} synthetic "
+                f"and {found.real:,} real patches of {found.patients:,} women, in groups of "
+                f"{found.group_size:,}."
+            )
+    if not texts:
+        return []
+    return [*map(html.Paragraph, texts), html.Paragraph(BY_QUALITY, "note")]
+
+
+BY_QUALITY = (
+    "These are the numbers of the section on quality, in the features of its classifier; the map "
+    "shows fewer patches."
+)
 
 
 def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Part]:
@@ -95,7 +120,7 @@ def overlap_parts(space: FeatureSpace, patches: PatchSet, seed: int) -> list[Par
 _ORIGINS = ("real", "synthetic")
 NOTE = (
     "Measured in the features of the baseline, not in the map. Each measure compares half of the "
-    "real patches, split by woman, with as many synthetic ones; the ceiling compares that half "
+    "real patches, split by woman, with as many synthetic ones; the reference compares that half "
     "with the other. ± is the standard deviation over random halves. Neighbours: mean share of a "
     "patch's 5 nearest that belong to the other set. Classifier: linear, tested on other women. "
     "Precision: synthetic patches within reach of real ones; recall: real ones within reach of "
@@ -155,7 +180,7 @@ def _table(kind: str, values: Overlap) -> Table:
     headings = (
         f"Groups of {values.group_size:,}",
         "Real and synthetic",
-        "Ceiling: real and real",
+        "Reference: real and real",
         "Equal gives",
     )
     return Table(f"figure_4_overlap_{kind}", headings, rows, records)

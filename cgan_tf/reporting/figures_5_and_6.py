@@ -1,8 +1,9 @@
-"""Figures 5 and 6 of the paper: lesions that the baseline misses and the mixed training finds.
+"""Figures 5 and 6 of the paper: what the mixed training corrects, and what it loses.
 
-A score is the sigmoid of a logit, 0 to 1: the paper's "increase in malignant classification score
-by an average of 0.32" is of a bounded score. Patches selected because their score rose show a rise
-by selection alone, so every number is given for both directions.
+Each classifier has a threshold of its own: that of 90% specificity on the validation patches. At
+one threshold for both, a classifier whose scores are all higher would seem to find lesions. Patches
+that are selected for crossing one way show a gain by selection alone, so every number is given for
+both directions, and for normal patches too.
 """
 
 import dataclasses
@@ -12,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from scipy.special import expit
 
+from cgan_tf.classifier.metrics import SPECIFICITY
 from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, find_sources
 from cgan_tf.data.records import PatchRecord
+from cgan_tf.labels import NORMAL
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import PAGE_INCHES, house_style
@@ -28,48 +30,77 @@ HIGHLIGHT = "#0b1f66"  # "five misclassified malignant examples (in dark blue)"
 
 
 @dataclasses.dataclass(frozen=True)
-class Crossing:
-    """Malignant patches missed by one classifier and found by another.
+class Crossings:
+    """Patches of one class by which of two classifiers call them malignant.
 
     Attributes:
-      patches: their number. missed: all malignant patches that the first one misses.
-      before, after: mean score under the first and the second, NaN without any.
+      neither, first, second, both: numbers of patches; `first` by the first one alone.
     """
 
-    patches: int
-    missed: int
-    before: float
-    after: float
+    neither: int
+    first: int
+    second: int
+    both: int
 
     @property
-    def rise(self) -> float:
-        """Mean rise of the score."""
-        return self.after - self.before
+    def patches(self) -> int:
+        """All of them."""
+        return self.neither + self.first + self.second + self.both
 
 
-def crossed(
-    malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
-) -> np.ndarray:
-    """Whether a patch is malignant, missed before and found after: bool [n]; scores [n]."""
-    return malignant & (before < threshold) & (after >= threshold)
+def crossings(first: np.ndarray, second: np.ndarray) -> Crossings:
+    """Counts patches; bool [n] each: whether a classifier calls a patch malignant."""
+    table = np.bincount(2 * np.asarray(first, int) + np.asarray(second, int), minlength=4)
+    return Crossings(int(table[0]), int(table[2]), int(table[1]), int(table[3]))
 
 
-def crossing(
-    malignant: np.ndarray, before: np.ndarray, after: np.ndarray, threshold: float
-) -> Crossing:
-    """Counts and mean scores of the patches that cross. Arguments as in `crossed`."""
-    chosen = crossed(malignant, before, after, threshold)
-    means = (
-        (float(before[chosen].mean()), float(after[chosen].mean()))
-        if chosen.any()
-        else (math.nan, math.nan)
+def calls(evaluation: ScoredTest, logits: np.ndarray) -> np.ndarray:
+    """Whether the classifier calls patches malignant at its own threshold: bool [n]."""
+    return np.asarray(logits, np.float64) > evaluation.metrics.at_validation_threshold.threshold
+
+
+def specificity_rank(logits: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """The share of normal patches that score lower, 0 to 1: float [n].
+
+    It compares classifiers whose scores have different scales. From `SPECIFICITY` up, a patch is
+    called malignant at the threshold that these normals gave.
+
+    Args:
+      logits: [n]. normals: logits of the normal validation patches, [m].
+    """
+    return np.searchsorted(np.sort(normals), logits, side="left") / len(normals)
+
+
+def crossings_on_test(
+    baseline: ScoredTest, mixed: ScoredTest
+) -> tuple[Crossings, Crossings] | None:
+    """(malignant, normal) test patches, baseline first; None without thresholds."""
+    both = (baseline, mixed)
+    if any(math.isnan(e.metrics.at_validation_threshold.threshold) for e in both):
+        return None
+    first, second = (calls(evaluation, evaluation.logits) for evaluation in both)
+    chosen = baseline.labels == 1
+    return crossings(first[chosen], second[chosen]), crossings(first[~chosen], second[~chosen])
+
+
+def in_words(mixed: str, lesions: Crossings, normals: Crossings) -> str:
+    """What changes from the baseline to `mixed`, in both directions and both classes."""
+    before, after = (
+        (normals.both + alone) / max(1, normals.patches)
+        for alone in (normals.first, normals.second)
     )
-    return Crossing(int(chosen.sum()), int((malignant & (before < threshold)).sum()), *means)
-
-
-def score(logits: np.ndarray) -> np.ndarray:
-    """Scores 0 to 1."""
-    return expit(np.asarray(logits, np.float64))
+    missed, found = lesions.neither + lesions.second, lesions.both + lesions.first
+    net = lesions.second - lesions.first
+    change = f"{abs(net):,} {'more' if net >= 0 else 'fewer'}"
+    return (
+        f"Each classifier at its own threshold, that of {SPECIFICITY:.0%} specificity on "
+        f"validation: {mixed} finds {lesions.second:,} of the {missed:,} lesions that the "
+        f"baseline misses, and misses {lesions.first:,} of the {found:,} that it finds "
+        f"({change} in all). It calls "
+        f"{normals.second:,} normals malignant that the baseline does not, and clears "
+        f"{normals.first:,} that the baseline calls malignant: {before:.1%} of the normals before, "
+        f"{after:.1%} after."
+    )
 
 
 def malignant_neighbours(
@@ -89,108 +120,83 @@ def malignant_neighbours(
     return malignant[nearest].mean(axis=1)
 
 
-TITLE = "Figures 5 and 6. Lesions that the baseline misses and the mixed training finds"
-PAPER_PATCHES, PAPER_RISE = 5, 0.32
+TITLE = "Figures 5 and 6. Lesions found and lost by the mixed training"
 NEIGHBOURS = 15
+EXPLANATION = (
+    "The lesions of Figures 5 and 6 are selected for being missed by the baseline and found by the "
+    "mixed training, so they are no evidence by themselves: the table counts both directions."
+)
 
 
 def section(inputs: ReportInputs) -> Section | None:
-    """The lesions that cross the threshold; None without a classifier to compare."""
+    """What crosses the thresholds; None without a classifier to compare."""
     config, space, mixed = inputs.config, inputs.feature_space, inputs.mixed
     if space is None or mixed is None:
         return None
+    counted = crossings_on_test(inputs.baseline, mixed)
+    if counted is None:
+        return section_of(TITLE, html.Paragraph("No validation patches give a threshold.", "note"))
     after = same_patches(config, space, mixed)
-    scores = np.stack([score(space.logits), score(after.logits)], axis=1)  # [n, 2]
-    threshold = config.correction_threshold
-    corrected = np.flatnonzero(crossed(space.malignant, scores[:, 0], scores[:, 1], threshold))
+    first, second = (calls(each.evaluation, each.logits) for each in (space, after))
+    corrected = np.flatnonzero(space.malignant & ~first & second)
     rng = np.random.default_rng(config.seed)
     members = np.sort(rng.permutation(corrected)[: config.corrections])
-    parts: list[Part] = [_crossings(space, mixed, scores, threshold)]
-    if price := _price(space, mixed, scores, threshold):
-        parts.append(html.Paragraph(price, "note"))
+    parts: list[Part] = [
+        html.Paragraph(in_words(mixed.regime, *counted)),
+        crossings_table(mixed.regime, *counted),
+        html.Paragraph(EXPLANATION, "note"),
+    ]
     if len(members):
-        parts += _plots(space, after, members, scores, inputs.patches)
+        parts += _plots(space, after, members, inputs.patches)
     else:
         parts.append(html.Paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
     return section_of(TITLE, *parts)
 
 
-def _crossings(
-    space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float
-) -> Table:
-    """In both directions: patches selected for crossing rise by selection alone."""
-    before, after = scores.T
-    ways = (
-        (f"Missed by the baseline, found by {mixed.regime}", before, after),
-        (f"Missed by {mixed.regime}, found by the baseline", after, before),
-    )
+def crossings_table(mixed: str, lesions: Crossings, normals: Crossings) -> Table:
+    """A row for lesions, where found and lost are told apart, and one for normals."""
+    headings = (
+        "Called malignant by", "Patches", "Neither", "Baseline alone", f"{mixed} alone", "Both",
+    )  # fmt: skip
     rows, records = [], []
-    for name, first, second in ways:
-        result = crossing(space.malignant, first, second, threshold)
-        rows.append(_cells(name, result))
-        records.append(
-            {"way": name, "patches": result.patches, "missed_by_the_first": result.missed,
-             "mean_score_before": result.before, "mean_score_after": result.after,
-             "mean_rise": result.rise, "threshold": threshold}
-        )  # fmt: skip
-    rows.append(("The paper's Figure 5", f"{PAPER_PATCHES} shown", "–", "–", f"+{PAPER_RISE:.2f}"))
-    headings = ("Lesions of the map", "Patches", "Mean score before", "After", "Mean rise")
+    for name, each in (("Malignant test patches", lesions), ("Normal test patches", normals)):
+        counts = (each.patches, each.neither, each.first, each.second, each.both)
+        rows.append((name, *(f"{count:,}" for count in counts)))
+        records.append({"test_patches": name.split()[0].lower(), **dataclasses.asdict(each)})
     return Table("figure_5_crossings", headings, rows, records)
 
 
-def _price(space: FeatureSpace, mixed: ScoredTest, scores: np.ndarray, threshold: float) -> str:
-    """What it costs: a classifier that scores everything higher finds more lesions too."""
-    normal = space.patches.groups == "real normal"
-    if not normal.any():
-        return ""
-    before, after = (scores[normal] >= threshold).mean(axis=0)
-    return (
-        f"A score is the sigmoid of the classifier's logit; a lesion is missed below {threshold:g} "
-        "and found from there up. The patches are selected because their score rose, so the rise "
-        "alone is no evidence; the second row selects in the other direction. Of the "
-        f"{int(normal.sum()):,} normal patches, {before:.0%} score {threshold:g} or more under the "
-        f"baseline, {after:.0%} under {mixed.regime}."
-    )
-
-
-def _cells(name: str, result: Crossing) -> tuple[str, ...]:
-    count = f"{result.patches:,} of {result.missed:,} missed"
-    if not result.patches:
-        return (name, count, "–", "–", "–")
-    return (
-        name, count, f"{result.before:.2f}", f"{result.after:.2f}", f"{result.rise:+.2f}",
-    )  # fmt: skip
-
-
 def _plots(
-    space: FeatureSpace,
-    after: FeatureSpace,
-    members: np.ndarray,
-    scores: np.ndarray,
-    patches: PatchSet,
+    space: FeatureSpace, after: FeatureSpace, members: np.ndarray, patches: PatchSet
 ) -> list[Part]:
     mixed = after.evaluation.regime
-    rise = float(np.diff(scores[members]).mean())
+    ranks = np.stack([_ranks(each) for each in (space, after)], axis=1)[members]  # [n, 2]
     near = [_malignant_near(each, members) for each in (space, after)]
-    maps = (("baseline", space.points), (mixed, after.points))
+    maps = (("Baseline", space.points), (mixed, after.points))
     return [
         Plot(
             "figure_5_moves",
             moves_figure(maps, space.patches.groups, members),
-            f"Figure 5. {len(members)} of these lesions, drawn at random (dark blue), among the "
-            f"patches of Figure 4: on the left in the baseline's features, on the right in those "
-            f"of {mixed}, whose map begins from the left one. Of their {NEIGHBOURS} nearest real "
-            f"patches in feature space {near[0]:.0%} are malignant under the baseline and "
-            f"{near[1]:.0%} under {mixed}. Their score rises by {rise:.2f} on average (the "
-            f"paper's five: {PAPER_RISE:.2f}).",
+            f"Figure 5. {len(members)} of the lesions that {mixed} finds and the baseline misses, "
+            "drawn at random (dark blue), among the patches of Figure 4: on the left in the "
+            f"baseline's features, on the right in those of {mixed}. The second map starts from "
+            f"the first. Of their {NEIGHBOURS} nearest real patches in feature space "
+            f"{near[0]:.0%} are malignant under the baseline and {near[1]:.0%} under {mixed}.",
         ),
         Plot(
             "figure_6_patches",
-            patches_figure(_records(patches, space.patch_ids[members]), scores[members]),
-            f"Figure 6. The same patches, with their scores under the baseline and under {mixed}; "
-            "the dotted box is the annotated lesion.",
+            patches_figure(_records(patches, space.patch_ids[members]), ranks),
+            "Figure 6. The same patches. Above each: the share of normal validation patches that "
+            f"score lower, under the baseline and under {mixed}; from {SPECIFICITY:.0%} up the "
+            "classifier calls a patch malignant. The dotted box is the annotated lesion.",
         ),
     ]
+
+
+def _ranks(space: FeatureSpace) -> np.ndarray:
+    """`specificity_rank` of every patch of the map, among all normal validation patches."""
+    normal = space.arrays["validation_class"].astype(str) == NORMAL
+    return specificity_rank(space.logits, space.arrays["validation_logit"][normal])
 
 
 def _malignant_near(space: FeatureSpace, members: np.ndarray) -> float:
@@ -229,12 +235,12 @@ def moves_figure(
 
 
 @house_style
-def patches_figure(records: Sequence[PatchRecord], scores: np.ndarray) -> Figure:
-    """Patches in a row, each with its scores before and after [n, 2] and its lesion's box."""
+def patches_figure(records: Sequence[PatchRecord], ranks: np.ndarray) -> Figure:
+    """Patches in a row, each with its ranks before and after [n, 2] and its lesion's box."""
     figure = Figure(figsize=(1.8 * len(records), 2.2), layout="constrained")
     axes = figure.subplots(1, len(records), squeeze=False)[0]
     for number, (axis, record, (before, after)) in enumerate(
-        zip(axes, records, scores, strict=True), 1
+        zip(axes, records, ranks, strict=True), 1
     ):
         low, high = np.quantile(record.patch, [0.002, 0.998])
         axis.imshow(record.patch, cmap="gray", vmin=low, vmax=max(high, low + 0.05))
@@ -247,5 +253,6 @@ def patches_figure(records: Sequence[PatchRecord], scores: np.ndarray) -> Figure
                 )
             )  # fmt: skip
         axis.set(xticks=[], yticks=[])
-        axis.set_title(f"{number}: {before:.2f} → {after:.2f}")
+        # Rounded down: 89.6% is not called malignant.
+        axis.set_title(f"{number}: {math.floor(100 * before)}% → {math.floor(100 * after)}%")
     return figure

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cgan_tf.assessment.results import CONTENT, SetResult, read_results
 from cgan_tf.classifier.metrics import AucMetric, Calibration, Metrics, SubgroupAuc
 from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluations, read_table
 from cgan_tf.config import ReportConfig
@@ -93,6 +94,15 @@ class ReportInputs:
     def results(self) -> Results:
         """The comparisons of Table 1; `UserError` when a seed has a synthetic share twice."""
         return compare(self.evaluations, self.failed)
+
+    @functools.cached_property
+    def quality(self) -> Mapping[str, SetResult]:
+        """What quality found, by set; empty without a run of it."""
+        directory = self.config.quality_dir
+        if not directory:
+            return {}
+        read_manifest(directory, "quality")
+        return read_results(Path(directory) / CONTENT)
 
     @functools.cached_property
     def feature_space(self) -> FeatureSpace | None:

@@ -3,9 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from cgan_tf.assessment.appearance import BANDS
 from cgan_tf.assessment.base import Check, PairKind
@@ -13,18 +15,15 @@ from cgan_tf.assessment.distributions import Distribution
 from cgan_tf.assessment.measures import APPEARANCE, LESIONS, MEASURES
 from cgan_tf.assessment.pictures import Picture
 from cgan_tf.assessment.results import (
-    CONTENT,
     PICTURES,
     Measures,
     SetResult,
     by_table_rank,
-    read_results,
 )
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style
 from cgan_tf.reporting.inputs import ReportInputs
-from cgan_tf.runs.directory import read_manifest
 from cgan_tf.runs.errors import contained, reading
 
 SIDES = {"synthetic": LINE_COLOURS[1], "real": LINE_COLOURS[0]}
@@ -32,21 +31,22 @@ PANELS = tuple((measure, column) for measure in (LESIONS, APPEARANCE) for column
 LEAD = (
     "Synthetic sets beside real patches of women whom no network has trained on. “Seen” says where "
     "to look, by limits that docs/synthesis.md explains; a fault that is not seen may still be "
-    "there. The ceiling compares real patches with real ones."
+    "there. The reference compares real patches with real ones, in groups of the same size; it is "
+    "what chance leaves of two samples of one kind, and a lucky set can lie on its better side."
 )
 
 
 def section(inputs: ReportInputs) -> Section | None:
     """The section; None without a run of quality."""
-    return quality(inputs.config.quality_dir)
-
-
-def quality(directory: str, measures: Measures = MEASURES) -> Section | None:
-    """The section; None without a directory."""
-    if not directory:
+    if not inputs.quality:
         return None
-    read_manifest(directory, "quality")
-    results = read_results(Path(directory) / CONTENT, measures)
+    return quality(inputs.quality, inputs.config.quality_dir)
+
+
+def quality(
+    results: Mapping[str, SetResult], directory: str, measures: Measures = MEASURES
+) -> Section | None:
+    """The section; `directory` of the run has its pictures."""
     parts: list[Part] = [html.Paragraph(LEAD, "lead"), _plot(results)]
     for name, result in results.items():
         title = name.replace("_", ", ").capitalize()
@@ -69,7 +69,7 @@ def _plot(results: Mapping[str, SetResult]) -> Plot:
 @house_style
 def quality_figure(results: Mapping[str, SetResult]) -> Figure:
     """A row for each set: quantiles of the lesions' values, and noise inside over that beside."""
-    figure = Figure(figsize=(PAGE_INCHES, 0.6 + 1.25 * len(results)), layout="constrained")
+    figure = Figure(figsize=(PAGE_INCHES, 0.9 + 1.25 * len(results)), layout="constrained")
     rows = figure.subplots(len(results), len(PANELS) + 1, sharex="col", squeeze=False)
     for axes, (name, result) in zip(rows, results.items(), strict=True):
         axes[0].set_ylabel(name)
@@ -80,8 +80,8 @@ def quality_figure(results: Mapping[str, SetResult]) -> Figure:
         axis.set_xlabel(column.axis)
     rows[-1, -1].set_xlabel("cycles per pixel")
     rows[0, -1].set_title("noise inside / beside")
-    for number, (side, colour) in enumerate(SIDES.items()):
-        rows[0, number].set_title(side, color=colour, fontweight="bold")
+    handles = [Line2D([], [], color=colour, marker="o", markersize=4) for colour in SIDES.values()]
+    figure.legend(handles, list(SIDES), loc="outside upper left", ncols=len(SIDES))
     return figure
 
 
@@ -92,8 +92,10 @@ def _quantiles(axis: Axes, values: Distribution, factor: float) -> None:
         if quantiles is None:
             continue
         low, quarter, middle, three_quarters, high = (factor * value for value in quantiles)
-        axis.plot([low, high], [place, place], color=colour, linewidth=1)
-        axis.plot([quarter, three_quarters], [place, place], color=colour, linewidth=5, alpha=0.5)
+        # With other caps a thick line would reach beyond its quantiles.
+        bar: dict[str, Any] = {"color": colour, "solid_capstyle": "butt"}
+        axis.plot([low, high], [place, place], linewidth=1, **bar)
+        axis.plot([quarter, three_quarters], [place, place], linewidth=5, alpha=0.5, **bar)
         axis.plot(middle, place, "o", color=colour, markersize=4)
     axis.set(ylim=(1.6, -0.6), yticks=[])
     axis.set_xlim(left=0)

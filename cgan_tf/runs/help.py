@@ -38,7 +38,7 @@ GROUPS: dict[str, str] = {
         train_malignant_calcification train_benign_calcification train_source train_lesion_clients
         eval_normal eval_malignant_mass eval_malignant_calcification allow_shortfall draws patches
         real_lesions splits grad_cams tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass
-        tsne_synthetic_calcification correction_threshold corrections""",
+        tsne_synthetic_calcification corrections""",
     "Data": """
         size bits inverted train_fraction validation_fraction min_tissue min_tissue_lesion
         exclude_pectoral max_offset flip_probability rotate scale_min scale_max augment_eval

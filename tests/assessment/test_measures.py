@@ -304,7 +304,7 @@ def test_the_guide_has_the_limits():
         f"{measures.REPEATS_OF_NULL} times as many",
         f"{measures.REPEATS_ABOVE_NULL * 100:.0f} points more",
         f"AUC is {measures.AUC_ABOVE_CEILING} above",
-        f"under {measures.SHARE_OF_CEILING:.0%} of the ceiling",
+        f"under {measures.SHARE_OF_CEILING:.0%} of the reference",
         f"distance is {appearance.DISTANCE_ABOVE_CEILING} above",
         f"KID under {measures.P_LIMIT}",
     ):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from cgan_tf.pages import style
 from cgan_tf.pages.style import (
     Estimate,
     auc_and_interval,
@@ -43,3 +44,30 @@ def test_undefined_aucs_and_intervals_have_words():
     assert auc_and_interval(Estimate(0.8461, None)) == "0.846 (interval undefined)"
     undefined = Estimate(None, None, "undefined: no lesions")
     assert auc_and_interval(undefined) == "undefined: no lesions"
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (3943.9, 5421.1, "3,900 ± 5,400"),
+        (0.486, 0.136, "0.49 ± 0.14"),
+        (-0.0132, 0.0021, "−0.0132 ± 0.0021"),
+        (431.04, 12.2, "431 ± 12"),
+        (0.5, 0.0, "0.500 ± 0.000"),
+        (0.5, 9.96, "0.5 ± 10.0"),
+    ],
+)
+def test_a_spread_sets_the_digits(value, spread, text):
+    assert style.value_and_spread(value, spread) == text
+
+
+def test_an_interval_sets_the_digits():
+    auc = style.Estimate(0.8456, (0.7204, 0.9512))
+    assert style.auc_and_interval(auc) == "0.85 (0.72–0.95)"
+    assert style.auc_and_interval(style.Estimate(0.8456, (0.8311, 0.8601))) == "0.846 (0.831–0.860)"
+    assert style.difference_and_interval(0.05, -0.123, 0.22) == "+0.05 (−0.12 to +0.22)"
+
+
+def test_minus_signs_stand_before_numbers_alone():
+    text = "KID -0.05, 0.25-0.375 cycles, real-time, (-1 to -.5), a -b"
+    assert style.minus(text) == "KID −0.05, 0.25-0.375 cycles, real-time, (−1 to −.5), a -b"

@@ -25,6 +25,18 @@ def test_the_card_holds_the_measures_and_the_flags():
         assert f"\n## {heading}\n" in text
 
 
+def test_the_card_says_what_the_threshold_does_to_normals():
+    baseline, mixed = scored_test(0.0, seed=3), scored_test(0.5, seed=3)
+    point = mixed.metrics.at_validation_threshold
+    text = appendix.card(mixed, baseline=baseline)
+    assert f"gives {point.specificity:.1%} specificity and {point.sensitivity:.1%}" in text
+    called = (mixed.logits[mixed.labels == 0] >= 0).mean()
+    assert f"from there up are {called:.0%} of the normal test patches" in text
+    assert "This classifier finds" in text
+    assert "normals malignant that the baseline does not" in text
+    assert "that the baseline misses" not in appendix.card(baseline)
+
+
 def test_undefined_measures_are_named_so():
     evaluation = scored_test(0.0)
     aucs = evaluation.metrics.auc

@@ -1,6 +1,7 @@
 """The overlap numbers in words and in a table."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -91,12 +92,26 @@ def test_numbers_are_those_of_the_groups_of_the_map(space, patches, monkeypatch)
     tables = [part for part in parts if isinstance(part, Table)]
     assert [t.name for t in tables] == ["figure_4_overlap_mass", "figure_4_overlap_calcification"]
     rows = {row[0]: row[1:] for row in tables[0].rows}
-    assert rows["Coverage"] == ("0.400 ± 0.010", "0.500 ± 0.020", "the ceiling")
+    assert rows["Coverage"] == ("0.400 ± 0.010", "0.500 ± 0.020", "the reference")
     assert rows["p of the KID"][:2] == ("0.004", "0.60")
     assert [record["measure"] for record in tables[0].records] == [
         *(each.name for each in overlap.STATISTICS),
         "kid_p",
     ]
+
+
+def test_numbers_of_quality_take_the_place_of_those_of_the_map():
+    """One set of numbers on a page, that of more patches, with its size."""
+    values = {"overlap": {"classifier": result()}}
+    of_quality = types.SimpleNamespace(task="mass", of=lambda measure: values[measure.name])
+    inputs = types.SimpleNamespace(quality={"mass": of_quality})
+    texts = [part.text for part in figure_4.measured_by_quality(inputs)]
+    assert texts[0].startswith(sentence("masses", result()))
+    assert texts[0].endswith(
+        "Measured on 240 synthetic and 300 real patches of 60 women, in groups of 120."
+    )
+    values["overlap"] = {"lesion shape": result()}
+    assert figure_4.measured_by_quality(inputs) == []
 
 
 def test_a_map_without_synthetic_patches_has_no_numbers(space, patches):

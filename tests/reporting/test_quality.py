@@ -23,6 +23,24 @@ def quality(directory):
     return reporting_quality.section(report_inputs(quality_dir=str(directory)))
 
 
+def test_a_bar_ends_where_its_quantile_is(directory):
+    """The bar of the middle half is thick: only without projecting caps does it end there."""
+    (plot,) = (part for part in quality(directory).parts if isinstance(part, Plot))
+    bars = [line for axis in plot.figure.axes for line in axis.lines if line.get_linewidth() == 5]
+    assert bars
+    assert {line.get_solid_capstyle() for line in bars} == {"butt"}
+
+
+def test_the_legend_names_the_sides_and_no_column_is_titled_by_them(directory):
+    (plot,) = (part for part in quality(directory).parts if isinstance(part, Plot))
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["synthetic", "real"]
+    colours = [line.get_color() for line in legend.get_lines()]
+    assert colours == list(reporting_quality.SIDES.values())
+    titles = [axis.get_title() for axis in plot.figure.axes]
+    assert not {"synthetic", "real"} & set(titles)
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     """Of a set with a fault, and of removal."""
@@ -72,6 +90,7 @@ def test_numbers_are_those_of_the_file(directory, sets):
     rows = {row[0]: row[1:] for row in tables["quality_mass_overlap"].rows}
     recall = measures["recall"]
     assert rows["Recall"] == (f"{recall['synthetic']:.3f}", f"{recall['ceiling']:.3f}")
+    assert not any("eiling" in heading for t in tables.values() for heading in t.headings)
     rows = {row[0]: row[1:] for row in tables["quality_mass_lesions"].rows}
     area = sets["mass"]["lesions"]["area"]
     low, middle, high = (f"{area['synthetic'][i]:.1%}" for i in (0, 2, 4))
