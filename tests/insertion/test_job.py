@@ -604,6 +604,6 @@ def test_mistakes_are_one_clear_line_and_workers_start_without_tensorflow(tmp_pa
     assert run.returncode == 1
     (line,) = run.stderr.strip().splitlines()
     assert line.startswith("insert_lesions: ")
-    assert "none/model.json" in line
+    assert "none: expected a generator directory of train_gan, found no such directory" in line
     imports = "import sys, beam_pipelines.insertion.job; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", imports], check=True)
