@@ -12,6 +12,7 @@ whose level does not change keeps its value.
 """
 
 import dataclasses
+import sys
 from typing import Any
 
 import cv2
@@ -48,11 +49,29 @@ class GreyLevels:
 
     def __getitem__(self, place: Any) -> np.ndarray:
         """float32, as `numpy.ndarray` would give it."""
-        patterns = np.ascontiguousarray(self.patterns[place])
+        patterns = _patterns_at(self.patterns, place)
         return cv2.LUT(patterns, self.table).reshape(patterns.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
+
+
+def _patterns_at(patterns: np.ndarray, place: Any) -> np.ndarray:
+    """`patterns[place]`, contiguous.
+
+    Every second column of 16 bits is the low half of each pair: twice as fast as a stride.
+    """
+    if (
+        isinstance(place, tuple)
+        and place[1:] == (slice(None, None, 2),)
+        and isinstance(place[0], slice)
+        and patterns.dtype == np.dtype("<u2")
+        and sys.byteorder == "little"
+        and patterns.strides[1] == 2
+        and patterns.shape[1] % 2 == 0
+    ):
+        return patterns[place[0]].view(np.uint32).astype(np.uint16)
+    return np.ascontiguousarray(patterns[place])
 
 
 def cropped(grey: np.ndarray | GreyLevels, place: tuple[slice, slice]) -> np.ndarray | GreyLevels:

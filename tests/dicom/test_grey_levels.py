@@ -5,7 +5,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from beam_pipelines.dicom.grey_levels import PixelLayout, StoredValues, grey_table, pixel_layout
+from beam_pipelines.dicom.grey_levels import (
+    GreyLevels,
+    PixelLayout,
+    StoredValues,
+    grey_table,
+    pixel_layout,
+)
 
 BITS = 8
 
@@ -128,3 +134,16 @@ def test_bits_around_the_value_stay():
     assert shifted.replaced(stored, np.array([[0x45, 0x01]])).tolist() == [[0xA453, 0x501F]]
     dataset = attributes(bits=8, HighBit=11)
     assert pixel_layout(stored, dataset) == shifted
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("columns", [slice(None), slice(3, 51), slice(1, 50)])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_what_is_looked_up_is_what_an_array_would_give(dtype, columns, step):
+    """Thinned, of a part that begins at any column."""
+    rng = np.random.default_rng(0)
+    table = rng.uniform(-1, 1, 1 << (8 * np.dtype(dtype).itemsize)).astype(np.float32)
+    patterns = rng.integers(0, len(table), (31, 64)).astype(dtype)[:, columns]
+    levels = GreyLevels(patterns, table)
+    np.testing.assert_array_equal(levels[::step, ::step], table[patterns][::step, ::step])
+    np.testing.assert_array_equal(levels[4:20:step, ::2], table[patterns][4:20:step, ::2])
