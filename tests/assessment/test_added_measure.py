@@ -99,7 +99,8 @@ def test_it_is_in_the_tables(directory):
 
 
 def test_it_is_in_the_report(directory):
-    section = quality(str(directory), MORE)
+    results = read_results(directory / "quality.json", MORE)
+    section = quality(results, str(directory), MORE)
     (table,) = (part for part in section.parts if getattr(part, "name", "") == "quality_mass_peaks")
     assert table.rows == [("Greatest", "1.00")]
     assert f"Seen: {LINE}" in python_html.unescape(html.page("", "", [section]))

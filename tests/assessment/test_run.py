@@ -21,6 +21,7 @@ from cgan_tf.config import QualityConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.gan import export
 from cgan_tf.gan.card import GeneratorCard, write_card
+from cgan_tf.pages.style import minus
 from cgan_tf.runs.errors import UserError
 from tests.toys import quality_sets
 from tests.toys.interruptions import interrupted_at
@@ -80,7 +81,7 @@ def test_what_it_leaves(config, sets, tmp_path, capsys):
     out = capsys.readouterr().out
     for checks in (actual["mass"]["checks"], actual["removal"]["checks"]):
         for check in checks:
-            line = f"{check['name']}: {check['text']}"
+            line = minus(f"{check['name']}: {check['text']}")
             assert line in text
             assert line in out
     rows = (tmp_path / "quality/quality.csv").read_text(encoding="utf-8").splitlines()
