@@ -519,6 +519,10 @@ class GanConfig(RunConfig):
         """The task, or "conditional"."""
         return "conditional" if self.conditional else self.task
 
+    def attention_resolution(self) -> int:
+        """Side of the maps that the self-attention looks at, in pixels; negative without it."""
+        return self.attention_size or max(8, self.size // 8)
+
 
 @dataclasses.dataclass(frozen=True)
 class OnnxConfig:

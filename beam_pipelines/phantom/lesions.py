@@ -226,14 +226,34 @@ def _stamp(
     column = int(np.clip(np.searchsorted(x[0], centre[0]), reach, x.size - reach - 1))
     row = int(np.clip(np.searchsorted(y[:, 0], centre[1]), reach, y.size - reach - 1))
     near = np.s_[row - reach : row + reach + 1, column - reach : column + reach + 1]
-    dx = x[:, near[1]] - centre[0]
-    dy = y[near[0]] - centre[1]
+    dx, dy = x[:, near[1]] - centre[0], y[near[0]] - centre[1]
+    layer[near] += speck(dx, dy, axes, turn, value, spacing)
+
+
+def speck(
+    dx: np.ndarray,
+    dy: np.ndarray,
+    axes: tuple[float, float],
+    turn: float,
+    value: float,
+    spacing: float,
+) -> np.ndarray:
+    """A speck with the blur of a pixel and of the detector: a small one loses contrast.
+
+    Args:
+      dx, dy: places from its middle, in mm, [1, n] and [n, 1]. axes: its lengths, in mm. turn: of
+        the first, in radians. value: its height without blur. spacing: of a pixel, in mm.
+
+    Returns:
+      float64 [n, n].
+    """
     u = dx * np.cos(turn) + dy * np.sin(turn)
     v = -dx * np.sin(turn) + dy * np.cos(turn)
     blur = 0.42 * spacing  # sigma of a pixel and of the detector, in mm
     su, sv = (np.hypot(axis / 3.0, blur) for axis in axes)
     loss = (axes[0] / 3.0) * (axes[1] / 3.0) / (su * sv)
-    layer[near] += value * loss**0.5 * np.exp(-0.5 * ((u / su) ** 2 + (v / sv) ** 2))
+    drawn: np.ndarray = value * loss**0.5 * np.exp(-0.5 * ((u / su) ** 2 + (v / sv) ** 2))
+    return drawn
 
 
 def add_layer(image: np.ndarray, layer: np.ndarray, corner: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from beam_pipelines.phantom.fields import power_law_field
-from beam_pipelines.phantom.lesions import LesionLook, blurred
+from beam_pipelines.phantom.lesions import LesionLook, blurred, speck
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,17 +237,12 @@ def _stamp(
     value: float,
     spacing: float,
 ) -> None:
-    """Adds one speck with the pixel's and the detector's blur: a small one loses contrast."""
+    """Adds one speck of height `value`."""
     middle = layer.shape[0] // 2
     reach = round(2.0 / spacing)
     column, row = (round(place / spacing) + middle for place in centre)
     offsets = np.arange(-reach, reach + 1)
     dx = ((column + offsets - middle) * spacing - centre[0])[None, :]
     dy = ((row + offsets - middle) * spacing - centre[1])[:, None]
-    u = dx * np.cos(turn) + dy * np.sin(turn)
-    v = -dx * np.sin(turn) + dy * np.cos(turn)
-    blur = 0.42 * spacing
-    su, sv = (np.hypot(axis / 3.0, blur) for axis in axes)
-    loss = (axes[0] / 3.0) * (axes[1] / 3.0) / (su * sv)
     near = np.s_[row - reach : row + reach + 1, column - reach : column + reach + 1]
-    layer[near] += value * loss**0.5 * np.exp(-0.5 * ((u / su) ** 2 + (v / sv) ** 2))
+    layer[near] += speck(dx, dy, axes, turn, value, spacing)

@@ -78,15 +78,7 @@ def export_generator(
         archive.write_out(str(temporary), verbose=False)
     except tf.errors.OpError as error:  # TensorFlow's word for what a disk refuses
         raise UserError(f"{directory}: cannot be written: {error.message}") from error
-    patches = PatchSet(config.patches_dir)
-    made_from, women = (
-        manifest_sha256(patches),
-        set(patients_of(patches, "train", learnt_from(config))),
-    )
-    if start:
-        women |= set(start.card.patients)
-        if start.card.patches_manifest_sha256 != made_from:
-            made_from = ""  # so that whoever uses the generator compares the women
+    made_from, women = _origin(config, start)
     card = GeneratorCard(
         task=config.model_name(),
         size=size,
@@ -94,7 +86,7 @@ def export_generator(
         step=int(model.step.numpy()),
         checksum=directory_checksum(temporary),
         patches_manifest_sha256=made_from,
-        patients=sorted(women),
+        patients=women,
         resolution=resolution_of(config.patches_dir),
         licence=config.licence,
         flags=config_to_dict(config),
@@ -104,6 +96,22 @@ def export_generator(
     shutil.rmtree(directory, ignore_errors=True)
     temporary.replace(directory)
     return card
+
+
+def _origin(config: GanConfig, start: Start | None) -> tuple[str, list[str]]:
+    """(checksum of the patch set's manifest, digests of the women) behind a training.
+
+    The checksum is empty where another patch set is behind its start: whoever uses the generator
+    compares the women then.
+    """
+    patches = PatchSet(config.patches_dir)
+    made_from = manifest_sha256(patches)
+    women = set(patients_of(patches, "train", learnt_from(config)))
+    if start:
+        women |= set(start.card.patients)
+        if start.card.patches_manifest_sha256 != made_from:
+            made_from = ""
+    return made_from, sorted(women)
 
 
 def load_generator(directory: str | Path) -> tuple[Any, GeneratorCard]:

@@ -89,9 +89,7 @@ def _check_fit(config: GanConfig, other: GanConfig) -> None:
 
 
 def _value(config: GanConfig, name: str) -> object:
-    if name == "attention_size" and config.attention_size == 0:
-        return max(8, config.size // 8)
-    return getattr(config, name)
+    return config.attention_resolution() if name == "attention_size" else getattr(config, name)
 
 
 def load_networks(start: Start, model) -> None:

@@ -58,9 +58,9 @@ def condition_of(config: GanConfig, scalars: tf.Tensor, task: tf.Tensor) -> tf.T
 
 def attention_block(config: GanConfig) -> int:
     """Halvings from `size` to the resolution of the self-attention; -1 without attention."""
-    if config.attention_size < 0:
+    resolution = config.attention_resolution()
+    if resolution < 0:
         return -1
-    resolution = config.attention_size or max(8, config.size // 8)
     return block_count(config.size) - block_count(resolution)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.data.lesion_layer import Box, lesion_layer
@@ -162,7 +163,6 @@ def load_critic(directory: str) -> Critic:
     model = load_classifier(Path(directory), critic_manifest(directory))
 
     def score(patch: np.ndarray) -> float:
-        logit = float(model.infer(patch[None, ..., None])[0].numpy()[0])
-        return 1 / (1 + math.exp(-logit))
+        return float(expit(float(model.infer(patch[None, ..., None])[0].numpy()[0])))
 
     return score
