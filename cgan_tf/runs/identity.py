@@ -31,10 +31,8 @@ INPUT_FLAGS = frozenset(
 # What says what an input directory is: a finished run's manifest, or a generator's card.
 NAMES_OF_CONTENT = ("manifest.json", "model.json")
 
-Json = dict[str, Any]
 
-
-def run_inputs(config: Any) -> dict[str, list[Json]]:
+def run_inputs(config: Any) -> dict[str, list[dict[str, str]]]:
     """Path and checksum of everything that the flags name as an input, by flag."""
     found = {
         name: [_described(path) for path in _paths(value)]
@@ -61,22 +59,26 @@ def _difference(name: str, before: Any, now: Any, inputs: Mapping[str, Any]) -> 
     told = f"--{name} was {before!r}, is {now!r}"
     if name not in INPUT_FLAGS:
         return "" if before == now else told
-    then, paths = inputs.get(name) or [{"path": p} for p in _paths(before)], list(_paths(now))
-    if len(then) != len(paths):
+    typed, paths = list(_paths(before)), list(_paths(now))
+    known = inputs.get(name) or [{"path": path} for path in typed]
+    if len(known) != len(paths):
         return told
-    typed = list(_paths(before)) == paths
-    for known, path in zip(then, paths, strict=True):
-        found = _described(path)
-        if known.get("sha256") and found["sha256"]:
-            if known["sha256"] != found["sha256"]:
-                return (
-                    f"--{name}: {path} holds something else than when the run began"
-                    if (typed or known.get("path") == found["path"])
-                    else told
-                )
-        elif not typed and _resolved(str(known.get("path", ""))) != found["path"]:
-            return told
-    return ""
+    inputs_of_flag = zip(known, paths, strict=True)
+    phrases = (_other_input(name, told, *pair, typed == paths) for pair in inputs_of_flag)
+    return next(filter(None, phrases), "")
+
+
+def _other_input(name: str, told: str, known: Mapping[str, str], path: str, typed: bool) -> str:
+    """How one input differs from the `known` one; `typed`: the flag was typed the same."""
+    found = _described(path)
+    same_place = typed or _resolved(str(known.get("path", ""))) == found["path"]
+    if not (known.get("sha256") and found["sha256"]):
+        return "" if same_place else told
+    if known["sha256"] == found["sha256"]:
+        return ""
+    if not same_place:
+        return told
+    return f"--{name}: {path} holds something else than when the run began"
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -84,7 +86,7 @@ def _paths(value: Any) -> Iterator[str]:
     return (path for path in values if path)
 
 
-def _described(path: str) -> Json:
+def _described(path: str) -> dict[str, str]:
     return {"path": _resolved(path), "sha256": _checksum(path)}
 
 
