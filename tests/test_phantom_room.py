@@ -14,7 +14,7 @@ from cgan_tf.runs.directory import read_json
 from tests.toys.patches import write_toy_patches
 from tests.toys.phantom_tree import write_phantom
 
-FLAGS = "--network=small\n--weights=none\n--batch_size=8\n--samples=16\n--validate_every=16\n"
+FLAGS = "--weights=none\n--batch_size=8\n--samples=16\n--validate_every=16\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_fewer_women_are_a_part_of_more_and_nothing_else_changes(patches):
         with_lesions_of(sets, len(everyone) + 1, seed=3)
 
 
-def test_it_trains_evaluates_and_does_nothing_twice(patches, tmp_path, monkeypatch, capsys):
+def test_it_trains_evaluates_and_does_nothing_twice(patches, tmp_path, monkeypatch, tiny):
     phantom = write_phantom(
         tmp_path / "phantom", clients=1, broken_files=0, workers=1, content="lean"
     )

@@ -596,8 +596,13 @@ def test_wrong_flags(tree, generators, tmp_path, changes, complaint):
 
 def test_mistakes_are_one_clear_line_and_workers_start_without_tensorflow(tmp_path):
     environment = {**os.environ, "PYTHONWARNINGS": "default"}
+    program = (  # a worker imports the module of the job
+        "import runpy, sys, beam_pipelines.insertion.job\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "runpy.run_module('beam_pipelines.insert_lesions', run_name='__main__', alter_sys=True)"
+    )
     command = [
-        sys.executable, "-m", "beam_pipelines.insert_lesions", f"--generator={tmp_path}/none",
+        sys.executable, "-c", program, f"--generator={tmp_path}/none",
         f"--input_dir={tmp_path}", f"--output_dir={tmp_path}/out",
     ]  # fmt: skip
     run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -605,5 +610,3 @@ def test_mistakes_are_one_clear_line_and_workers_start_without_tensorflow(tmp_pa
     (line,) = run.stderr.strip().splitlines()
     assert line.startswith("insert_lesions: ")
     assert "none: expected a generator directory of train_gan, found no such directory" in line
-    imports = "import sys, beam_pipelines.insertion.job; assert 'tensorflow' not in sys.modules"
-    subprocess.run([sys.executable, "-c", imports], check=True)

@@ -125,25 +125,23 @@ def test_it_learns_to_see_bright_circles(tmp_path):
 
 @pytest.fixture(scope="module")
 def chain(toy_experiment, tmp_path_factory):
-    """A baseline and a mixed run of the small network on the toy experiment, and their
-    evaluations."""
+    """A baseline of the small network on the toy experiment, and its evaluation."""
     root = tmp_path_factory.mktemp("small")
-    for name, share in (("baseline", 0.0), ("mixed", 0.5)):
-        config = small_config(toy_experiment, root / name, synthetic_fraction=share)
-        train_classifier(config)
-        evaluate(
-            EvaluateConfig(
-                classifier=str(root / name),
-                patches_dir=config.patches_dir,
-                output_dir=str(root / f"evaluation_{name}"),
-                grad_cams=4,
-            )
+    config = small_config(toy_experiment, root / "baseline")
+    train_classifier(config)
+    evaluate(
+        EvaluateConfig(
+            classifier=config.output_dir,
+            patches_dir=config.patches_dir,
+            output_dir=str(root / "evaluation"),
+            grad_cams=4,
         )
+    )
     return root
 
 
 def test_the_evaluation_has_its_features_and_pictures(chain, toy_experiment):
-    directory = chain / "evaluation_baseline"
+    directory = chain / "evaluation"
     manifest = read_manifest(chain / "baseline", "train_classifier")
     model = load_classifier(chain / "baseline", manifest)
     assert isinstance(model, SmallClassifier)
@@ -177,8 +175,7 @@ def report_config(chain, toy_experiment, *evaluations):
 
 
 def test_the_report_names_it(chain, toy_experiment):
-    own = [chain / f"evaluation_{name}" for name in ("baseline", "mixed")]
-    write_report(report_config(chain, toy_experiment, *own))
+    write_report(report_config(chain, toy_experiment, chain / "evaluation"))
     page = Path(chain / "report.html").read_text(encoding="utf-8")
     assert "The small residual network from random weights" in page
     assert "ResNet-50 from" not in page
@@ -186,7 +183,7 @@ def test_the_report_names_it(chain, toy_experiment):
 
 def test_two_networks_are_not_compared(chain, toy_experiment):
     config = report_config(
-        chain, toy_experiment, chain / "evaluation_baseline", toy_experiment / "evaluation_mixed"
+        chain, toy_experiment, chain / "evaluation", toy_experiment / "evaluation_mixed"
     )
     with pytest.raises(UserError, match="expected one network, found resnet50 and small"):
         write_report(dataclasses.replace(config, output=str(chain / "other.html")))
