@@ -1,4 +1,4 @@
-"""Several readers on the same cases: Obuchowski and Rockette's analysis, Hillis' degrees of freedom.
+"""Several readers on the same cases: Obuchowski and Rockette's analysis, with Hillis' df.
 
 Notation of Obuchowski & Rockette (1995) and Hillis (2007). Reader j with test i, of r readers and t
 tests, has the performance
