@@ -273,6 +273,11 @@ def phase_of(step):
 
 
 class TestCheckpoint:
+    @pytest.fixture
+    def config(self, config):
+        """Of networks that are quickly built, with a u vector in every layer of one."""
+        return dataclasses.replace(config, spectral_norm="discriminator", attention_size=-1)
+
     def test_everything_is_in_it_and_comes_back(self, config, scripted, tmp_path):
         training = Training(config, PatchSet(config.patches_dir), tmp_path)
         model = training.model
