@@ -814,6 +814,55 @@ class PasteConfig(RunConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class ReaderStudyConfig(RunConfig):
+    """`cgan_tf.reader_study`: patches to a page that readers read, and their answers to results."""
+
+    output_dir: str = option(
+        "", "Directory for the page and its key; with --analyse, that of the study (required)."
+    )
+    patches_dir: str = option("", "Output directory of make_patches: the real patches.")
+    synthetic_dirs: tuple[str, ...] = option(
+        (), "Output directories of synthesize or paste_lesions, compared with one another."
+    )
+    analyse: tuple[str, ...] = option(
+        (),
+        "Files of answers, or folders of them: writes the results of the study in --output_dir "
+        "into its folder analysis, anew each time.",
+    )
+    question: str = option(
+        "real_or_synthetic",
+        "What readers are asked. real_or_synthetic: of one picture; two_alternatives: which of two "
+        "is the synthetic one; lesion: whether the picture shows a lesion, real or synthetic.",
+        ("real_or_synthetic", "two_alternatives", "lesion"),
+    )
+    answers: str = option(
+        "rating",
+        "How they answer, unless there are two pictures: a rating from 1 to 6, or yes and no.",
+        ("rating", "yes_no"),
+    )
+    cases: int = option(
+        80,
+        "Cases, half of them real, as many of each kind; with two_alternatives, pairs.",
+        Range(4, 2_000),
+    )
+    training: int = option(6, "Cases before them whose answer is shown.", Range(0, 100))
+    repeats: int = option(
+        10, "Cases that come a second time, for agreement of a reader with herself.", Range(0, 500)
+    )
+    break_every: int = option(20, "Cases after which a rest is offered; 0: never.", WHOLE)
+    size_ratio: float = option(
+        1.25,
+        "A synthetic lesion and the real one matched to it differ in size by this factor at most.",
+        Range(1),
+    )
+    real_splits: tuple[str, ...] = option(
+        ("validation", "test"), "Splits of the real patches that synthetic ones are compared with."
+    )
+    seed: int = option(0, "Keys the cases drawn.", WHOLE)
+    title: str = option("Reader study", "Title of the page.")
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassifierTrainingConfig:
     """How a classifier learns, whatever its seed and share: for train_classifier and experiment."""
 
@@ -1033,6 +1082,9 @@ class ReportConfig:
         (), "Output directories of train_gan, for Figure 2 and the loss curves."
     )
     quality_dir: str = option("", "Output directory of quality, for the section on it.")
+    reader_study_dir: str = option(
+        "", "Output directory of reader_study, for its page and what its readers answered."
+    )
     insertion_dirs: tuple[str, ...] = option(
         (), "Output directories of insert_lesions, for Figure 3."
     )
@@ -1087,4 +1139,5 @@ ALIASES: dict[type, dict[str, str]] = {
     ClassifierConfig: {"workdir": "output_dir"},
     QualityConfig: {"real": "patches_dir", "synthetic": "synthetic_dirs"},
     CurvesConfig: {"runs": "gan_dirs"},
+    ReaderStudyConfig: {"real": "patches_dir", "synthetic": "synthetic_dirs"},
 }

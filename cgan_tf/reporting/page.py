@@ -31,6 +31,7 @@ from cgan_tf.reporting import (
     figure_4,
     figures_5_and_6,
     quality,
+    readers,
     table_1,
     trust,
 )
@@ -60,6 +61,7 @@ SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
     figure_1.showcase,
     figure_1.acceptance,
     quality.section,
+    readers.section,
     table_1.section,
     arms.section,
     curves.roc,

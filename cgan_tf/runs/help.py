@@ -27,22 +27,25 @@ GROUPS: dict[str, str] = {
     "Input and output": """
         output_dir output restart evaluations input_dir source mapping table normals_dir patches_dir
         synthetic_dirs pasted_dirs oracle_dirs scored_dirs showcase_dirs showcase_patches_dir
-        insertion_dirs quality_dir gan_dirs classifier critic generator generators weights init_from
-        imagenet_weights report_flagfile quality_flagfile paste_flagfile failed_runs list_only
-        keep_patient previews shard_megabytes title notice licence columns""",
+        insertion_dirs quality_dir reader_study_dir analyse gan_dirs classifier critic generator
+        generators weights init_from imagenet_weights report_flagfile quality_flagfile
+        paste_flagfile failed_runs list_only keep_patient previews shard_megabytes title notice
+        licence columns""",
     "Task": """
         task conditional count images lesions_per_image places split split_by all_in_split classes
         source_classes source_split real_splits seeds synthetic_fractions synthetic_fraction filling
-        arms arm_share quality seed clients first_client image_size difficulty content broken_files
-        folder_patches train_normal train_malignant_mass train_benign_mass
-        train_malignant_calcification train_benign_calcification train_source train_lesion_clients
-        eval_normal eval_malignant_mass eval_malignant_calcification allow_shortfall draws patches
-        real_lesions splits grad_cams tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass
-        tsne_synthetic_calcification corrections""",
+        arms arm_share question answers cases training repeats break_every quality seed clients
+        first_client image_size difficulty content broken_files folder_patches train_normal
+        train_malignant_mass train_benign_mass train_malignant_calcification
+        train_benign_calcification train_source train_lesion_clients eval_normal eval_malignant_mass
+        eval_malignant_calcification allow_shortfall draws patches real_lesions splits grad_cams
+        tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass tsne_synthetic_calcification
+        corrections""",
     "Data": """
         size bits inverted train_fraction validation_fraction min_tissue min_tissue_lesion
         exclude_pectoral max_offset flip_probability rotate scale_min scale_max augment_eval
         image_sampling normals_from_cases normal_follow_up normals_from_lesion_images
+        size_ratio
         allow_synthetic admit_special resample_spacing_mm reduction assume_normal allow_overlap
         allow_evaluation_split benign validation_patches""",
     "Lesions": """

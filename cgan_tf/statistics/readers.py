@@ -1,4 +1,4 @@
-"""Several readers on the same cases: Obuchowski and Rockette's analysis, with Hillis' df.
+"""Several readers on the same cases: Obuchowski and Rockette's analysis, degrees after Hillis.
 
 Notation of Obuchowski & Rockette (1995) and Hillis (2007). Reader j with test i, of r readers and t
 tests, has the performance
@@ -21,7 +21,8 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.stats import f, ncf, norm, t
+from scipy.special import expit, logit
+from scipy.stats import binomtest, f, ncf, norm, t
 
 from cgan_tf.statistics.auc import checked, mean_placement, outscored, patient_numbers
 
@@ -313,3 +314,36 @@ def power(parts: Components, effect: float, readers: int, cases: int, alpha: flo
         reach = float(norm.ppf(1 - alpha / 2))
         return float(norm.sf(reach - math.sqrt(shift)) + norm.cdf(-reach - math.sqrt(shift)))
     return float(ncf.sf(f.ppf(1 - alpha, 1, degrees), 1, degrees, shift))
+
+
+@dataclasses.dataclass(frozen=True)
+class ProportionEstimate:
+    """A proportion of right answers with its 95% interval; note: why there is none, or empty."""
+
+    value: float
+    low: float
+    high: float
+    note: str = ""
+
+
+def proportion_interval(
+    correct: np.ndarray, patients: np.ndarray, level: float = 0.95
+) -> ProportionEstimate:
+    """One reader's proportion with a logit interval by patient; at 0 and 1, where that is empty,
+    Clopper and Pearson's with each patient counted once.
+
+    Args:
+      correct: [n], 0 or 1. patients: [n], the patient of each case.
+    """
+    found = proportion_performance(np.asarray(correct, np.float64).reshape(1, 1, -1), patients)
+    value, variance = float(found.values[0, 0]), float(found.covariance.item())
+    if value in (0.0, 1.0):
+        count = len(np.unique(patients))
+        limits = binomtest(round(value * count), count).proportion_ci(level, method="exact")
+        return ProportionEstimate(value, float(limits.low), float(limits.high))
+    note = found.note or ("" if variance > 0 else "undefined: all patients are alike")
+    if note:
+        return ProportionEstimate(value, math.nan, math.nan, note)
+    reach = float(norm.ppf((1 + level) / 2)) * math.sqrt(variance) / (value * (1 - value))
+    low, high = (float(expit(logit(value) + side * reach)) for side in (-1, 1))
+    return ProportionEstimate(value, low, high)

@@ -94,6 +94,7 @@ def workshop(tmp_path_factory):
 GAN = "train_gan --patches_dir=patches --output_dir=out"
 SYN = "synthesize --generator=train_gan/generator --patches_dir=patches --output_dir=out"
 CUT = "make_patches --source=folder --input_dir=jpegs --output_dir=out"
+STUDY = "reader_study --real=patches --synthetic=syn --output_dir=out"
 ROWS = (
     # The command line itself
     ("train_gan", 2, "--patches_dir and --output_dir required; see --help"),
@@ -190,6 +191,29 @@ ROWS = (
         "quality --patches_dir=patches --synthetic_dirs=patches --output_dir=out",
         1,
         "expected a manifest of synthesize.*, found 'make_patches'",
+    ),
+    # Reader studies
+    ("reader_study --output_dir=out", 1, "--patches_dir is required to make a study"),
+    ("reader_study --real=patches --output_dir=out", 1, "--synthetic_dirs is required"),
+    (f"{STUDY} --cases=2", 1, "--cases: expected 4 to 2000, found 2"),
+    (f"{STUDY} --size_ratio=0.8", 1, "--size_ratio: expected 1 or more, found 0.8"),
+    (f"{STUDY} --question=2afc", 2, "one of <real_or_synthetic|two_alternatives|lesion>"),
+    (f"{STUDY} --real_splits=tests", 1, "--real_splits: expected train or .*, found tests"),
+    (STUDY, 1, "expected 43 patches of kind mass with a real one of like size, found"),
+    (
+        "reader_study --real=patches --synthetic=patches --output_dir=out",
+        1,
+        "expected a set of synthesize or paste_lesions, found real patches of make_patches",
+    ),
+    (
+        "reader_study --analyse=answers --output_dir=nowhere",
+        1,
+        "nowhere: expected an output directory of reader_study, found no such directory",
+    ),
+    (
+        "reader_study --analyse=answers --output_dir=patches",
+        1,
+        "expected a manifest of reader_study, found 'make_patches'",
     ),
     ("show_patches nowhere", 1, "nowhere: expected an output directory"),
     ("show_patches patches --classes=mass --output_dir=out", 1, "--classes: expected some of"),

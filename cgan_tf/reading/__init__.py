@@ -1,0 +1,1 @@
+"""Reader studies: a page that asks people about patches, and what their answers say."""
