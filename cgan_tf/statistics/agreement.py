@@ -57,10 +57,10 @@ def agreement(
     )  # [readings, patients, levels, levels]
     whole, pairs = tables.sum(axis=1), int(tables.sum())
     same = float(np.trace(whole.sum(axis=0)) / pairs)
-    kappa = _mean_kappa(whole, levels)
+    kappa = float(_mean_kappas(whole[:, None])[0])
     if math.isnan(kappa):
         return _undefined("undefined: every case has the same rating", pairs, same)
-    left_out = np.array([_mean_kappa(whole - tables[:, p], levels) for p in range(tables.shape[1])])
+    left_out = _mean_kappas(whole[:, None] - tables)
     left_out = left_out[~np.isnan(left_out)]
     count = len(left_out)
     if count < 2:
@@ -83,13 +83,16 @@ def _tables(
     return tables
 
 
-def _mean_kappa(tables: np.ndarray, levels: int) -> float:
-    """Over the tables [readings, levels, levels] that define one; NaN without any."""
+def _mean_kappas(tables: np.ndarray) -> np.ndarray:
+    """Of tables [readings, n, levels, levels] the mean over those that define a kappa, float64 [n];
+    NaN without any."""
+    levels = tables.shape[-1]
     grid = np.arange(levels)
     weights = (grid[:, None] - grid) ** 2 if levels > 2 else 1.0 - np.eye(levels)
-    kappas = []
-    for table in tables:
-        expected = np.outer(table.sum(axis=1), table.sum(axis=0))
-        if (weights * expected).sum() > 0:
-            kappas.append(1 - table.sum() * (weights * table).sum() / (weights * expected).sum())
-    return float(np.mean(kappas)) if kappas else math.nan
+    seen = tables.sum(axis=(2, 3)) * (weights * tables).sum(axis=(2, 3))
+    rows, columns = tables.sum(axis=3), tables.sum(axis=2)
+    expected = np.einsum("rna,ab,rnb->rn", rows, weights, columns)
+    defined = expected > 0
+    kappas = np.where(defined, 1 - seen / np.where(defined, expected, 1), 0.0)
+    counts = defined.sum(axis=0)
+    return np.where(counts > 0, kappas.sum(axis=0) / np.maximum(counts, 1), np.nan)
