@@ -109,12 +109,13 @@ def result_parts(analysis: Analysis, pictures: PagePictures) -> list[Part]:
     parts: list[Part] = [
         Paragraph(
             f"{len(analysis.readers)} readers were asked {asked}: {len(analysis.cases)} cases of "
-            f"{analysis.patients} patients. {measure_of(analysis)} 0.5 is guessing.",
+            f"{analysis.patients} patients. {measure_of(analysis)}: 0.5 is guessing.",
             "lead",
         ),
         Facts(_facts(analysis)),
         Plot("reader_study_readers", readers_figure(analysis), _plot_caption(analysis)),
         _reader_table(analysis),
+        _habits_table(analysis),
         Notes(_reader_notes(analysis)),
         Heading("The panel"),
         _panel_table("reader_study_panel", analysis.means),
@@ -207,21 +208,31 @@ def _bar(axes, place: int, of: Estimate, colour: str) -> None:  # type: ignore[n
 
 
 def _reader_table(analysis: Analysis) -> Table:
+    rows = [
+        [reader.reader, *(_with_interval(reader.of_tests[test]) for test in analysis.tests)]
+        for reader in analysis.readers
+    ]
+    return Table("reader_study_readers", ["Reader", *analysis.tests], rows)
+
+
+def _habits_table(analysis: Analysis) -> Table:
+    """What each reader has whatever the test."""
     two = analysis.question == TWO_ALTERNATIVES
-    headings = ["Reader", *analysis.tests, "d′", "Kappa within", "Seconds", "First, last quarter"]
+    headings = ["Reader", "d′", "Kappa within", "Seconds", "First quarter", "Last quarter"]
     rows = [
         [
             reader.reader,
-            *(_with_interval(reader.of_tests[test]) for test in analysis.tests),
             _with_interval(reader.d_prime),
             _with_interval(reader.within),
-            _number(reader.seconds, 1),
-            f"{_number(reader.first_quarter, 1)}, {_number(reader.last_quarter, 1)}",
+            *(
+                _number(value, 1)
+                for value in (reader.seconds, reader.first_quarter, reader.last_quarter)
+            ),
             *([f"{reader.left:.0%}"] if reader.left is not None else []),
         ]
         for reader in analysis.readers
     ]
-    return Table("reader_study_readers", headings + ["Left chosen"] * two, rows)
+    return Table("reader_study_habits", headings + ["Left chosen"] * two, rows)
 
 
 def _reader_notes(analysis: Analysis) -> list[str]:
@@ -230,7 +241,7 @@ def _reader_notes(analysis: Analysis) -> list[str]:
         if analysis.readers[0].d_prime
         else "Yes and no give no d′: it would need to be assumed that readers have no bias.",
         "Kappa within: first against second answers to the cases that came twice, weighted by the "
-        "square of the difference where answers are ratings.",
+        "square of the difference where answers are ratings. Seconds: the median of a case.",
     ]
     if analysis.left_out:
         far = ", ".join(f"{code} ({count} cases)" for code, count in analysis.left_out.items())
@@ -279,7 +290,8 @@ def _power_parts(analysis: Analysis) -> list[Part]:
     if parts:
         text = (
             "Chance to find it at 5%, for readers and cases that vary as in this panel (Hillis, "
-            "Obuchowski & Berbaum 2011). The variances of few readers are themselves uncertain."
+            "Obuchowski & Berbaum 2011); cases are those of a test. The variances of few readers are "
+            "themselves uncertain."
         )
         parts.append(Notes([text]))
     return parts
