@@ -64,7 +64,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
                  "clean test lesions"), seconds=30,
             )
         )  # fmt: skip
-    steps.append(_quality(root))
+    steps += [_quality(root), _reader_study(root)]
     steps += _whole_images(root)
     steps.append(_report(root, tuple(step.name for step in steps), films is not None))
     return steps
@@ -166,6 +166,16 @@ def _quality(root: Path) -> Step:
     )  # fmt: skip
 
 
+def _reader_study(root: Path) -> Step:
+    """A page that asks readers about the synthetic sets."""
+    sets = ",".join(str(root / "synthetic" / task) for task in TASKS)
+    return _step(
+        root, "reader_study", "cgan_tf.reader_study", "demo_reader_study",
+        f"--patches_dir={root / 'patches'}", f"--synthetic_dirs={sets}",
+        after=tuple(f"synthesise {task}" for task in TASKS), seconds=4,
+    )  # fmt: skip
+
+
 def _whole_images(root: Path) -> list[Step]:
     """Lesions in whole images, and out of them again."""
     steps = []
@@ -201,6 +211,7 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
         f"--synthetic_dirs={joined(*(f'synthetic/{task}' for task in TASKS))}",
         f"--gan_dirs={joined(*(f'gan/{task}' for task in TASKS))}",
         f"--quality_dir={root / 'quality'}",
+        f"--reader_study_dir={root / 'reader_study'}",
         f"--insertion_dirs={joined('inserted', 'inserted_removed')}",
         f"--output={root / 'report.html'}",
     ]
