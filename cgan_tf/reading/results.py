@@ -290,8 +290,8 @@ def _power_parts(analysis: Analysis) -> list[Part]:
     if parts:
         text = (
             "Chance to find it at 5%, for readers and cases that vary as in this panel (Hillis, "
-            "Obuchowski & Berbaum 2011); cases are those of a test. The variances of few readers are "
-            "themselves uncertain."
+            "Obuchowski & Berbaum 2011); cases are those of a test. The variances of few readers "
+            "are themselves uncertain."
         )
         parts.append(Notes([text]))
     return parts
