@@ -282,11 +282,20 @@ def test_a_wrong_code_goes_nowhere(opened, study):
 
 
 def test_without_storage_the_reader_is_warned(opened, study):
+    """Before she begins, and at a rest should it fail only then; she can read all the same."""
     driver = opened(study)
-    driver.execute_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
-    begin(driver, "S")
-    driver.execute_script("show('start')")
-    assert driver.find_element("id", "unkept").is_displayed()
+    broken = "Storage.prototype.setItem = () => { throw new Error('full'); };"
+    source = {"source": broken}
+    added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+    try:
+        driver.refresh()
+        assert driver.find_element("id", "unkept").is_displayed()
+        begin(driver, "S")
+        read(driver, [1, 1])
+        assert driver.find_element("id", "rest-unkept").is_displayed()
+        assert not driver.find_element("id", "rest-kept").is_displayed()
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def test_a_phone_is_wide_enough_and_it_stays_dark(opened, pairs):

@@ -134,6 +134,16 @@ def test_a_second_time_there_is_nothing_to_do(root, study, capsys):
         run_reader_study(study_config(root, study, title=HOSTILE, cases=30))
 
 
+def test_a_run_that_was_interrupted_ends_with_the_same_bytes(root, study, tmp_path):
+    again = write_study(root, tmp_path / "again", title=HOSTILE)
+    for name in ("study.html", "manifest.json"):
+        (again / name).unlink()  # killed after the key was written
+    run_reader_study(study_config(root, again, title=HOSTILE))
+    for name in ("study.html", "key.json"):
+        assert (again / name).read_bytes() == (study / name).read_bytes()
+    assert (again / "manifest.json").exists()
+
+
 def test_another_page_than_the_keys_is_refused(root, study, tmp_path):
     other = write_study(root, tmp_path / "other", seed=3)
     with pytest.raises(UserError, match=r"expected the page that key\.json beside it"):

@@ -19,7 +19,12 @@ const kept = {
   write(session) {
     try { localStorage.setItem(PREFIX + session.reader, JSON.stringify(session)); }
     catch { kept.works = false; }
-    $("unkept").hidden = kept.works;
+  },
+  try() {
+    try {
+      localStorage.setItem(`${PREFIX}?`, "");
+      localStorage.removeItem(`${PREFIX}?`);
+    } catch { kept.works = false; }
   },
   codes() {
     try {
@@ -260,6 +265,8 @@ const record = (trial) => {
 const rest = (title, text) => {
   $("rest-title").textContent = title;
   $("rest-text").textContent = text;
+  $("rest-kept").hidden = !kept.works;
+  $("rest-unkept").hidden = kept.works;
   show("rest");
 };
 
@@ -267,7 +274,8 @@ const ahead = () => {
   const times = session.answers.filter((a) => !a.training).map((a) => a.seconds).sort((a, b) => a - b);
   const left = toStudy - studied();
   const minutes = times.length ? Math.ceil(left * times[times.length >> 1] / 60) : 0;
-  return `${studied()} of ${toStudy} read, ${left} to go${minutes ? `: about ${minutes} min` : ""}.`;
+  const time = minutes ? `: about ${minutes} min` : "";
+  return `${studied()} of ${toStudy} read, ${left} to go${time}.`;
 };
 
 const finish = () => {
@@ -421,6 +429,7 @@ $("begin").addEventListener("submit", (event) => {
   if (code) begin(code);
 });
 
+kept.try();
 for (const code of kept.codes()) {
   const { answers, finished } = kept.read(code) ?? { answers: [] };
   const done = answers.filter((answer) => !answer.training).length;
