@@ -2,6 +2,7 @@
 # make test       lint, then run the fast tests
 # make test-slow  run the tests that start, kill and compare whole runs
 # make chaos      kill every program, fill its disk, start it twice; updates docs/reliability.md
+# make docs     build the documentation as a site in build/docs; a broken link fails it
 # make lint       run ruff, mypy and import-linter
 # make format     fix lint errors where possible and format the code
 # make bench      run all speed benchmarks; writes benchmarks/results.md (BENCH=--quick for a trial run)
@@ -15,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -rs --durations=15 --numprocesses=auto --dist=
   --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow chaos lint format bench parity clean
+.PHONY: demo test test-slow docs chaos lint format bench parity clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/python -m cgan_tf.demo --output_dir=demo
@@ -25,6 +26,10 @@ test: lint
 
 test-slow: $(VENV)/dev.stamp
 	$(PYTEST) -m slow
+
+docs: $(VENV)/dev.stamp
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 chaos: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.chaos

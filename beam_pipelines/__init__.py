@@ -1,5 +1,30 @@
-"""From mammogram DICOM files to TFRecord patch shards: everything that touches DICOM or Beam."""
+"""From mammogram DICOM files to TFRecord patch shards: everything that touches DICOM or Beam.
 
+The names in Python are those of `beam_pipelines.api`, imported when they are first used.
+"""
+
+import importlib
 import logging
+from typing import Any
 
 logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns while it is
+
+# The types are in __init__.pyi.
+__all__ = [
+    "Header",
+    "Mammogram",
+    "SyntheticMammogram",
+    "UserError",
+    "add_lesions",
+    "read_mammogram",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("beam_pipelines.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -71,6 +71,14 @@ def phantom(once):
 
 
 @pytest.fixture(scope="session")
+def few_films(once):
+    """A phantom of two women."""
+    from tests.toys.phantom_tree import write_phantom
+
+    return once("few_films", functools.partial(write_phantom, clients=2, seed=3, broken_files=0))
+
+
+@pytest.fixture(scope="session")
 def toy_experiment(once):
     """A finished experiment on toy patches."""
     from tests.toys.experiment import write_toy_experiment

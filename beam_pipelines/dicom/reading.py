@@ -99,7 +99,7 @@ def _pixel_data(data: bytes, position: int) -> memoryview:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mammogram:
-    """One image, ready to be cut.
+    """One image in grey levels, ready to be cut.
 
     Attributes:
       grey: float32 [H, W] in [-1, 1], background dark; `grey[:]` is an array in any case.

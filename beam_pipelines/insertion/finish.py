@@ -136,14 +136,35 @@ class Accepted:
     area_px: int
 
 
-def finish(
-    prepared: Prepared, answer: Answer, setup: Setup, preview: bool, rejections: list[Rejection]
-) -> MadeImage:
-    """Writes the files of an image and returns what the tables say of it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Composed:
+    """An image with its lesions in it, of which nothing is written yet.
 
-    Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
-    place got a lesion.
+    Attributes:
+      made: what the tables say of it. contents: of its files but the mask, by name.
+      mask: uint8 [H, W], see `label_mask`. before, after: stored values [H, W].
     """
+
+    made: MadeImage
+    contents: Mapping[str, bytes]
+    mask: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    layout: PixelLayout
+    inverse: StoredValues
+
+    def grey_levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """The image before and after, float32 [H, W] in [-1, 1]."""
+        before, after = (
+            self.inverse.table[self.layout.patterns(values)] for values in (self.before, self.after)
+        )
+        return before, after
+
+
+def compose(
+    prepared: Prepared, answer: Answer, setup: Setup, rejections: list[Rejection]
+) -> Composed:
+    """Puts the lesions of an image into it. Rejections and `Rejected` as in `finish`."""
     accepted = _accepted(prepared, answer, setup, rejections)
     natives = [item.native for item in accepted]
     stored = prepared.stored
@@ -154,13 +175,27 @@ def finish(
         names = derived_names(stored.dataset, setup.fingerprint, setup.config.keep_patient)
         made = _made_image(prepared, accepted, names, setup)
         contents = _dicom_files(prepared, values, names, made, setup)
-    for name, content in contents.items():  # what a disk refuses is no fault of the image
-        _write(setup, name, content)
-    _write(setup, made.mask, png_bytes(label_mask(stored.values.shape, natives)))
     made = dataclasses.replace(made, dicom_files=tuple(contents))
+    mask = label_mask(stored.values.shape, natives)
+    return Composed(made, contents, mask, stored.values, values, layout, inverse)
+
+
+def finish(
+    prepared: Prepared, answer: Answer, setup: Setup, preview: bool, rejections: list[Rejection]
+) -> MadeImage:
+    """Writes the files of an image and returns what the tables say of it.
+
+    Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
+    place got a lesion.
+    """
+    composed = compose(prepared, answer, setup, rejections)
+    made = composed.made
+    for name, content in composed.contents.items():  # what a disk refuses is no fault of the image
+        _write(setup, name, content)
+    _write(setup, made.mask, png_bytes(composed.mask))
     if not preview:
         return made
-    before, after = (inverse.table[layout.patterns(v)] for v in (stored.values, values))
+    before, after = composed.grey_levels()
     strip = None
     if setup.config.places == "row" and not setup.removal:
         strip = write_figure3(setup, made, prepared, before, after)

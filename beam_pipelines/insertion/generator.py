@@ -108,6 +108,16 @@ def _fault(lesion: Lesion, request: Request, place: int) -> str:
     return "" if touches else ELSEWHERE
 
 
+def extraction_for(config: InsertionConfig, card: GeneratorCard) -> Extraction:
+    """The post-processing of a run."""
+    return extraction_of(
+        config,
+        card.size,
+        removal=task_of(config, card) == "removal",
+        min_area_fraction=config.min_area_fraction,
+    )
+
+
 class LesionModelHandler(ModelHandler[Request, Answer, Any]):
     """Gives every place of an image its lesion.
 
@@ -139,12 +149,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
         def channels(patches: np.ndarray, z: np.ndarray) -> np.ndarray:
             return generate(model, self.card, self.task, patches, z)
 
-        extraction = extraction_of(
-            self.config,
-            self.card.size,
-            removal=self.task == "removal",
-            min_area_fraction=self.config.min_area_fraction,
-        )
+        extraction = extraction_for(self.config, self.card)
         return [draw_lesions(channels, request, extraction) for request in batch]
 
     def get_num_bytes(self, batch: Sequence[Request]) -> int:

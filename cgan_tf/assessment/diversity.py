@@ -7,7 +7,7 @@ patches with a z each (what synthesize makes), and real lesions of the training 
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cgan_tf.assessment.lesions import (
 from cgan_tf.assessment.reading import lesion_classes
 from cgan_tf.config import DiversityConfig
 from cgan_tf.data.lesion_layer import Box
-from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.patch_sets import PatchIndex, PatchSet
 from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.pages.patches import mosaic, patch_levels
 from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, png
@@ -36,6 +36,7 @@ from cgan_tf.runs.flags import check_ranges
 from cgan_tf.synthesis.postprocess import extract_lesion, extraction_of
 
 PROGRAM = "measure_diversity"
+Advance = Callable[[int], object]
 BATCH = 16
 SHEET_COLUMNS = 8
 UNDEFINED = "–"
@@ -114,14 +115,18 @@ def measure_diversity(config: DiversityConfig) -> None:
     check_ranges(config)
     console.quiet_tensorflow()
 
-    def open_inputs() -> tuple[PatchSet, Trials]:
+    def open_inputs() -> tuple[Trials, PatchIndex]:
         patches = PatchSet(config.patches_dir)
-        return patches, open_trials(config, patches)
+        trials = open_trials(config, patches)
+        return trials, patches.index("train", *lesion_classes(trials.task))
 
-    def work(inputs: tuple[PatchSet, Trials], run: Run) -> None:
-        patches, trials = inputs
+    def work(inputs: tuple[Trials, PatchIndex], run: Run) -> None:
+        trials, real = inputs
         content = {"task": trials.task, "generator_checksum": trials.card.checksum}
-        _write(run.directory, content, lesion_sets(trials, patches))
+        total = config.draws + 2 * len(trials.images) + min(config.real_lesions, len(real))
+        with console.progress_bar(total, f"{trials.task} lesions", "patches") as bar:
+            sets = lesion_sets(trials, real, bar.update)
+        _write(run.directory, content, sets)
         finish_run(run.directory, PROGRAM, content)
 
     run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
@@ -136,6 +141,7 @@ class Trials:
       function, card: of load_generator. task: the one asked for.
       images: float32 [n, size, size], source patches. boxes: of the lesions in them, () for none.
       z: float32 [m, z_width], m >= n.
+      advance: is told the patches of each batch, for a progress bar.
     """
 
     config: DiversityConfig
@@ -145,16 +151,20 @@ class Trials:
     images: np.ndarray
     boxes: Sequence[Box]
     z: np.ndarray
+    advance: Advance = lambda patches: None
 
     def made(self, images: np.ndarray, boxes: Sequence[Box], z: np.ndarray) -> LesionSet:
         """The lesions of patches with the boxes of theirs and scalars, one each."""
         from cgan_tf.gan.export import generate
 
-        batches = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-        channels = np.concatenate(
-            [generate(self.function, self.card, self.task, images[b], z[b]) for b in batches]
+        channels = []
+        for start in range(0, len(images), BATCH):
+            batch = slice(start, start + BATCH)
+            channels.append(generate(self.function, self.card, self.task, images[batch], z[batch]))
+            self.advance(len(channels[-1]))
+        return synthetic_set(
+            images, np.concatenate(channels), boxes, self.task == "removal", self.config
         )
-        return synthetic_set(images, channels, boxes, self.task == "removal", self.config)
 
     def over_z(self) -> LesionSet:
         """One patch with many draws of the scalars."""
@@ -181,14 +191,15 @@ def open_trials(config: DiversityConfig, patches: PatchSet) -> Trials:
     return Trials(config, function, card, task, images, [record.box for record in records], z)
 
 
-def lesion_sets(trials: Trials, patches: PatchSet) -> dict[str, LesionSet]:
+def lesion_sets(trials: Trials, real: PatchIndex, advance: Advance) -> dict[str, LesionSet]:
     """The sets, by what they show."""
+    trials = dataclasses.replace(trials, advance=advance)
     images, boxes, z = trials.images, trials.boxes, trials.z
     return {
         "one patch, many draws": trials.over_z(),
         "many patches, one draw": trials.made(images, boxes, z[:1].repeat(len(images), axis=0)),
         "many patches, a draw each": trials.made(images, boxes, z[: len(images)]),
-        "real lesions": _real_set(patches, lesion_classes(trials.task), trials.config),
+        "real lesions": _real_set(real, trials.config, advance),
     }
 
 
@@ -222,9 +233,8 @@ def synthetic_set(
     return LesionSet(np.stack(made), shapes)
 
 
-def _real_set(patches: PatchSet, classes: Sequence[str], config: DiversityConfig) -> LesionSet:
+def _real_set(index: PatchIndex, config: DiversityConfig, advance: Advance) -> LesionSet:
     """Real lesions, spread evenly over the training split."""
-    index = patches.index("train", *classes)
     count = min(config.real_lesions, len(index))
     records = [index.record(n * len(index) // count) for n in range(count)]
     shapes = [
@@ -233,6 +243,7 @@ def _real_set(patches: PatchSet, classes: Sequence[str], config: DiversityConfig
         else None
         for record in records
     ]
+    advance(count)
     return LesionSet(np.stack([record.patch for record in records]), shapes)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cgan_tf.classifier.results import read_evaluations, read_features
 from cgan_tf.config import QualityConfig
-from cgan_tf.data.patch_sets import PatchPool
+from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
 from cgan_tf.models.weights_file import imagenet_path
 from cgan_tf.runs.directory import Json, read_manifest
 from cgan_tf.runs.errors import UserError
@@ -61,7 +61,7 @@ def _evaluated(config: QualityConfig) -> Features:
         for place, patch_id in enumerate(own.tolist())
     }
 
-    def features(pool: PatchPool, patch_ids: Sequence[str]) -> np.ndarray:
+    def check(patch_ids: Sequence[str]) -> None:
         missing = [patch_id for patch_id in patch_ids if patch_id not in places]
         if missing:
             raise UserError(
@@ -69,6 +69,16 @@ def _evaluated(config: QualityConfig) -> Features:
                 f"{len(missing) - 1} more; evaluate with --synthetic_dirs, or give --classifier a "
                 "work directory of train_classifier"
             )
+
+    # A set that was not evaluated is told before another one is measured: what is advised would be
+    # another flag of a run that has made something.
+    for directory in config.synthetic_dirs:
+        pool, _ = whole_sets([PatchSet(directory)])
+        if len(pool):
+            check([pool.record(0).patch_id])
+
+    def features(pool: PatchPool, patch_ids: Sequence[str]) -> np.ndarray:
+        check(patch_ids)
         return np.stack(
             [arrays[name][place] for name, place in (places[patch_id] for patch_id in patch_ids)]
         )

@@ -1,6 +1,6 @@
 """Scores patches with a classifier, and computes their features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,25 @@ def score(
 
     `advance` is told the patches of each batch, for a progress bar.
     """
+    if not len(pool):
+        return score_batches(model, ())
+    with reading_errors():
+        return score_batches(model, pool_batches(pool, batch_size), advance)
+
+
+def score_batches(
+    model: PatchClassifier,
+    batches: Iterable[Any],
+    advance: Callable[[int], Any] = lambda patches: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(logits float32 [n], features float32 [n, d]) of batches of patches, [B, S, S, 1] each."""
     logits = [np.zeros(0, np.float32)]
     features = [np.zeros((0, model.feature_count), np.float32)]
-    if not len(pool):
-        return logits[0], features[0]
-    with reading_errors():
-        for patches in pool_batches(pool, batch_size):
-            batch_logits, batch_features = model.infer(patches)
-            logits.append(batch_logits.numpy())
-            features.append(batch_features.numpy())
-            advance(len(logits[-1]))
+    for patches in batches:
+        batch_logits, batch_features = model.infer(patches)
+        logits.append(batch_logits.numpy())
+        features.append(batch_features.numpy())
+        advance(len(logits[-1]))
     return np.concatenate(logits), np.concatenate(features)
 
 

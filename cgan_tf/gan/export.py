@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +163,15 @@ def export_onnx(config: OnnxConfig) -> None:
     output = Path(config.output)
     if output.exists():
         raise UserError(f"{output}: expected no such file, found one")
-    content = convert(Path(config.generator)).SerializeToString()
+    with console.progress_bar(3, f"ONNX of {config.generator}", "") as bar:
+        content = convert(Path(config.generator), bar.update).SerializeToString()
     output.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(output, content)
     print(f"{output}: ONNX, opset {OPSET}, inputs image and z, outputs lesion and combined")
 
 
-def convert(directory: Path) -> Any:
-    """The ONNX model of an exported generator.
+def convert(directory: Path, advance: Callable[[int], Any] = lambda steps: None) -> Any:
+    """The ONNX model of an exported generator; `advance` is told each of its three steps.
 
     Inputs image float32 [batch, size, size, 1] in [-1, 1] and z float32 [batch, z_width]; outputs
     lesion and combined. Raises `UserError` for a directory that export did not write.
@@ -181,6 +183,7 @@ def convert(directory: Path) -> Any:
     from cgan_tf.models.generator import combine
 
     generator, card = float32_generator(directory)
+    advance(1)
     size, width = card.size, card.z_width
     signature = [
         tf.TensorSpec([None, size, size, 1], tf.float32, name="image"),
@@ -193,6 +196,7 @@ def convert(directory: Path) -> Any:
         return {"lesion": lesion, "combined": combine(image, lesion)}
 
     model, _ = tf2onnx.convert.from_function(with_noise, input_signature=signature, opset=OPSET)
+    advance(1)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]
@@ -202,6 +206,7 @@ def convert(directory: Path) -> Any:
         )
     )
     onnx.checker.check_model(model)
+    advance(1)
     return model
 
 

@@ -204,9 +204,14 @@ class AucEstimate:
     """An AUC with its interval.
 
     Attributes:
-      auc: exact rank AUC, 0 to 1. variance: of the AUC.
-      low, high: limits of the interval. method: logit, smoothed bootstrap, or empty.
-      positives, negatives: patches. note: empty, or "undefined: ..." in words.
+      auc: exact rank AUC, 0 to 1.
+      variance: of the AUC.
+      low: lower limit of the interval.
+      high: upper limit.
+      method: logit, smoothed bootstrap, or empty.
+      positives: patches.
+      negatives: patches.
+      note: empty, or "undefined: ..." in words.
     """
 
     auc: float
@@ -224,9 +229,15 @@ class AucComparison:
     """Two scores of the same patches compared.
 
     Attributes:
-      auc_a, auc_b: exact rank AUCs. difference: auc_a - auc_b. variance: of the difference.
-      z: difference / sqrt(variance). p_value: two-sided; log_p: its natural logarithm, finite
-        where p_value underflows. low, high: Wald interval of the difference.
+      auc_a: exact rank AUC of the first score.
+      auc_b: of the second.
+      difference: auc_a - auc_b.
+      variance: of the difference.
+      z: difference / sqrt(variance).
+      p_value: two-sided.
+      log_p: its natural logarithm, finite where p_value underflows.
+      low: lower limit of the difference's Wald interval.
+      high: upper limit.
       note: empty, or "undefined: ..." in words.
     """
 
@@ -301,7 +312,12 @@ def auc_interval(
 ) -> AucEstimate:
     """AUC with a logit interval; at 0 and 1, where that is empty, a smoothed bootstrap.
 
-    Arguments as in `delong_test`; seed: of the bootstrap.
+    Args:
+      labels: [n], 1 malignant, 0 normal.
+      scores: [n], higher is more malignant.
+      patients: [n] patient of each patch, for Obuchowski's variance; None for DeLong's.
+      level: of the interval.
+      seed: of the bootstrap.
     """
     positive, scores = checked(labels, scores)
     m, n = int(positive.sum()), int((~positive).sum())

@@ -115,6 +115,24 @@ class TestRun:
         picture = cv2.imread(str(tmp_path / "diversity" / "one_patch_many_draws.png"), 0)
         assert picture.shape == (3 * 34, 8 * 34)  # 20 patches with their frames
 
+    def test_a_bar_counts_every_patch(self, config, capsys):
+        run(config)
+        told = capsys.readouterr().err  # draws, twice the patches, the real lesions
+        assert "mass lesions: 100%" in told
+        assert "52/52" in told
+
+    def test_without_real_lesions_nothing_is_begun(self, config, tmp_path):
+        bare = write_toy_patches(tmp_path / "bare", size=SIZE, per_class=4)
+        manifest = json.loads((bare / "manifest.json").read_text())
+        for name in ("malignant_mass", "benign_mass"):
+            manifest["splits"]["train"].pop(name)
+        (bare / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(
+            UserError, match=r"train/malignant_mass.*: expected patches, found none"
+        ):
+            run(dataclasses.replace(config, patches_dir=str(bare)))
+        assert not (tmp_path / "diversity").exists()
+
     def test_the_same_again_shows_the_table_and_measures_nothing(self, config, generator, capsys):
         run(config)
         first = capsys.readouterr().out

@@ -284,6 +284,17 @@ class TestClassifiers:
         with pytest.raises(UserError, match="the features of patch 'train-source-0~mass0'"):
             measure_quality(config)
 
+    def test_every_set_is_looked_for_before_one_is_measured(self, config, toy_experiment, tmp_path):
+        """What the message advises is another flag: a set that is measured would refuse it."""
+        config = dataclasses.replace(
+            config, patches_dir=str(toy_experiment / "patches"), output_dir=str(tmp_path / "two"),
+            synthetic_dirs=(str(toy_experiment / "mass"), *config.synthetic_dirs),
+            classifier=str(toy_experiment / "evaluation_baseline"),
+        )  # fmt: skip
+        with pytest.raises(UserError, match="or give --classifier a work directory"):
+            measure_quality(config)
+        assert not (tmp_path / "two").exists()
+
     def test_ids_find_their_features(self, toy_experiment):
         evaluation = toy_experiment / "evaluation_baseline"
         features = feature_spaces(

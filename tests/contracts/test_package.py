@@ -36,6 +36,33 @@ def built(build, target, editable):
     return sorted(p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file())
 
 
+def test_the_citation_names_the_paper_and_this_version():
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "license"} <= citation.keys()
+    assert (citation["title"], citation["version"]) == (
+        PROJECT["project"]["name"], PROJECT["project"]["version"]
+    )  # fmt: skip
+    paper = citation["preferred-citation"]
+    assert paper["url"] == "https://arxiv.org/abs/2006.00086"
+    assert [author["family-names"] for author in paper["authors"]] == ["Wu", "Wu", "Lotter"]
+
+
+def test_issue_forms_are_whole():
+    yaml = pytest.importorskip("yaml")
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    forms = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in folder.glob("*.yml")}
+    assert forms.pop("config") == {"blank_issues_enabled": False}
+    assert set(forms) == {"bug", "data_format", "question"}
+    for form in forms.values():
+        assert form["name"]
+        assert form["description"]
+        fields = [field for field in form["body"] if field["type"] != "markdown"]
+        assert all(field["attributes"]["label"] for field in fields)
+        assert len({field["id"] for field in fields}) == len(fields)
+
+
 def test_a_wheel_holds_every_config(build, tmp_path):
     names = {p.relative_to(ROOT).as_posix() for p in (ROOT / "configs").rglob("*") if p.is_file()}
     assert set(built(build, tmp_path, False)) == {f"cgan_tf/{name}" for name in names}
@@ -77,4 +104,6 @@ def test_the_command_runs_every_program(monkeypatch, capsys):
 @pytest.mark.parametrize("package", ["cgan_tf", "beam_pipelines"])
 def test_types_are_shipped(package):
     assert (ROOT / package / "py.typed").exists()
-    assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"][package]
+    shipped = PROJECT["tool"]["setuptools"]["package-data"][package]
+    assert {"py.typed", "*.pyi"} <= set(shipped)
+    assert (ROOT / package / "__init__.pyi").exists()

@@ -1,5 +1,7 @@
 """The generator as an ONNX file, run without TensorFlow."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -26,7 +28,9 @@ def generator(gan_run):
 @pytest.fixture(scope="module")
 def onnx_path(generator, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "generator.onnx"
-    export_onnx(OnnxConfig(generator=str(generator), output=str(path)))
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        export_onnx(OnnxConfig(generator=str(generator), output=str(path)))
+    assert f"ONNX of {generator}: 100%" in told.getvalue()
     return path
 
 

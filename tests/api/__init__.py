@@ -1,0 +1,1 @@
+"""The names that the packages offer in Python."""
