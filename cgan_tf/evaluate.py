@@ -1,6 +1,7 @@
-"""Scores one classifier on real test patches and on synthetic sets.
+r"""Scores one classifier on real test patches and on synthetic sets.
 
-python -m cgan_tf.evaluate --classifier=W --patches_dir=P --synthetic_dirs=M,C,R --output_dir=E
+    python -m cgan_tf.evaluate --classifier=RUNS/classifier/50 --patches_dir=PATCHES \
+        --synthetic_dirs=SYN/mass,SYN/calcification,SYN/removal --output_dir=EVAL/50
 """
 
 from cgan_tf.config import EvaluateConfig

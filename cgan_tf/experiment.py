@@ -1,7 +1,7 @@
 r"""Table 1 by one command: a classifier for every seed and synthetic share, scored and compared.
 
-    python -m cgan_tf.experiment --flagfile=configs/paper_table1.cfg --patches_dir=P \
-        --synthetic_dirs=M,C,R --output_dir=OUT
+    python -m cgan_tf.experiment --flagfile=configs/paper_table1.cfg --patches_dir=PATCHES \
+        --synthetic_dirs=SYN/mass,SYN/calcification,SYN/removal --output_dir=RUNS/table1
 
 Every run is a `train_classifier` and an `evaluate` in processes of their own, `--parallel` at a
 time. The same command again goes on where it was and tries failed runs once more.

@@ -1,6 +1,7 @@
-"""Measures how far a generator's lesions differ, beside real ones.
+r"""Measures how far a generator's lesions differ, beside real ones.
 
-python -m cgan_tf.measure_diversity --generator=W/generator --patches_dir=P --output_dir=D
+    python -m cgan_tf.measure_diversity --generator=RUNS/mass/generator \
+        --patches_dir=PATCHES --output_dir=DIVERSITY/mass
 """
 
 from cgan_tf.config import DiversityConfig

@@ -1,6 +1,6 @@
 """Draws the curves of several GAN trainings in one picture.
 
-python -m cgan_tf.plot_curves --gan_dirs=A,B --output=curves.png
+python -m cgan_tf.plot_curves --gan_dirs=RUNS/mass,RUNS/removal --output=curves.png
 """
 
 from cgan_tf.config import CurvesConfig

@@ -1,6 +1,7 @@
-"""How good synthetic sets are, beside what real patches reach; a verdict for every check.
+r"""How good synthetic sets are, beside what real patches reach; a verdict for every check.
 
-python -m cgan_tf.quality --patches_dir=P --synthetic_dirs=M,R --classifier=C --output_dir=D
+    python -m cgan_tf.quality --patches_dir=PATCHES --synthetic_dirs=SYN/mass,SYN/removal \
+        --classifier=EVAL/baseline --output_dir=QUALITY
 """
 
 from cgan_tf.config import QualityConfig

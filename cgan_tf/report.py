@@ -1,6 +1,7 @@
-"""Evaluations and synthetic sets to one self-contained HTML file.
+r"""Evaluations and synthetic sets to one self-contained HTML file.
 
-python -m cgan_tf.report --evaluations=BASELINE,MIXED --patches_dir=P --output=report.html
+    python -m cgan_tf.report --evaluations=EVAL/baseline,EVAL/50 --patches_dir=PATCHES \
+        --output=report.html
 """
 
 from cgan_tf.config import ReportConfig

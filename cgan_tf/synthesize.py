@@ -1,6 +1,7 @@
-"""Turns a trained generator into a synthetic patch set.
+r"""Turns a trained generator into a synthetic patch set.
 
-python -m cgan_tf.synthesize --generator=W/generator --patches_dir=P --output_dir=S
+    python -m cgan_tf.synthesize --generator=RUNS/mass/generator --patches_dir=PATCHES \
+        --output_dir=SYN/mass
 """
 
 from cgan_tf.config import SynthesisConfig

@@ -1,6 +1,7 @@
-"""Trains ResNet-50, or a small network, on real and synthetic patches: cancer or no cancer.
+r"""Trains ResNet-50, or a small network, on real and synthetic patches: cancer or no cancer.
 
-python -m cgan_tf.train_classifier --patches_dir=P --synthetic_dirs=M,C,R --output_dir=W
+    python -m cgan_tf.train_classifier --patches_dir=PATCHES \
+        --synthetic_dirs=SYN/mass,SYN/calcification,SYN/removal --output_dir=RUNS/classifier/50
 """
 
 from cgan_tf.config import ClassifierConfig

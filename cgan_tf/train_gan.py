@@ -1,6 +1,7 @@
-"""Trains the contextual GAN on patches and exports its generator.
+r"""Trains the contextual GAN on patches and exports its generator.
 
-python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=P --output_dir=W
+    python -m cgan_tf.train_gan --flagfile=configs/paper_mass.cfg --patches_dir=PATCHES \
+        --output_dir=RUNS/mass
 """
 
 from cgan_tf.config import GanConfig
