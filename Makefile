@@ -28,7 +28,7 @@ test-slow: $(VENV)/dev.stamp
 	$(PYTEST) -m slow
 
 docs: $(VENV)/dev.stamp
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/docs/index.html"
 
 chaos: $(VENV)/dev.stamp

@@ -63,8 +63,8 @@ def test_tensorflow_waits_for_a_generator_or_a_classifier():
     code = (
         "import sys, cgan_tf, beam_pipelines\n"
         "assert not {'numpy', 'pydicom', 'apache_beam'} & set(sys.modules)\n"
-        "cgan_tf.load_patches, cgan_tf.load_generator, beam_pipelines.add_lesions\n"
-        "assert {'numpy', 'pydicom'} <= set(sys.modules)\n"
+        "cgan_tf.load_patches, cgan_tf.load_generator\n"
+        "assert 'numpy' in sys.modules\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
