@@ -104,6 +104,13 @@ def test_every_program_is_in_the_readme():
     assert sorted(programs - named - run_by_make) == []
 
 
+def test_every_document_has_a_place_on_the_site():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^ +- ([\w/]+\.md)$", settings[settings.index("\nnav:") :], re.M))
+    documents = {str(path.relative_to(ROOT / "docs")) for path in DOCS[1:]}
+    assert documents - listed == set(), "documents that are not in nav of mkdocs.yml"
+
+
 def test_every_section_of_the_report_is_explained():
     guide = text_of(ROOT / "docs" / "experiment.md").split("## How to read the report")[1]
     rows = re.findall(r"^\| ([^|]+) \|", guide, re.M)[1:]  # without the heading
