@@ -1,6 +1,6 @@
 # make demo       run the whole chain on a phantom; writes demo/report.html
 # make test       lint, then run the fast tests
-# make test-slow  run the tests that start, kill and compare whole runs
+# make test-slow  run the tests that start, kill and compare whole runs, and the dearer cases of others
 # make chaos      kill every program, fill its disk, start it twice; updates docs/reliability.md
 # make docs     build the documentation as a site in build/docs; a broken link fails it
 # make lint       run ruff, mypy and import-linter

@@ -45,6 +45,7 @@ def test_fewer_women_are_a_part_of_more_and_nothing_else_changes(patches):
         with_lesions_of(sets, len(everyone) + 1, seed=3)
 
 
+@pytest.mark.slow
 def test_it_trains_evaluates_and_does_nothing_twice(patches, tmp_path, monkeypatch, tiny):
     phantom = write_phantom(
         tmp_path / "phantom", clients=1, broken_files=0, workers=1, content="lean"

@@ -71,6 +71,7 @@ def test_one_lesion_pasted_everywhere(measured, patches, tmp_path):
     assert {REPEATS, VARIETY, RECALL} <= seen(measured(directory)[1])
 
 
+@pytest.mark.slow
 def test_one_lesion_at_many_places(measured, patches, tmp_path):
     """The spread of places alone would not tell."""
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.wandering)
@@ -131,6 +132,7 @@ class TestRemoval:
         assert checks["another area left of the lesion than real"]
         assert not checks[OUTSIDE]
 
+    @pytest.mark.slow
     def test_the_share_that_is_gone(self, measured, patches, tmp_path):
         """By the mask's edge a little less than what was asked for."""
         gone = {}

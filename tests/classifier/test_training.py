@@ -82,7 +82,9 @@ class TestRun:
                 assert len(kept["logits"]) == len(kept["labels"]) == 12
                 assert kept["labels"].sum() == 8
 
-    @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+    @pytest.mark.parametrize(
+        "precision", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+    )
     def test_with_a_batch_of_one(self, toy_sets, tmp_path, tiny, precision):
         """The paper's batch, in its default batch normalisation."""
         config = toy_config(
@@ -114,6 +116,7 @@ class TestRun:
         train_classifier(config)
         assert read_manifest(tmp_path / "w", "train_classifier")["best_validation_auc"] > 0.8
 
+    @pytest.mark.slow
     def test_runs_of_one_seed_see_the_same_patches(self, toy_sets, tmp_path, tiny):
         plans = []
         for name, fraction in (("baseline", 0.0), ("mixed", 0.5)):
@@ -276,7 +279,14 @@ class TestEarlyStopping:
         manifest = read_manifest(tmp_path / "w", "train_classifier")
         assert (manifest["samples"], manifest["stopped_early"]) == (80, False)
 
-    @pytest.mark.parametrize("stops", [(3,), (5,), (6,)])
+    @pytest.mark.parametrize(
+        "stops",
+        [
+            (3,),
+            pytest.param((5,), marks=pytest.mark.slow),
+            pytest.param((6,), marks=pytest.mark.slow),
+        ],
+    )
     def test_it_counts_on_after_an_interruption(
         self, toy_sets, tmp_path, scripted, monkeypatch, stops
     ):
@@ -371,6 +381,7 @@ class TestRefusal:
             load_classifier(tmp_path / "w", manifest)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(toy_sets, tmp_path, tiny, capfd):
     config = toy_config(toy_sets, tmp_path / "w", checkpoint_minutes=0.0)
     training = open_training(config)

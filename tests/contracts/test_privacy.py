@@ -135,7 +135,13 @@ def test_the_search_finds_what_was_planted(tree):
     assert len(_traces(tree.root)) > len(files)
 
 
-@pytest.mark.parametrize("flags", [(), ("--list_only",)], ids=["patches", "listing"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="patches"),
+        pytest.param(("--list_only",), id="listing", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_of_a_person_comes_out(tree, tmp_path, flags):
     output = tmp_path / "out"
     printed = _run(tree.root, output, *flags)
@@ -152,6 +158,7 @@ def test_nothing_of_a_person_comes_out(tree, tmp_path, flags):
     assert makers <= {"ACME", ""}
 
 
+@pytest.mark.slow
 def test_nothing_of_a_person_comes_out_of_a_folder(tree, tmp_path):
     """PatientID too is a person's, where the data set is not one of pseudonyms."""
     output, films = tmp_path / "out", tmp_path / "films"

@@ -17,6 +17,9 @@ from cgan_tf.data.patch_sets import PatchSet
 from tests.toys.fatal_damage import DICOM_DAMAGES, bad_stretch, cut_json, damage_files
 from tests.toys.omidb_tree import MARK, SHAPE, Tree, breast, compressed, malignant, screening
 
+# A tree of a hundred and twenty women; patches/test_job.py damages two files of a small one.
+pytestmark = pytest.mark.slow
+
 FIRST = 100  # client
 HEALTHY, CASES, LOST = 60, 30, 30  # clients; of the last every image is lost with a document
 VIEWS = ("LCC", "LMLO", "RCC", "RMLO")
@@ -142,7 +145,6 @@ def test_every_damaged_file_is_in_the_ledger_and_changes_no_patch(
     assert _patches(patches_of_damaged) == _patches(tmp_path / "removed")
 
 
-@pytest.mark.slow
 def test_literal_sampling_does_not_mind_damage_either(damaged, tmp_path):
     root, expected = damaged
     for name in ("damaged", "removed"):
@@ -151,7 +153,6 @@ def test_literal_sampling_does_not_mind_damage_either(damaged, tmp_path):
     assert _patches(tmp_path / "damaged") == _patches(tmp_path / "removed")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_damaged_files_take_no_worker_down(damaged, patches_of_damaged, tmp_path):
     root, _ = damaged

@@ -290,6 +290,7 @@ def test_a_copy_with_another_card_of_the_same_files_is_fine(copy):
     assert directory_checksum(copy) == card["checksum"]
 
 
+@pytest.mark.slow
 def test_an_old_export_is_replaced_whole(gan_run, trained, tmp_path, expected):
     directory = tmp_path / "generator"
     directory.mkdir()

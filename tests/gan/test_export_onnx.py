@@ -34,7 +34,7 @@ def onnx_path(generator, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_it_gives_what_the_saved_model_gives(generator, onnx_path, batch):
     image, z = random_images(batch, 32, 32, 1), random_scalars(batch, 6)
     function, _ = load_generator(generator)

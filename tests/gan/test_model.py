@@ -69,6 +69,7 @@ def prepare(gan, step, phase):
     return gan
 
 
+@pytest.mark.slow
 def test_the_next_gan_is_as_good_as_new():
     used = next_gan(step=3, phase="fade", task="calcification")
     for variable in variables_of(used):
@@ -442,13 +443,15 @@ class TestSwitches:
         return gan, metrics
 
     @pytest.mark.parametrize(
-        ("value", "generator", "discriminator"), [("none", 0, 0), ("discriminator", 0, 9)]
+        ("value", "generator", "discriminator"),
+        [pytest.param("none", 0, 0, marks=pytest.mark.slow), ("discriminator", 0, 9)],
     )
     def test_spectral_norm(self, value, generator, discriminator):
         gan, _ = self.step(spectral_norm=value, attention_size=ATTENTION)
         assert len(gan.generator.non_trainable_weights) == generator
         assert len(gan.discriminator.non_trainable_weights) == discriminator
 
+    @pytest.mark.slow
     def test_triplet_and_discriminator_noise(self):
         gan, _ = self.step(discriminator_input="triplet", discriminator_noise=True)
         assert gan.discriminator.convs[0].kernel.shape[2] == 4  # three channels and a scalar
@@ -463,6 +466,7 @@ class TestSwitches:
         assert not [w.path for w in gan.generator.weights if "attention" in w.path]
         assert not [w.path for w in gan.discriminator.weights if "attention" in w.path]
 
+    @pytest.mark.slow
     def test_no_border_crop(self):
         gan, _ = self.step(border=0)
         data = batch()
@@ -476,6 +480,7 @@ class TestSwitches:
         left = [name for name in NAMES if name != role]
         assert names == {f"p_{output}_on_{name}" for output in NAMES for name in left}
 
+    @pytest.mark.slow
     def test_no_lesion_channel(self):
         gan, _ = self.step(lesion_channel=False)
         for head in (gan.generator.half_head, gan.generator.full_head):
@@ -567,6 +572,7 @@ class TestSwitches:
             )  # after the update, a hundredth of a unit away
             assert metrics[f"sigma_{name[0]}"] == pytest.approx(exact, rel=0.02)
 
+    @pytest.mark.slow
     def test_mixed_bfloat16(self):
         gan, _ = self.step(precision="mixed_bfloat16", attention_size=ATTENTION)
         assert {w.dtype for w in gan.generator.weights + gan.discriminator.weights} == {"float32"}
@@ -682,6 +688,7 @@ def convolutions(gan):
     return sizes
 
 
+@pytest.mark.slow
 def test_the_half_phase_costs_only_its_own_size():
     """No convolution of its step, forward or backward, sees a full-resolution image."""
     smaller = {"task": "calcification", "spectral_norm": "none", "attention_size": -1}

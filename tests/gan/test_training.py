@@ -203,7 +203,10 @@ class TestLoop:
             train_gan(flags)
         monkeypatch.undo()
 
-    @pytest.mark.parametrize("stop", [3, 4, 5])
+    @pytest.mark.parametrize(
+        "stop",
+        [pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), 5],
+    )
     def test_rows_of_a_resumed_run_are_means_over_all_their_iterations(
         self, config, scripted, stop
     ):
@@ -218,7 +221,10 @@ class TestLoop:
             rows = [line.split(",")[:3] for line in file.read().splitlines()[1:]]
         assert rows == [["3", "fade", "2"], ["6", "fade", "5"]]
 
-    @pytest.mark.parametrize("stop", [2, 6, 8])
+    @pytest.mark.parametrize(
+        "stop",
+        [2, pytest.param(6, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)],
+    )
     def test_stopped_at_a_phases_end_its_grid_is_there(self, config, scripted, stop):
         scripted["at"][stop] = lambda metrics: os.kill(os.getpid(), signal.SIGTERM) or metrics
         with pytest.raises(KeyboardInterrupt):
@@ -228,7 +234,9 @@ class TestLoop:
         grids = sorted(os.listdir(os.path.join(config.output_dir, "grids")))
         assert grids == ["0000002.png", "0000006.png", "0000008.png"]
 
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize(
+        "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    )
     def test_a_signal_saves_and_the_same_command_goes_on(self, config, scripted, number):
         def interrupt(metrics):
             os.kill(os.getpid(), number)
@@ -306,7 +314,7 @@ class TestCheckpoint:
         for variable, value in zip(variables, values, strict=True):
             np.testing.assert_array_equal(variable, value, err_msg=variable.path)
 
-    @pytest.mark.parametrize("deterministic", [True, False])
+    @pytest.mark.parametrize("deterministic", [True, pytest.param(False, marks=pytest.mark.slow)])
     def test_deterministic_operations_by_flag(self, config, tmp_path, monkeypatch, deterministic):
         asked = []
         monkeypatch.setattr(

@@ -118,6 +118,7 @@ def test_trouble_that_passes_changes_nothing_but_a_count(tree, tmp_path):
     assert sum(step["counters"].get("retries", 0) for step in measured.values()) >= 4
 
 
+@pytest.mark.slow
 def test_trouble_that_lasts_stops_the_run_which_goes_on_later(tree, tmp_path):
     fake_store.FAULTS["open", "IMAGES/demd4"] = [StatusError(503)] * 5
     with pytest.raises(UserError, match=r"\.dcm: failed 5 times, and may work later"):
@@ -138,6 +139,7 @@ def test_an_image_that_may_not_be_read_is_a_rejection(tree, tmp_path):
     assert images["rejected"]["unreadable_file"] == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(tree, tmp_path, monkeypatch):
     cut = []
     real = shards.cut_image
@@ -206,6 +208,7 @@ def test_a_listing_in_a_store(tree, tmp_path):
     make_patches(_config())  # beside the listing
 
 
+@pytest.mark.slow
 def test_a_folder_in_a_store(tree, tmp_path):
     changes = {"source": "folder", "folder_patches": 9, "assume_normal": True}
     make_patches(_config(input_dir=f"{STORE}/in/IMAGES", **changes))

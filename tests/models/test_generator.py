@@ -234,7 +234,14 @@ def test_the_printed_frame_is_bit_for_bit_that_of_a_crop():
         assert found[0, width, width] != 0
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param("half", marks=pytest.mark.slow),
+        "fade",
+        pytest.param("full", marks=pytest.mark.slow),
+    ],
+)
 def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
     network = build(lesion_channel=False, border=16)
     for head in (network.half_head, network.full_head):

@@ -33,6 +33,7 @@ def _run(home, content, **environment):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_users_settings_do_not_count(tmp_path):
     theirs = {
         "backend": "torch", "image_data_format": "channels_first", "floatx": "float16",

@@ -114,6 +114,7 @@ def small_config(root, workdir, **changes):
     return toy_config(root, workdir, **{"network": "small", "synthetic_fraction": 0.0} | changes)
 
 
+@pytest.mark.slow
 def test_it_learns_to_see_bright_circles(tmp_path):
     write_toy_patches(tmp_path / "patches", size=32, per_class=60)
     config = small_config(
@@ -174,6 +175,7 @@ def report_config(chain, toy_experiment, *evaluations):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_report_names_it(chain, toy_experiment):
     write_report(report_config(chain, toy_experiment, chain / "evaluation"))
     page = Path(chain / "report.html").read_text(encoding="utf-8")

@@ -169,6 +169,7 @@ class TestRefusals:
             )
 
 
+@pytest.mark.slow
 def test_as_a_program_with_the_directory_alone(toy, tmp_path):
     copy = shutil.copytree(toy, tmp_path / "copy")
     command = [sys.executable, "-m", "cgan_tf.show_patches", str(copy), "--split=test"]

@@ -190,6 +190,7 @@ def test_damaged_files_change_nothing_for_the_others(tree, tmp_path):
     assert ledger["rejected"]["broken_dicom"] == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_source_image_is_replaced_as_if_it_were_not_there(tree, tmp_path):
     """One image of ten is set aside for class source, and none of the others without it."""
     counts = {"train_normal": 30, "train_source": 1}

@@ -92,7 +92,10 @@ def test_the_chosen_pixel_is_uniform_on_the_mask():
     assert chi2 < 38 + 5 * np.sqrt(2 * 38)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.01])  # by proposals; by listing all windows
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(1.0, marks=pytest.mark.slow), 0.01],  # by proposals; by listing all windows
+)
 def test_normal_windows_keep_their_distance_from_lesions(share):
     """Uniform over exactly the windows that a search of every pixel allows."""
     mask = np.ones((45, 40), np.uint8)

@@ -77,6 +77,7 @@ def test_map_keeps_apart_what_is_apart():
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
 
 
+@pytest.mark.slow
 def test_a_map_begun_from_another_resembles_it():
     """Also where the start is turned over, so it is the start that decides the sides."""
     rng = np.random.default_rng(0)

@@ -158,6 +158,7 @@ def test_the_same_inputs_give_the_same_page(page, config, tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
 
 
+@pytest.mark.slow
 def test_a_single_evaluation_is_enough(config, tmp_path):
     alone = dataclasses.replace(
         config,

@@ -169,6 +169,7 @@ def page(config):
     return Path(config.output).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_no_text_of_the_data_is_markup(page):
     reader = _Reader(page)
     assert not reader.tags & {"iframe", "object", "link", "embed", "form"}
@@ -180,6 +181,7 @@ def test_no_text_of_the_data_is_markup(page):
     assert f"<script>{COMPARISON_SCRIPT}</script>" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     ["Title", "Notice", "ACME", "lost", "a.log", "wrong", "licence=x", "--output_dir=", "SHA-256"],
@@ -193,6 +195,7 @@ def test_the_attacks_are_there_as_text(page, before):
     assert text.count(HOSTILE) > 50
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_of_the_reports_place(page, config):
     output = Path(config.output).parent
     assert {path.name for path in output.iterdir()} == {"report.html", "report_files"}

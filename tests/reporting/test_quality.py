@@ -154,6 +154,7 @@ def test_a_missing_picture_or_run_is_named(directory, tmp_path):
         quality(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_report_has_the_section(directory, toy_experiment, tmp_path):
     config = ReportConfig(
         evaluations=(str(toy_experiment / "evaluation_baseline"),),

@@ -193,6 +193,7 @@ class TestOutput:
         for record in records:
             assert made.source_of(record).patch_id == record.source_patch_id
 
+    @pytest.mark.slow
     def test_tensorflow_datasets_reads_it(self, config, tmp_path):
         synthesize(config)
         assert assert_read_alike(tmp_path / "synthetic") == 25
@@ -384,13 +385,14 @@ class TestRepeatable:
     @pytest.mark.parametrize(
         ("owner", "name", "calls"),
         [
-            (Synthesis, "_keep", 0),
-            (Synthesis, "_keep", 2),
+            pytest.param(Synthesis, "_keep", 0, marks=pytest.mark.slow),
+            pytest.param(Synthesis, "_keep", 2, marks=pytest.mark.slow),
             (candidates, "extract_lesion", 13),  # in the middle of a batch
-            (run, "write_json", 1),  # records written, not yet vouched for
-            (Synthesis, "_finish", 0),
-            (patch_sets, "describe_shard", 0),  # shards written
-            (run, "finish_run", 0),
+            # Records written, not yet vouched for.
+            pytest.param(run, "write_json", 1, marks=pytest.mark.slow),
+            pytest.param(Synthesis, "_finish", 0, marks=pytest.mark.slow),
+            pytest.param(patch_sets, "describe_shard", 0, marks=pytest.mark.slow),  # shards written
+            pytest.param(run, "finish_run", 0, marks=pytest.mark.slow),
         ],
         ids=lambda value: getattr(value, "__name__", str(value)),
     )

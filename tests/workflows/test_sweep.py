@@ -133,6 +133,7 @@ class TestArms:
         assert [run["arm"] for run in runs] == ["real_only", "pasted", "both_decayed"]
         assert runs[1]["evaluation"] == "seed-0/pasted/evaluation"
 
+    @pytest.mark.slow
     def test_a_failure_of_pasting_costs_its_arm_alone(self, arms, tmp_path, monkeypatch):
         monkeypatch.setenv("STUB_FAIL", "pasted")
         with pytest.raises(UserError, match=r"^pasted failed: paste_lesions: no lesion"):
@@ -145,6 +146,7 @@ class TestArms:
         run_experiment(arms)
         assert len(read_json(tmp_path / "out" / "report.html")["evaluations"]) == 3
 
+    @pytest.mark.slow
     def test_a_failed_arm_is_named(self, arms, tmp_path, monkeypatch):
         monkeypatch.setenv("STUB_FAIL", "0:0.5")
         with pytest.raises(UserError, match=r"2 of 3 runs failed: seed 0 pasted training"):
@@ -209,6 +211,7 @@ class TestAFailure:
         assert not (out / "failed.json").exists()
         assert (out / "manifest.json").exists()
 
+    @pytest.mark.slow
     def test_of_a_baseline_leaves_another_first(self, sweep, tmp_path, monkeypatch):
         monkeypatch.setenv("STUB_FAIL", "0:0")
         with pytest.raises(UserError, match="seed 0 0% training"):
@@ -218,12 +221,14 @@ class TestAFailure:
             ("seed-1", "fraction-00"), ("seed-1", "fraction-50"), ("seed-0", "fraction-50")
         ]  # fmt: skip
 
+    @pytest.mark.slow
     def test_of_every_baseline_leaves_no_report(self, sweep, tmp_path, monkeypatch):
         monkeypatch.setenv("STUB_FAIL", "0:0,1:0")
         with pytest.raises(UserError, match=r"2 of 4 .* and 1 more .*no baseline has finished"):
             run_experiment(sweep)
         assert not (tmp_path / "out" / "report.html").exists()
 
+    @pytest.mark.slow
     def test_of_the_report_is_no_failure_of_a_run(self, sweep, tmp_path, monkeypatch):
         sweep = dataclasses.replace(sweep, seeds=("0",))
         monkeypatch.setenv("STUB_FAIL", "report")
@@ -235,6 +240,7 @@ class TestAFailure:
         run_experiment(sweep)
         assert [program for program, _ in started(tmp_path)[done:]] == ["report"]
 
+    @pytest.mark.slow
     def test_of_quality_costs_its_section_alone(self, sweep, tmp_path, monkeypatch):
         sweep = dataclasses.replace(sweep, seeds=("0",))
         monkeypatch.setenv("STUB_FAIL", "quality")
@@ -251,6 +257,7 @@ class TestAFailure:
 
 
 class TestMachine:
+    @pytest.mark.slow
     def test_threads_are_divided_and_then_kept(self, sweep, tmp_path, monkeypatch):
         """Bits depend on the number of threads: going on with other lanes must not change it."""
         monkeypatch.setattr(workflows_sweep.os, "cpu_count", lambda: 8)
@@ -267,6 +274,7 @@ class TestMachine:
         }
         assert threads == {(4, 4)}
 
+    @pytest.mark.slow
     def test_auto_precision_is_probed_once(self, sweep, tmp_path, monkeypatch):
         probes = iter([{"float32": 0.02, "mixed_bfloat16": 0.01}])
         monkeypatch.setattr(machine, "probe_seconds", lambda: next(probes))
@@ -279,6 +287,7 @@ class TestMachine:
         programs = [f for p, f in started(tmp_path) if p in ("train_classifier", "evaluate")]
         assert {flags["precision"] for flags in programs} == {"mixed_bfloat16"}
 
+    @pytest.mark.slow
     def test_every_gpu_has_a_run_of_its_own(self, sweep, tmp_path, monkeypatch):
         monkeypatch.setattr(machine, "gpu_names", lambda: ["5", "7"])
         run_experiment(dataclasses.replace(sweep, parallel=0, seeds=("0",)))
