@@ -60,6 +60,13 @@ def conditional_export(gan_run, tmp_path_factory):
     return model, directory
 
 
+@pytest.fixture(scope="module")
+def conditional(conditional_export):
+    """The same model, and its generator loaded again: the function and the card."""
+    model, directory = conditional_export
+    return model, *load_generator(directory)
+
+
 @pytest.fixture
 def copy(gan_run, tmp_path):
     return shutil.copytree(gan_run.finished / "generator", tmp_path / "generator")
@@ -98,9 +105,8 @@ def test_it_is_the_averaged_generator_at_full_resolution(gan_run, trained, expec
 
 
 @pytest.mark.parametrize("task", range(3))
-def test_a_conditional_generator_takes_a_category(conditional_export, task):
-    model, directory = conditional_export
-    function, card = load_generator(directory)
+def test_a_conditional_generator_takes_a_category(conditional, task):
+    model, function, card = conditional
     assert (card.task, card.tasks) == ("conditional", TASKS)
     categories = tf.constant([task, task, 0, 1, 2])
     outputs = function(image=IMAGES, z=Z, category=categories)

@@ -21,7 +21,7 @@ def donor():
     """keras.applications' ResNet-50 with a random number in every weight."""
     model = keras.applications.ResNet50(include_top=False, weights=None)
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=w.shape).astype(np.float32) for w in model.weights])
+    model.set_weights([rng.standard_normal(w.shape, np.float32) for w in model.weights])
     return model
 
 

@@ -57,6 +57,10 @@ def patches(tmp_path_factory):
 @pytest.fixture
 def generator(monkeypatch):
     """The generator that synthesize will find; its function and card may be changed."""
+    return with_disks(monkeypatch)
+
+
+def with_disks(monkeypatch):
     found = {
         "function": disks(),
         "card": GeneratorCard("mass", SIZE, z_width=6, checksum="c" * 64),
@@ -74,13 +78,27 @@ def change_card(generator, **changes):
 
 @pytest.fixture
 def config(patches, tmp_path, generator):
+    return config_of(patches, tmp_path / "synthetic")
+
+
+def config_of(patches, directory):
     return SynthesisConfig(
         generator="G",
         patches_dir=str(patches.directory),
-        output_dir=str(tmp_path / "synthetic"),
+        output_dir=str(directory),
         count=25,
         batch_size=8,
     )
+
+
+@pytest.fixture(scope="module")
+def made(patches, tmp_path_factory):
+    """The set that `config` makes, made once; nobody writes into it."""
+    directory = tmp_path_factory.mktemp("made") / "synthetic"
+    with pytest.MonkeyPatch.context() as patch:
+        with_disks(patch)
+        synthesize(config_of(patches, directory))
+    return directory
 
 
 def at(config, directory, **changes):
@@ -185,31 +203,26 @@ class TestOutput:
             assert (after == before).mean() > 0.1  # outside the mask it is the source
 
     def test_the_gallery_takes_its_sources_by_number(self, config, patches):
-        made = Candidates(config, patches)
+        drawn = Candidates(config, patches)
         with ThreadPoolExecutor(1) as threads, ThreadPoolExecutor(1) as generating:
-            batch = [f.result() for f in made.start(0, threads, generating).result()]
+            batch = [f.result() for f in drawn.start(0, threads, generating).result()]
         records = [decode_record(c.frame[12:-4], "r") for c in batch if c.frame]
         assert len(records) > 3
         for record in records:
-            assert made.source_of(record).patch_id == record.source_patch_id
+            assert drawn.source_of(record).patch_id == record.source_patch_id
 
     @pytest.mark.slow
-    def test_tensorflow_datasets_reads_it(self, config, tmp_path):
-        synthesize(config)
-        assert assert_read_alike(tmp_path / "synthetic") == 25
+    def test_tensorflow_datasets_reads_it(self, made):
+        assert assert_read_alike(made) == 25
 
-    def test_candidates_are_drawn_in_order_until_the_last_that_is_needed(self, config, tmp_path):
-        synthesize(config)
-        numbers = [
-            int(r.patch_id.rsplit("~mass", 1)[1]) for r in records_of(tmp_path / "synthetic")
-        ]
+    def test_candidates_are_drawn_in_order_until_the_last_that_is_needed(self, made):
+        numbers = [int(r.patch_id.rsplit("~mass", 1)[1]) for r in records_of(made)]
         assert numbers == sorted(set(numbers))
-        manifest = read_manifest(tmp_path / "synthetic", "synthesize")
+        manifest = read_manifest(made, "synthesize")
         assert numbers[-1] == manifest["candidates"] - 1
 
-    def test_step_seven_adds_the_lesion_to_the_patch(self, config, patches, tmp_path):
-        synthesize(config)
-        for record in records_of(tmp_path / "synthetic"):
+    def test_step_seven_adds_the_lesion_to_the_patch(self, made, patches):
+        for record in records_of(made):
             source = source_of(record, patches, "source")
             expected = np.clip(source.patch + record.lesion, -1, 1)
             # Patch and lesion are rounded to a level each.
@@ -219,9 +232,8 @@ class TestOutput:
             np.testing.assert_array_equal(record.patch[outside], source.patch[outside])
             assert np.abs(record.patch - source.patch).max() > 0.1
 
-    def test_the_lesion_is_the_masked_channel(self, config, tmp_path):
-        synthesize(config)
-        for record in records_of(tmp_path / "synthetic"):
+    def test_the_lesion_is_the_masked_channel(self, made):
+        for record in records_of(made):
             z = tf.constant([record.z])
             channel = disks()(None, z)["lesion"].numpy()[0, ..., 0]
             np.testing.assert_allclose(record.lesion, record.mask * channel, atol=2 / LEVELS)
@@ -231,9 +243,8 @@ class TestOutput:
             assert (channel[y0:y1, x0:x1] > 0.1).sum() == record.lesion_area_px
             assert record.mask[y0:y1, x0:x1].max() == record.mask.max() > 0.5
 
-    def test_a_record_says_where_it_came_from(self, config, patches, tmp_path):
-        synthesize(config)
-        for record in records_of(tmp_path / "synthetic"):
+    def test_a_record_says_where_it_came_from(self, made, patches):
+        for record in records_of(made):
             source = source_of(record, patches, "source")
             number = int(record.patch_id.rsplit("~mass", 1)[1])
             assert record.patch_id == f"{source.patch_id}~mass{number}"
@@ -366,9 +377,8 @@ class TestPace:
 
 class TestRepeatable:
     @pytest.fixture
-    def expected(self, config, tmp_path):
-        synthesize(at(config, tmp_path / "expected"))
-        return shard_bytes(tmp_path / "expected")
+    def expected(self, made):
+        return shard_bytes(made)
 
     def test_the_same_seed_gives_the_same_bytes(self, config, expected, tmp_path):
         synthesize(config)
@@ -397,7 +407,7 @@ class TestRepeatable:
         ids=lambda value: getattr(value, "__name__", str(value)),
     )
     def test_interrupted_anywhere_the_same_bytes(
-        self, config, expected, tmp_path, monkeypatch, owner, name, calls
+        self, config, expected, made, tmp_path, monkeypatch, owner, name, calls
     ):
         with interrupted_at(monkeypatch, owner, name, calls):
             synthesize(config)
@@ -407,9 +417,8 @@ class TestRepeatable:
         synthesize(config)
         assert shard_bytes(directory) == expected
         for name in ("contact_sheet.png", "gallery.html"):
-            content = (tmp_path / "expected" / name).read_bytes()
-            assert (directory / name).read_bytes() == content
-        one, two = (read_json(d / "manifest.json") for d in (directory, tmp_path / "expected"))
+            assert (directory / name).read_bytes() == (made / name).read_bytes()
+        one, two = (read_json(d / "manifest.json") for d in (directory, made))
         for manifest in (one, two):
             del manifest["flags"]
         assert one == two
@@ -432,14 +441,14 @@ class TestRepeatable:
         synthesize(config)
         assert shard_bytes(tmp_path / "synthetic") == expected
 
-    def test_finished_there_is_nothing_to_do(self, config, expected, tmp_path, capsys):
-        synthesize(at(config, tmp_path / "expected"))
+    def test_finished_there_is_nothing_to_do(self, config, expected, made, capsys):
+        synthesize(at(config, made))
         assert capsys.readouterr().out.endswith(" is finished; nothing to do\n")
-        assert shard_bytes(tmp_path / "expected") == expected
+        assert shard_bytes(made) == expected
 
-    def test_other_flags_are_refused(self, config, expected, tmp_path):
+    def test_other_flags_are_refused(self, config, made):
         with pytest.raises(UserError, match=r"--threshold was 0\.1, is 0\.2"):
-            synthesize(at(config, tmp_path / "expected", threshold=0.2))
+            synthesize(at(config, made, threshold=0.2))
 
 
 class TestRefusal:
