@@ -614,6 +614,12 @@ class InsertionConfig(LesionsConfig, RunConfig):
         "small (< 10% of the patch area)'.",
         FRACTION,
     )
+    max_area_fraction: float = option(
+        1.0,
+        "Largest share of the patch that a lesion may cover; 1: any, as in the paper. A lesion "
+        "that fills its patch ends at the frame.",
+        FRACTION,
+    )
     draws: int = option(
         20,
         "Draws of the random scalars for a place before it is given up; not in the paper.",
@@ -749,6 +755,12 @@ class SynthesisConfig(GeneratedLesionsConfig, RunConfig):
         0.1,
         "Smallest share of the patch that a lesion may cover: 'Discard the object if it is too "
         "small (< 10% of the patch area)'.",
+        FRACTION,
+    )
+    max_area_fraction: float = option(
+        1.0,
+        "Largest share of the patch that a lesion may cover; 1: any, as in the paper. A lesion "
+        "that fills its patch ends at the frame.",
         FRACTION,
     )
     texture: str = option(

@@ -115,6 +115,7 @@ def extraction_for(config: InsertionConfig, card: GeneratorCard) -> Extraction:
         card.size,
         removal=task_of(config, card) == "removal",
         min_area_fraction=config.min_area_fraction,
+        max_area_fraction=config.max_area_fraction,
     )
 
 

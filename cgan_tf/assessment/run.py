@@ -67,7 +67,7 @@ class SyntheticSet:
 
     Attributes:
       name: in quality.json. generator_checksum: of the generator that made it.
-      flags: of synthesize, those that post-process. min_area_fraction: as well.
+      flags: of synthesize, those that post-process. min_area_fraction, max_area_fraction: as well.
       critic: checksum of the one that chose its patches, or empty.
     """
 
@@ -77,6 +77,7 @@ class SyntheticSet:
     generator_checksum: str
     flags: LesionsConfig
     min_area_fraction: float
+    max_area_fraction: float
     critic: str = ""
 
 
@@ -91,6 +92,7 @@ def open_set(directory: str, taken: Collection[str] = ()) -> SyntheticSet:
         generator_checksum=manifest["generator_checksum"],
         flags=LesionsConfig(**{name: flags[name] for name in POST_PROCESSING}),
         min_area_fraction=flags["min_area_fraction"],
+        max_area_fraction=flags["max_area_fraction"],
         critic=manifest.get("critic", "") if flags["max_critic_score"] else "",
     )
 
@@ -202,7 +204,11 @@ class SetAssessment:
     def _with_training(self, readings: Readings, training: TrainingLesions) -> Readings:
         subject, seed = self.subject, self.config.seed
         how = extraction_of(
-            subject.flags, SIDE, removal=False, min_area_fraction=subject.min_area_fraction
+            subject.flags,
+            SIDE,
+            removal=False,
+            min_area_fraction=subject.min_area_fraction,
+            max_area_fraction=subject.max_area_fraction,
         )
         differing = differing_lesions(training, readings.synthetic.backgrounds, how, seed)
         return dataclasses.replace(readings, training=training.described, differing=differing)

@@ -119,13 +119,15 @@ def acceptance(inputs: ReportInputs) -> Section | None:
             f"{each.accepted:,}",
             f"{each.acceptance_rate:.1%}",
             f"{each.rejected.get('too_small', 0):,}",
+            f"{each.rejected.get('too_large', 0):,}",
             f"{each.rejected.get('empty', 0):,}",
             f"{each.min_area_fraction:.1%}",
         )
         for each in inputs.sets
     ]
     headings = (
-        "Task", "Split", "Candidates", "Accepted", "Rate", "Too small", "Empty", "Min. area",
+        "Task", "Split", "Candidates", "Accepted", "Rate", "Too small", "Too large", "Empty",
+        "Min. area",
     )  # fmt: skip
     return section_of(
         "Acceptance by the post-processing",

@@ -49,8 +49,8 @@ GROUPS: dict[str, str] = {
         allow_synthetic admit_special resample_spacing_mm reduction assume_normal allow_overlap
         allow_evaluation_split benign validation_patches""",
     "Lesions": """
-        threshold dilation smoothing objects near min_area_fraction texture min_share_removed
-        max_critic_score patience min_acceptance feather""",
+        threshold dilation smoothing objects near min_area_fraction max_area_fraction texture
+        min_share_removed max_critic_score patience min_acceptance feather""",
     "Networks": """
         network generator_filters bottleneck_filters embedding_channels leaky_relu_slope
         attention_size lesion_channel border spectral_norm discriminator_multiplier

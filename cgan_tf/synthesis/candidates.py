@@ -100,6 +100,7 @@ class Candidates:
             self.card.size,
             removal=self.task == "removal",
             min_area_fraction=config.min_area_fraction,
+            max_area_fraction=config.max_area_fraction,
         )
         classes = config.source_classes or source_classes(self.task)
         self.sources = open_sources(config, patches, self.card, config.source_split, classes)

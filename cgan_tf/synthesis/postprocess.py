@@ -19,7 +19,7 @@ from cgan_tf.runs.errors import UserError
 
 LARGEST, NEAR, IN_BOX = "largest", "near", "in_box"  # which objects are kept
 EMPTY = "empty"
-TOO_SMALL = "too_small"
+TOO_SMALL, TOO_LARGE = "too_small", "too_large"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +28,8 @@ class Lesion:
 
     Attributes:
       area_px: pixels of the objects that are kept, before the expansion.
-      rejected: empty, or the reason: `EMPTY` (nothing beyond the threshold) or `TOO_SMALL`.
+      rejected: empty, or the reason: `EMPTY` (nothing beyond the threshold), `TOO_SMALL` or
+        `TOO_LARGE`.
       mask: float32 [size, size] in [0, 1]. lesion: float32 [size, size], mask times channel.
       box: (x0, y0, x1, y1) of the expanded objects, x1 and y1 exclusive.
     """
@@ -46,7 +47,7 @@ class Extraction:
 
     Attributes:
       removal: whether lesions are dark in the channel. threshold: of their grey levels.
-      min_area_fraction: of a patch, for the objects that are kept.
+      min_area_fraction, max_area_fraction: of a patch, for the objects that are kept.
       dilation_px, sigma_px: of the expansion and of the Gaussian, in pixels of the patch.
       objects: `LARGEST`, `NEAR` or `IN_BOX`. near_px: see `nearest_objects`.
     """
@@ -58,10 +59,24 @@ class Extraction:
     sigma_px: float
     objects: str = LARGEST
     near_px: int = 0
+    max_area_fraction: float = 1.0
+
+    def misfit(self, area_px: int, patch_px: int) -> str:
+        """Why objects of this area are rejected, or nothing."""
+        if area_px == 0:
+            return EMPTY
+        if area_px < self.min_area_fraction * patch_px:
+            return TOO_SMALL
+        return TOO_LARGE if area_px > self.max_area_fraction * patch_px else ""
 
 
 def extraction_of(
-    config: LesionsConfig, size: int, *, removal: bool, min_area_fraction: float
+    config: LesionsConfig,
+    size: int,
+    *,
+    removal: bool,
+    min_area_fraction: float,
+    max_area_fraction: float = 1.0,
 ) -> Extraction:
     """What the flags give for patches of `size` pixels a side.
 
@@ -77,6 +92,7 @@ def extraction_of(
         sigma_px=config.smoothing * size / PAPER_SIZE,
         objects=config.objects,
         near_px=scaled_length(config.near, size),
+        max_area_fraction=max_area_fraction,
     )
 
 
@@ -88,10 +104,8 @@ def extract_lesion(channel: np.ndarray, how: Extraction, box: Sequence[float] = 
     """
     binary = darkened(channel, how.threshold) if how.removal else channel > how.threshold
     kept, area = chosen_objects(binary, how, box)
-    if area == 0:
-        return Lesion(0, EMPTY)
-    if area < how.min_area_fraction * channel.size:
-        return Lesion(area, TOO_SMALL)
+    if reason := how.misfit(area, channel.size):
+        return Lesion(area, reason)
     expanded = expand(kept, how.dilation_px)
     mask = smooth(expanded, how.sigma_px)
     return Lesion(area, "", mask, mask * channel.astype(np.float32), box_around(expanded))

@@ -22,7 +22,6 @@ from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.background import Tissue, lesion_region
 from cgan_tf.synthesis.postprocess import (
     EMPTY,
-    TOO_SMALL,
     Extraction,
     Lesion,
     box_around,
@@ -80,10 +79,9 @@ def replaced_lesion(
     objects = objects | lesion_region(patch, box)
     area = int(objects.sum())
     place = expand(objects, how.dilation_px)
-    if not area or place.all():
-        return Lesion(area, EMPTY)
-    if area < how.min_area_fraction * patch.size:
-        return Lesion(area, TOO_SMALL)
+    reason = EMPTY if place.all() else how.misfit(area, patch.size)
+    if reason:
+        return Lesion(area, reason)
     change = tissue.filled(patch, place, rng) - patch
     # A calcification at the end of the grey scale may fall by more than a stored lesion can say.
     lesion = np.clip(change, -1, 1).astype(np.float32)

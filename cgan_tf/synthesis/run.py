@@ -172,7 +172,8 @@ class Synthesis:
             f"{config.generator}: {state.accepted} of {state.candidates} candidates "
             f"accepted {json.dumps(state.rejected)}; the {kept} {low:.1%} / "
             f"{middle:.1%} / {high:.1%} of the patch (5th / 50th / 95th percentile) and "
-            f"--min_area_fraction asks for {config.min_area_fraction:.1%}"
+            f"--min_area_fraction asks for {config.min_area_fraction:.1%}, --max_area_fraction for "
+            f"{config.max_area_fraction:.1%} at most"
         )
 
     def _finish(self) -> None:

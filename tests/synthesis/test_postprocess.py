@@ -10,6 +10,7 @@ from cgan_tf.synthesis.postprocess import (
     EMPTY,
     IN_BOX,
     NEAR,
+    TOO_LARGE,
     TOO_SMALL,
     Extraction,
     expand,
@@ -242,6 +243,13 @@ class TestExtractLesion:
         assert (rejected.rejected, rejected.area_px) == (TOO_SMALL, 6_553)
         assert rejected.mask is None
         assert rejected.lesion is None
+
+    def test_no_more_than_a_quarter_of_the_area(self):
+        kept = extract(run_of(16_384), max_area_fraction=0.25)
+        rejected = extract(run_of(16_385), max_area_fraction=0.25)
+        assert (kept.rejected, kept.area_px) == ("", 16_384)
+        assert (rejected.rejected, rejected.area_px, rejected.mask) == (TOO_LARGE, 16_385, None)
+        assert extract(run_of(256 * 256)).rejected == ""  # the paper's limit is none
 
     def test_pixels_of_other_objects_do_not_count(self):
         channel = np.zeros((256, 256))

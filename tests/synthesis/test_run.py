@@ -534,7 +534,7 @@ class TestHopeless:
             )
         message = str(caught.value)
         assert re.search(r"^G: 0 of 24 candidates accepted", message)
-        assert "--min_area_fraction asks for 20.0%" in message
+        assert "--min_area_fraction asks for 20.0%, --max_area_fraction for 100.0%" in message
         low, middle, high = map(float, re.findall(r"([\d.]+)%", message)[:3])
         z = [candidate_scalars(0, "mass", n, 6) for n in range(24)]
         channels = generator["function"](None, tf.constant(np.stack(z)))["lesion"]
