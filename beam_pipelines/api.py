@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from pydicom.errors import InvalidDicomError
 
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.header import Header
@@ -23,7 +24,7 @@ from beam_pipelines.dicom.reading import Mammogram
 from beam_pipelines.insertion.finish import Composed, compose
 from beam_pipelines.insertion.generator import draw_lesions, extraction_for, setup_of
 from beam_pipelines.insertion.places import prepare
-from beam_pipelines.rejections import Rejected
+from beam_pipelines.rejections import Reason, Rejected
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.folder import Folder
 from beam_pipelines.storage import files
@@ -197,8 +198,12 @@ def _in_one_line(path: str | os.PathLike[str]) -> Iterator[None]:
         with errors.reading(os.fspath(path)):
             yield
     except Rejected as fault:
-        detail = f" ({fault.detail})" if fault.detail else ""
         raise UserError(
-            f"{os.fspath(path)}: expected a mammogram that can be used, found "
-            f"{fault.reason.value}{detail}"
+            f"{os.fspath(path)}: expected a mammogram that can be used, found {_found(fault)}"
         ) from fault
+
+
+def _found(fault: Rejected) -> str:
+    if isinstance(fault.__cause__, InvalidDicomError):
+        return Reason.NOT_DICOM.value
+    return fault.reason.value + (f" ({fault.detail})" if fault.detail else "")

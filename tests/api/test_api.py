@@ -297,7 +297,7 @@ def test_unusable_files_and_settings_are_told_in_a_line(film, generator, tmp_pat
     (tmp_path / "note.dcm").write_bytes(b"no mammogram")
     for path, words in (
         (tmp_path / "none.dcm", "none.dcm: .*No such file"),
-        (tmp_path / "note.dcm", "note.dcm: expected a mammogram that can be used, found"),
+        (tmp_path / "note.dcm", "note.dcm: expected a mammogram that can be used, found not_dicom"),
     ):
         with pytest.raises(cgan_tf.UserError, match=words):
             beam_pipelines.read_mammogram(path)
