@@ -1,11 +1,12 @@
 """The cases of a reader study: drawn by seed, balanced, matched by kind and size.
 
-Every synthetic picture has a real one of the same kind and of like size, of another patient. No
-patch is used twice, neither as a picture nor as what a synthetic picture was made from, and each
-patient has as few pictures as the sets allow: who knows a breast again must gain nothing by it.
+Every synthetic picture has a real one of the same kind, of like size and in like tissue, of another
+patient. No patch is used twice, neither as a picture nor as what a synthetic picture was made from.
+Each patient has as few pictures as the sets allow: to know a breast again must gain nothing.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections import Counter
@@ -64,6 +65,16 @@ class Picture:
             x0, y0, x1, y1 = record.box
             return math.sqrt(max(x1 - x0, 0.0) * max(y1 - y0, 0.0))
         return math.sqrt(record.lesion_area_px)
+
+    @functools.cached_property
+    def surround(self) -> float:
+        """Mean grey level of the outermost pixels, in [-1, 1]: how dense the tissue is."""
+        patch = self.record.patch
+        return float(
+            np.concatenate(
+                [patch[:2].ravel(), patch[-2:].ravel(), patch[:, :2].ravel(), patch[:, -2:].ravel()]
+            ).mean()
+        )
 
     @property
     def patches(self) -> set[str]:
@@ -279,7 +290,8 @@ class _Draw:
 
 def matched_pairs(synthetic: Sequence[Picture], real: Sequence[Picture], ratio: float) -> Pairs:
     """(synthetic, real) pairs of other patients whose sizes differ by `ratio` at most, in the order
-    of the synthetic ones; as many as there can be, and of these the ones most alike."""
+    of the synthetic ones; as many as there can be, and of these the ones most alike in size and in
+    the tissue around."""
     if not synthetic or not real:
         return []
     sizes = [np.log([picture.size for picture in side]) for side in (synthetic, real)]
@@ -287,7 +299,9 @@ def matched_pairs(synthetic: Sequence[Picture], real: Sequence[Picture], ratio: 
     patients = [np.array([p.record.client_id for p in side]) for side in (synthetic, real)]
     same = (patients[0][:, None] == patients[1]) & (patients[0] != "")[:, None]
     forbidden = (apart > math.log(ratio) + 1e-9) | same
-    cost = apart + _LATER_TURN * np.array([picture.turn for picture in real])
+    tissue = [np.array([picture.surround for picture in side]) for side in (synthetic, real)]
+    cost = apart + np.abs(tissue[0][:, None] - tissue[1])
+    cost += _LATER_TURN * np.array([picture.turn for picture in real])
     cost = np.where(forbidden, 1e6, cost)
     rows, columns = linear_sum_assignment(cost)
     return [

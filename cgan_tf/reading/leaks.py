@@ -3,7 +3,7 @@
 A reader study measures whether the eye tells synthetic from real. It does not if something else
 does. Here a classifier sees of every picture only how long it is in the page and compressed, its
 place there, and its outermost pixels, which no synthetic lesion should have changed. Its AUC, by
-patients that it has not seen, is compared with that of shuffled labels.
+patients that it has not seen, is compared with that of labels shuffled among patients.
 """
 
 import dataclasses
@@ -84,14 +84,13 @@ def leak_of(features: np.ndarray, labels: np.ndarray, patients: Sequence[str], s
 
     Args:
       features: float [n, k]. labels: [n], 0 or 1. patients: of each picture; a patient's pictures
-        are in one fold, and shuffled labels keep together what one patient has.
+        are in one fold, and labels are shuffled among patients, not pictures.
     """
     patient = patient_numbers(np.asarray(patients), len(labels))
     hat = _fold_weights(_standardised(features), patient, seed)
-    labels, groups = np.asarray(labels), _groups(patient)
-    generator = keyed_generator("leak", seed)
-    rows = [labels, *(_shuffled(labels, groups, generator) for _ in range(_SHUFFLES))]
-    aucs = _aucs(hat, np.stack(rows))
+    labels = np.asarray(labels)
+    shuffled = _shuffled(labels, patient, keyed_generator("leak", seed))
+    aucs = _aucs(hat, np.vstack([labels, shuffled]))
     return Leak(
         auc=float(aucs[0]),
         p_value=float((aucs >= aucs[0]).mean()),
@@ -133,18 +132,15 @@ def _aucs(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return above / (positives * (labels.shape[1] - positives))
 
 
-def _groups(patient: np.ndarray) -> list[np.ndarray]:
-    """Places of the pictures of patients who have as many: int [patients, pictures] each."""
-    order, counts = np.argsort(patient, kind="stable"), np.bincount(patient)
-    own = np.split(order, np.cumsum(counts)[:-1])
-    return [np.stack([own[p] for p in np.flatnonzero(counts == c)]) for c in np.unique(counts)]
-
-
 def _shuffled(
-    labels: np.ndarray, groups: Sequence[np.ndarray], generator: np.random.Generator
+    labels: np.ndarray, patient: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """The labels of patients with as many pictures exchanged."""
-    shuffled = labels.copy()
-    for group in groups:
-        shuffled[group] = labels[generator.permutation(group)]
-    return shuffled
+    """The patients' shares of positive pictures exchanged: int [shuffles, n], none of one class."""
+    sizes = np.bincount(patient)
+    shares = np.bincount(patient, labels) / sizes
+    order = np.argsort(patient, kind="stable")
+    number = np.empty(len(labels), int)  # of a picture among its patient's
+    number[order] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rows = generator.permuted(np.tile(shares, (_SHUFFLES, 1)), axis=1)
+    drawn = (number < np.rint(rows * sizes)[:, patient]).astype(int)
+    return drawn[(drawn.min(axis=1) < 1) & (drawn.max(axis=1) > 0)]

@@ -70,6 +70,7 @@ def make_study(config: ReaderStudyConfig) -> None:
             "training": len(cases.training),
             "repeated": len(cases.repeated),
             "patients": len(_patients(cases)),
+            "median_sizes": median_sizes(cases),
             "leaks": {name: dataclasses.asdict(leak) for name, leak in leaks.items()},
         }
         finish_run(run.directory, PROGRAM, content)
@@ -126,6 +127,18 @@ def _patients(cases: Cases) -> set[str]:
     return {picture.record.client_id for case in cases.study for picture in case.pictures}
 
 
+def median_sizes(cases: Cases) -> dict[str, dict[str, float]]:
+    """What pictures were matched by, by kind: the medians of real and synthetic ones."""
+    sizes: dict[tuple[str, str], list[float]] = {}
+    for picture in (picture for case in cases.study for picture in case.pictures):
+        side = "synthetic" if picture.synthetic else "real"
+        sizes.setdefault((picture.kind, side), []).append(picture.size)
+    medians: dict[str, dict[str, float]] = {}
+    for (kind, side), values in sorted(sizes.items()):
+        medians.setdefault(kind, {})[side] = round(float(np.median(values)), 2)
+    return medians
+
+
 def leaks_of(config: ReaderStudyConfig, cases: Cases) -> dict[str, Leak]:
     """What the files and the borders of the study's pictures tell of the answer."""
     pictures = [picture for case in cases.study for picture in case.pictures]
@@ -146,6 +159,12 @@ def _tell(directory: Path, cases: Cases, leaks: dict[str, Leak], length: int) ->
         f"{len(cases.repeated)} of them twice, {len(cases.training)} for training; "
         f"{length / 1e6:.1f} MB. Hand on this file alone: {KEY} beside it has the truth."
     )
+    for kind, sides in median_sizes(cases).items():
+        if kind != "normal" and len(sides) == 2:
+            print(
+                f"  {kind}: median size {sides['synthetic']:.1f} px synthetic, "
+                f"{sides['real']:.1f} px real"
+            )
     for name, leak in leaks.items():
         print(
             f"  what the {name} tells without the lesion: AUC {leak.auc:.2f} "

@@ -114,8 +114,10 @@ def test_lesions_without_removals_have_real_normals(root):
     assert found == {("mass", "made_mass"): 6, ("mass", REAL): 6, ("normal", REAL): 12}
 
 
-def picture(size, woman, turn=0):
-    record = SimpleNamespace(box=(0.0, 0.0, size, size), client_id=woman)
+def picture(size, woman, turn=0, tissue=0.0):
+    record = SimpleNamespace(
+        box=(0.0, 0.0, size, size), client_id=woman, patch=np.full((8, 8), tissue)
+    )
     return Picture(record, REAL, "mass", turn)
 
 
@@ -160,3 +162,10 @@ def test_pictures_without_a_box_have_the_size_of_their_change():
     found = picture(10.0, "a")
     changed = SimpleNamespace(box=(), lesion_area_px=49)
     assert dataclasses.replace(found, record=changed).size == 7
+
+
+def test_of_two_of_a_size_the_one_in_like_tissue():
+    dense, fat = picture(10.0, "b", tissue=0.3), picture(10.0, "c", tissue=-0.4)
+    for tissue, expected in ((0.2, dense), (-0.3, fat)):
+        ((_, chosen),) = matched_pairs([picture(10.0, "a", tissue=tissue)], [dense, fat], 1.2)
+        assert chosen is expected

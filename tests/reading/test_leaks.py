@@ -125,6 +125,8 @@ class TestStudy:
         found = leak_of(features, labels, patients, 0)
         assert abs(found.auc - 0.5) < 0.15
         assert found.p_value > 0.05
+        sizes = read_json(study / "manifest.json")["median_sizes"]["mass"]
+        assert sizes["real"] == pytest.approx(sizes["synthetic"], rel=0.15)
         told = read_json(study / "manifest.json")["leaks"]
         assert told["border"]["p_value"] > 0.05
         assert told["border"]["pictures"] == 80
@@ -146,3 +148,14 @@ class TestStudy:
         one, two = (border_features([encode_picture(p)], SIZE) for p in (picture, inside))
         assert one == pytest.approx(two)
         assert decode_picture(encode_picture(inside), SIZE)[5, 5] == 4095
+
+
+def test_women_with_other_numbers_of_pictures_hide_nothing():
+    """Real women have 1 picture each, synthetic ones 4: what they differ in is found."""
+    rng = np.random.default_rng(5)
+    women = np.concatenate([np.arange(48), 48 + np.repeat(np.arange(12), 4)])
+    labels = np.repeat([0, 1], 48)
+    plain = rng.standard_normal((96, 5))
+    names = [str(woman) for woman in women]
+    assert leak_of(plain + 2 * labels[:, None], labels, names, 0).p_value <= 0.01
+    assert leak_of(plain, labels, names, 0).p_value > 0.05

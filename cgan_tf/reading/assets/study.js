@@ -36,20 +36,19 @@ const kept = {
 
 // ---- The order: another one for every code, the same whenever the code comes back
 
-// Numbers in [0, 1) that depend on a text alone: its FNV-1a hash, then xorshift (Marsaglia 2003).
+// Numbers in [0, 1) that depend on a text alone: its FNV-1a hash, then a counter through MurmurHash3's
+// finaliser. Codes like R1 and R2 have hashes alike; without the products they would have orders alike.
 const streamOf = (text) => {
   let state = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) {
     state = Math.imul(state ^ byte, 0x01000193);
   }
-  state = state >>> 0 || 1;
-  const next = () => {
-    state ^= state << 13; state ^= state >>> 17; state ^= state << 5;
-    state >>>= 0;
-    return state / 2 ** 32;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
   };
-  for (let i = 0; i < 16; i++) next();
-  return next;
 };
 
 const shuffled = (list, random) => {
@@ -68,16 +67,17 @@ const leastGap = (ids) => {
   return least;
 };
 
-// Repeated cases come once in each half, and of some such orders the one that keeps them furthest
-// apart is taken: a picture that was seen just now is remembered, not read.
+// Repeated cases come once in each half, and not too soon again: a picture that was seen just now is
+// remembered, not read. The first such order is taken; the best of many would have them at its ends.
 const trialsOf = (code) => {
   const random = streamOf(`${checksum}|${code}`);
   const others = shuffled(study.cases.map((c) => c.id).filter((id) => !study.repeated.includes(id)),
     random);
   const total = study.cases.length + study.repeated.length;
   const early = Math.max(0, Math.ceil(total / 2) - study.repeated.length);
+  const wanted = Math.min(10, Math.floor(total / 4));
   let order = [], gap = -1;
-  for (let attempt = 0; attempt < (study.repeated.length ? 50 : 1); attempt++) {
+  for (let attempt = 0; attempt < 100 && gap < wanted; attempt++) {
     const ids = [
       ...shuffled([...study.repeated, ...others.slice(0, early)], random),
       ...shuffled([...study.repeated, ...others.slice(early)], random),
