@@ -19,6 +19,8 @@ synthetic share: the fraction of a classifier's training samples that are synthe
 filling: what a classifier sees in that share of its samples, one of `FILLINGS`.
 arm: a filling with its share; the baseline's is 0. Arms are compared with one another.
 run: one start of a program in a directory, resumed until its manifest says that it is finished.
+reader: a person who looks at the cases of a reader study and answers its question.
+case: what a reader answers at a time: one picture, or two to choose from.
 card: the JSON beside an exported generator that says what it is.
 """
 

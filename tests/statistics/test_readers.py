@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from cgan_tf.statistics.auc import auc_interval, delong_test
 from cgan_tf.statistics.readers import (
     CASES,
     READERS,
+    Components,
     Performance,
     auc_performance,
     components,
@@ -278,3 +280,18 @@ class TestPower:
 
         assert level_of(estimates(150, 9, small)) == pytest.approx(foretold, abs=0.12)
         assert foretold > 0.3
+
+    def test_the_table_for_planning_in_the_docs(self):
+        """Near 0.5 an AUC of n / 2 and n / 2 cases has the variance (n + 1) / (3 n^2)."""
+        text = (Path(__file__).parents[2] / "docs" / "reader_study.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| (\d+) \|((?: \d+% / \d+% \|)+)$", text, re.M)
+        assert [int(readers) for readers, _ in rows] == [3, 5, 8, 12, 20]
+        error = 101 / (3 * 100**2)
+        parts = Components(0.05**2, 0.6 * error, 0.4 * error, 100, 1)
+        for readers, cells in rows:
+            told = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)% / (\d+)%", cells)]
+            expected = [
+                tuple(round(100 * power(parts, e, int(readers), n)) for e in (0.05, 0.1))
+                for n in (50, 100, 200, 400)
+            ]
+            assert told == expected
