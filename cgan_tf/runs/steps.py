@@ -18,6 +18,7 @@ from cgan_tf.runs.console import PROGRESS_VARIABLE, end_with_parent
 from cgan_tf.runs.errors import UserError
 
 _CLEAR = "\r\x1b[2K"  # back to the start of the line, and the line away
+LEAST_SHARE = 0.01  # of all work, from which a pace can be told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,14 +227,18 @@ class StepRunner:
             print(line, file=sys.stderr, flush=True)
 
     def _pace(self, work: float, gone: float) -> float | None:
-        """Seconds for a reference second: until enough is measured the expected pace, then ours."""
+        """Seconds for a reference second: until enough is measured the expected pace, then ours.
+
+        Without an expected pace it is None until then: a rounding error is no work done.
+        """
         fresh = work - self.work_at_start
         for step in self.steps:
             if step.name not in self.failed:  # a failed one is in neither sum
                 fresh -= self.found.get(step.name, 0.0) * _cost(step, len(self.lanes))
         if self.slowness is not None:
             return (gone + 60 * self.slowness) / (max(0.0, fresh) + 60)
-        return gone / fresh if fresh > 0 and gone > 20 else None
+        enough = fresh > LEAST_SHARE * self._work_in_all() and gone > 20
+        return gone / fresh if enough else None
 
     def _file(self, step: Step, suffix: str) -> Path:
         return self.logs / f"{step.file_name}.{suffix}"

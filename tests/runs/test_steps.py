@@ -318,6 +318,8 @@ class TestProgress:
         share.write_text("0.7")
         assert runs._pace(runs._work_done(), 30.0) == pytest.approx(30 / (0.95 * 0.2 * 100))
         assert runs._pace(runs._work_done(), 5.0) is None  # too early to say
+        share.write_text("0.501")
+        assert runs._pace(runs._work_done(), 60.0) is None  # a hair's breadth tells no pace
 
     def test_the_expected_pace_counts_until_enough_is_measured(self, root):
         step = dataclasses.replace(fake(root, "a"), seconds=400.0)
