@@ -116,6 +116,7 @@ def add_lesions(
     lesions: int = 1,
     seed: int = 0,
     min_area_fraction: float = 0.1,
+    max_area_fraction: float = 1.0,
     min_tissue: float = 0.9,
     draws: int = 20,
     resample_spacing_mm: float = -1.0,
@@ -133,6 +134,7 @@ def add_lesions(
       lesions: at most so many; patches that get one do not overlap.
       seed: other seeds give other places and lesions.
       min_area_fraction: smallest share of the generator's patch that a lesion may cover, 0 to 1.
+      max_area_fraction: largest.
       min_tissue: share of breast in a patch that gets a lesion, above 0, to 1.
       draws: how often the generator may try at a place.
       resample_spacing_mm: pixel spacing that the generator is shown, -1 for that of its training,
@@ -147,7 +149,8 @@ def add_lesions(
     config = InsertionConfig(
         generator=generator.directory, task=_task_for(generator), source="folder",
         input_dir=str(Path(path).parent), lesions_per_image=lesions, seed=seed,
-        min_area_fraction=min_area_fraction, min_tissue=min_tissue, draws=draws,
+        min_area_fraction=min_area_fraction, max_area_fraction=max_area_fraction,
+        min_tissue=min_tissue, draws=draws,
         resample_spacing_mm=resample_spacing_mm, keep_patient=keep_patient,
     )  # fmt: skip
     _check(config)

@@ -138,8 +138,8 @@ def _one_of(name: str, values: Sequence[str], allowed: Sequence[str]) -> None:
 class Synthesis:
     """What became of each patch that a generator was given.
 
-    A patch is rejected when its lesion is empty or too small, as the paper has it ("discard the
-    object if it is too small"); it then comes back unchanged.
+    A patch is rejected when its lesion is empty, too small ("discard the object if it is too
+    small") or, if asked for, too large; it then comes back unchanged.
 
     Attributes:
       images: float32 [n, size, size] in [-1, 1], the patches with their lesions added or removed.
@@ -147,7 +147,7 @@ class Synthesis:
       masks: float32 [n, size, size] in [0, 1], soft; 0 where rejected.
       boxes: int64 [n, 4], (x0, y0, x1, y1) of the lesion in pixels, x1 and y1 exclusive; 0 where
         rejected.
-      rejected: text [n]: empty, or "empty" or "too_small".
+      rejected: text [n]: empty, or "empty", "too_small" or "too_large".
       z: float32 [n, z_width], the random scalars of each patch.
     """
 
@@ -219,6 +219,7 @@ class LesionGenerator:
         seed: int = 0,
         boxes: Sequence[Sequence[float]] | None = None,
         min_area_fraction: float = 0.1,
+        max_area_fraction: float = 1.0,
         threshold: float = 0.1,
         objects: str = "largest",
     ) -> Synthesis:
@@ -230,6 +231,7 @@ class LesionGenerator:
           seed: other seeds give other lesions.
           boxes: of the lesions to be removed, (x0, y0, x1, y1) each; for `objects="in_box"` alone.
           min_area_fraction: smallest share of the patch that a lesion may cover, 0 to 1.
+          max_area_fraction: largest.
           threshold: grey levels from which a pixel belongs to a lesion.
           objects: "largest" object, as in the paper, "near" ones (the largest group), or "in_box".
 
@@ -237,7 +239,13 @@ class LesionGenerator:
           ValueError: for arrays of other shapes or ranges, and settings out of theirs.
         """
         images = _checked_images(images, self.size)
-        how = self._extraction(min_area_fraction, threshold, objects)
+        settings = SynthesisConfig(
+            min_area_fraction=min_area_fraction,
+            max_area_fraction=max_area_fraction,
+            threshold=threshold,
+            objects=objects,
+        )
+        how = self._extraction(settings)
         z = self.draw_z(len(images), seed) if z is None else np.asarray(z, np.float32)
         places = [()] * len(images) if boxes is None else boxes
         found = [
@@ -255,16 +263,16 @@ class LesionGenerator:
             z=z,
         )
 
-    def _extraction(self, min_area_fraction: float, threshold: float, objects: str) -> Extraction:
-        config = SynthesisConfig(
-            threshold=threshold, objects=objects, min_area_fraction=min_area_fraction
-        )
-        removal = self.task == "removal"
-        _one_of("objects", [objects], (LARGEST, NEAR, IN_BOX))
+    def _extraction(self, settings: SynthesisConfig) -> Extraction:
+        _one_of("objects", [settings.objects], (LARGEST, NEAR, IN_BOX))
         try:
-            check_ranges(config)
+            check_ranges(settings)
             return extraction_of(
-                config, self.size, removal=removal, min_area_fraction=min_area_fraction
+                settings,
+                self.size,
+                removal=self.task == "removal",
+                min_area_fraction=settings.min_area_fraction,
+                max_area_fraction=settings.max_area_fraction,
             )
         except UserError as error:  # it names a flag
             raise ValueError(str(error).removeprefix("--")) from error

@@ -168,7 +168,9 @@ _OTHER_FLAGS = frozenset(
      "normal_follow_up", "allow_synthetic", "admit_special", "source"}
 )  # fmt: skip
 # Flags that came later: where they are what was done before, UIDs are those from before.
-_LATER_FLAGS = {name: getattr(InsertionConfig(), name) for name in ("objects", "near")}
+_LATER_FLAGS = {
+    name: getattr(InsertionConfig(), name) for name in ("objects", "near", "max_area_fraction")
+}
 
 
 @dataclasses.dataclass(frozen=True)

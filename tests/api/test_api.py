@@ -163,7 +163,9 @@ def test_a_rejected_patch_comes_back_as_it_was(generator):
     change = made.images - images.astype(np.float32)
     np.testing.assert_allclose(change, made.lesions, atol=1e-6)
     assert not change[made.masks == 0].any()
-    assert (generator.synthesize(images, min_area_fraction=1.0).rejected != "").all()
+    assert set(generator.synthesize(images, min_area_fraction=1.0).rejected[shown]) == {"too_small"}
+    large = generator.synthesize(images, min_area_fraction=0.0, max_area_fraction=0.01)
+    assert set(large.rejected[shown]) == {"too_large"}
     assert (generator.synthesize(images, seed=1).z != made.z).any()
     assert len(generator.synthesize(images[:0]).images) == 0
 
