@@ -78,11 +78,11 @@ class TestKnownPanel:
     def test_the_panel_is_recovered(self, studies, tmp_path, question):
         true = np.mean([norm.cdf(ability / math.sqrt(2)) for ability in ABILITIES])
         covered = []
-        for seed in range(6):
+        for seed in range(4):
             folder = write_answers(studies[question], tmp_path / str(seed), ABILITIES, seed)
             mean = mean_of(analysed(studies[question], folder))
             covered.append(mean.low <= true <= mean.high)
-        assert np.mean(covered) >= 0.66  # ratings of six levels cost a little of the AUC
+        assert np.mean(covered) >= 0.75  # ratings of six levels cost a little of the AUC
 
     def test_a_section_can_be_made(self, studies, tmp_path, question):
         study = studies[question]
@@ -96,10 +96,10 @@ class TestKnownPanel:
 def test_readers_who_guess_are_called_so(studies, tmp_path):
     """The level of the whole way for forced choices; tests/statistics has that of AUCs."""
     study, p_values = studies["two_alternatives"], []
-    for seed in range(8):
+    for seed in range(5):
         folder = write_answers(study, tmp_path / str(seed), [0.0] * 5, seed)
         p_values.append(mean_of(analysed(study, folder)).p_value)
-    assert np.mean(np.array(p_values) < 0.05) <= 0.25
+    assert np.mean(np.array(p_values) < 0.05) <= 0.2
 
 
 class TestFiles:

@@ -203,14 +203,14 @@ class TestSimulation:
             scores, labels = panel(rng, 0.0, readers=5, cases=60, spread=0.15)
             return panel_mean(auc_performance(scores, labels, np.arange(60)))
 
-        assert 0.015 <= level_of(estimates(250, 3, guessing)) <= 0.09
+        assert 0.015 <= level_of(estimates(200, 3, guessing)) <= 0.09
 
     def test_two_tests_alike_are_called_so(self):
         def alike(rng):
             scores, labels = panel(rng, 1.0, 4, 60, spread=0.15, extra=(0.0, 0.0))
             return panel_difference(auc_performance(scores, labels, np.arange(60)), 0, 1)
 
-        assert 0.015 <= level_of(estimates(250, 4, alike)) <= 0.09
+        assert 0.015 <= level_of(estimates(200, 4, alike)) <= 0.09
 
     def test_a_known_ability_is_in_the_interval(self):
         true = norm.cdf(1.0 / math.sqrt(2))  # of a reader without spread
@@ -219,7 +219,7 @@ class TestSimulation:
             scores, labels = panel(rng, 1.0, readers=4, cases=80)
             return panel_mean(auc_performance(scores, labels, np.arange(80)))
 
-        covered = [found.low <= true <= found.high for found in estimates(250, 5, able)]
+        covered = [found.low <= true <= found.high for found in estimates(200, 5, able)]
         assert 0.91 <= np.mean(covered) <= 0.985
 
     def test_forgetting_that_readers_share_cases_would_show(self):
