@@ -120,10 +120,20 @@ def _json(path: Path) -> Any:
 
 
 def _timeless(content: Any) -> Any:
-    """JSON without times, and without the checksum of a generator, which has no order."""
+    """JSON without what no two runs share.
+
+    That is times, the checksum of a generator, which has no order, and where an input lay: a
+    disturbed run may have a copy of its own.
+    """
+    if isinstance(content, list):
+        return [_timeless(each) for each in content]
     if not isinstance(content, dict):
         return content
-    dropped = (*_TIMES, *(["checksum"] if "z_width" in content else []))
+    dropped = [*_TIMES]
+    if "z_width" in content:
+        dropped.append("checksum")
+    if content.keys() == {"path", "sha256"}:  # of run.json's inputs
+        dropped.append("path")
     return {key: _timeless(value) for key, value in content.items() if key not in dropped}
 
 
