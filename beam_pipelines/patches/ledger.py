@@ -11,6 +11,7 @@ from beam_pipelines.storage import files
 from beam_pipelines.storage.files import csv_parts
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import Splits, splits_json
+from cgan_tf.data.provenance import is_drawn
 from cgan_tf.runs.directory import Json
 
 
@@ -136,6 +137,7 @@ class Outcome:
             "normals_from_lesion_images": normals_beside(self.index),
             "counts": self.index.counts,
             "warnings": list(self.index.warnings),
+            **({"phantom": True} if is_drawn(self.config.input_dir) else {}),
             "splits": splits_json(self.splits),
             "shortfall": [dataclasses.asdict(item) for item in self.shortfall],
             "origins": {

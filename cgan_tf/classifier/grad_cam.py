@@ -18,7 +18,6 @@ import tensorflow as tf
 from cgan_tf.classifier.metrics import ScoreRow
 from cgan_tf.classifier.results import write_table
 from cgan_tf.data.patch_sets import PatchPool
-from cgan_tf.data.records import PatchRecord
 from cgan_tf.models.patch_classifier import PatchClassifier, pooled
 from cgan_tf.pages.patches import patch_levels
 from cgan_tf.runs.directory import write_bytes
@@ -33,7 +32,10 @@ _FOR_CANCER, _AGAINST_CANCER, _BOX = (0, 60, 255), (255, 130, 0), (0, 255, 255)
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """A row of grad_cam/index.csv: a mistake and the picture of what it rests on."""
+    """A row of grad_cam/index.csv: a mistake and the picture of what it rests on.
+
+    `places`: a side of the map that the picture shows, before it is enlarged.
+    """
 
     patch_id: str
     client_id: str
@@ -42,6 +44,7 @@ class Mistake:
     mistake: str
     logit: float
     file: str
+    places: int
 
 
 def surest_mistakes(
@@ -130,17 +133,14 @@ def write_grad_cams(
     for mistake, numbers in surest_mistakes(labels, logits, patients, count).items():
         for rank, number in enumerate(numbers, 1):
             file = f"{mistake}_{rank:02d}.png"
-            write_bytes(directory / FOLDER / file, _picture(model, pool.record(number)))
-            row = rows[number]
+            record, row = pool.record(number), rows[number]
+            evidence = evidence_maps(model, record.patch[None, ..., None])[0]
+            picture = overlay(record.patch, evidence, record.box)
+            write_bytes(directory / FOLDER / file, cv2.imencode(".png", picture)[1].tobytes())
             own = (row.patch_id, row.client_id, row.label, row.patch_class)
-            index.append(Mistake(*own, mistake, row.logit, file))
+            index.append(Mistake(*own, mistake, row.logit, file, len(evidence)))
     write_table(directory / FOLDER / "index.csv", Mistake, index)
     return [f"{FOLDER}/{name}" for name in ("index.csv", *(row.file for row in index))]
-
-
-def _picture(model: PatchClassifier, record: PatchRecord) -> bytes:
-    evidence = evidence_maps(model, record.patch[None, ..., None])[0]
-    return cv2.imencode(".png", overlay(record.patch, evidence, record.box))[1].tobytes()
 
 
 def _tint(grey: np.ndarray, strength: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -8,16 +8,25 @@ Made from another split of the same data, some of them are not; a check compares
 import collections
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from cgan_tf.data.keyed import digest
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import decode_text
 from cgan_tf.labels import PATCH_CLASSES
-from cgan_tf.runs.directory import MANIFEST_FILE, sha256
+from cgan_tf.runs.directory import MANIFEST_FILE, read_json, sha256
 from cgan_tf.runs.errors import UserError
 
 HELD_OUT = ("validation", "test")
 _NAMED = 3  # women named in a message
+PHANTOM = "make_phantom"  # the program that draws mammograms
+PHANTOM_NOTICE = "The data are a phantom: breasts and lesions drawn by a computer, no mammograms."
+# Sets that are known by the root of their UIDs, and how they ask to be named.
+_SOURCES = {
+    "1.3.6.1.4.1.9590.100.1.2": (
+        "CBIS-DDSM (Lee et al., Scientific Data 2017), The Cancer Imaging Archive, CC BY 3.0"
+    ),
+}
 
 Patients = Mapping[str, int]  # `patient_digest` of a woman to patches of hers
 
@@ -62,6 +71,31 @@ class Overlap:
             f"{len(self.patients)} of its {self.of} women are in the {self.split} split "
             f"({names}{rest}{patches})"
         )
+
+
+def is_drawn(input_dir: str) -> bool:
+    """Whether images of a directory are a phantom's, or were made from a phantom's.
+
+    The manifest of make_phantom says so, in the directory or above the `images` of insert_lesions.
+    """
+    for directory in (Path(input_dir), Path(input_dir).parent):
+        if (directory / MANIFEST_FILE).is_file():
+            manifest = read_json(directory / MANIFEST_FILE)
+            return manifest.get("program") == PHANTOM or bool(manifest.get("phantom"))
+    return False
+
+
+def are_drawn(patches: PatchSet) -> bool:
+    """Whether patches were cut out of a phantom: by their manifest, or by what they were cut of."""
+    manifest = patches.manifest
+    input_dir = str(manifest.get("flags", {}).get("input_dir", ""))
+    return bool(manifest.get("phantom")) or is_drawn(input_dir)
+
+
+def attribution(uids: Iterable[str]) -> str:
+    """The data sets that images come from, as far as their UIDs tell, with their licences."""
+    found = {text for uid in uids for root, text in _SOURCES.items() if uid.startswith(f"{root}.")}
+    return f"Films: {'; '.join(sorted(found))}." if found else ""
 
 
 def patient_digest(client_id: str) -> str:

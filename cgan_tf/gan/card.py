@@ -18,7 +18,7 @@ CONDITIONAL = "conditional"
 _KINDS: dict[str, type] = {"size": int, "z_width": int, "task": str, "checksum": str}
 _OPTIONAL: dict[str, type] = {
     "step": int, "patches_manifest_sha256": str, "patients": list, "resolution": dict,
-    "licence": str, "flags": dict, "init_from": dict,
+    "licence": str, "flags": dict, "init_from": dict, "phantom": bool,
 }  # fmt: skip
 
 
@@ -37,6 +37,7 @@ class GeneratorCard:
       licence: of the generator. flags: of its training.
       init_from: the generator that the training started from, see `fine_tuning.Start.summary`;
         empty for one that started from random weights.
+      phantom: whether its patches were drawn by a computer: it has seen no mammogram.
     """
 
     task: str
@@ -50,6 +51,7 @@ class GeneratorCard:
     licence: str = ""
     flags: Json = dataclasses.field(default_factory=dict)
     init_from: Json = dataclasses.field(default_factory=dict)
+    phantom: bool = False
 
     @property
     def conditional(self) -> bool:
@@ -75,6 +77,7 @@ class GeneratorCard:
             "resolution": dict(self.resolution),
             "licence": self.licence,
             **({"init_from": self.init_from} if self.init_from else {}),
+            **({"phantom": True} if self.phantom else {}),
         }
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig, OnnxConfig
 from cgan_tf.data.patch_sets import PatchSet
-from cgan_tf.data.provenance import manifest_sha256, patients_of
+from cgan_tf.data.provenance import are_drawn, manifest_sha256, patients_of
 from cgan_tf.gan.card import (
     CARD,
     GeneratorCard,
@@ -92,6 +92,7 @@ def export_generator(
         licence=config.licence,
         flags=config_to_dict(config),
         init_from=start.summary() if start else {},
+        phantom=are_drawn(PatchSet(config.patches_dir)),
     )
     write_card(temporary, card)
     shutil.rmtree(directory, ignore_errors=True)

@@ -31,7 +31,7 @@ SECTIONS = {
     "penalty": "losses",
     "sigma": "largest sigma",
 }
-GRID_TAG = "input | lesion, combined (twice) | real"
+GRID_TAG = "rows: input, lesion and sum for two z, real lesions"
 
 
 class GanLog:

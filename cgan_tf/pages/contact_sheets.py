@@ -18,6 +18,7 @@ from matplotlib.patches import Polygon, Rectangle
 
 from cgan_tf.config import ShowPatchesConfig
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet
+from cgan_tf.data.provenance import are_drawn
 from cgan_tf.data.records import PatchRecord, decode_text
 from cgan_tf.labels import PATCH_CLASSES, SPLITS
 from cgan_tf.pages.patches import caption, enlarge, mosaic, patch_levels, shown_factor
@@ -213,7 +214,7 @@ def write_sheet(
 ) -> Json:
     """Writes one sheet; returns its entry in the manifest."""
     index = patches.index(split, name)
-    content, records = draw_sheet(index, split, name, config.count, config.seed)
+    content, records = draw_sheet(index, split, name, config.count, config.seed, are_drawn(patches))
     file = f"{split}_{name}.png"
     write_bytes(directory / file, content)
     return {
@@ -227,16 +228,20 @@ def write_sheet(
 
 
 def draw_sheet(
-    index: PatchIndex, split: str, name: str, count: int, seed: int
+    index: PatchIndex, split: str, name: str, count: int, seed: int, phantom: bool = False
 ) -> tuple[bytes, list[PatchRecord]]:
-    """(a sheet of at most `count` patches as PNG, the patches on it)."""
+    """(a sheet of at most `count` patches as PNG, the patches on it).
+
+    `phantom`: its title says that the patches are drawn.
+    """
     key = [seed, SPLITS.index(split), PATCH_CLASSES.index(name)]
     records = choose_patches(index, count, np.random.default_rng(key))
     clients = len({record.client_id for record in records})
     women = f"{clients} {'woman' if clients == 1 else 'women'}"
     choice = f"{len(records):,} of {len(index):,} patches, drawn at random (seed {seed})"
     kind = f", synthetic ({records[0].task})" if records[0].task else ""
-    title = f"{split}: {name.replace('_', ' ')}{kind}"
+    origin = "Phantom, " if phantom else ""
+    title = f"{origin}{split}: {name.replace('_', ' ')}{kind}"
     return sheet_png(title, f"{choice}, from {women}", records), records
 
 

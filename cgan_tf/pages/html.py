@@ -8,8 +8,9 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from urllib.parse import quote
 
@@ -47,7 +48,9 @@ def script_source(script: str) -> str:
 
 # They belong on a page once, however many comparisons it has.
 COMPARISON_STYLE, COMPARISON_SCRIPT = asset("before_after.css"), asset("before_after.js")
-SWITCHES = 3  # boxes and layers of one comparison that COMPARISON_STYLE knows of
+PAGE_SCRIPT = asset("page.js")
+SWITCHES = 3  # boxes and layers of a group of comparisons that COMPARISON_STYLE knows of
+RESEARCH_ONLY = "For research only, not for diagnosis."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Comparison:
       boxes: (a box in pixels of the pictures, what is in it) each. boxes_label: of their switch.
       layers: (label of the switch, picture) each: shown over both, at first off.
       start: first place of the edge, a percentage of the width.
+      source: id of what is shown, for those who look it up.
+      origin: what both pictures are; a label that stays in view. Empty: none.
     """
 
     key: str
@@ -87,6 +92,13 @@ class Comparison:
     boxes_label: str = "Boxes"
     layers: Sequence[tuple[str, Picture]] = ()
     start: int = 50
+    source: str = ""
+    origin: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The title and the origin: what both pictures show."""
+        return f"{self.title}, {self.origin}" if self.origin else self.title
 
     def __post_init__(self) -> None:
         pictures = [self.before, self.after, *(picture for _, picture in self.layers)]
@@ -170,16 +182,28 @@ class Details:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plot:
-    """A plot with its caption; `name` is that of its files, e.g. figure_4_tsne."""
+    """A plot with its caption; `name` is that of its files, e.g. figure_4_tsne.
+
+    Its files have the caption as their title, and a phantom's say so.
+    """
 
     name: str
     figure: Figure
     caption: str
 
+    def __post_init__(self) -> None:
+        self.figure.set_label(self.caption)
+
     @functools.cached_property
     def png(self) -> bytes:
         """Rendered once, for the page and for the file."""
         return style.png(self.figure)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it shows patches, whose grey levels a dark page must not turn over."""
+        axes = self.figure.axes
+        return bool(self.figure.images) or any(axis.images for axis in axes)
 
     @property
     def shown_width(self) -> int:
@@ -195,20 +219,28 @@ class Table:
       name: of its CSV file. headings, rows: what the page shows.
       records: what the file holds, one mapping a row, where plain numbers serve better than what
         the page shows; empty: the same.
+      caption: above it; empty: the heading that it stands under.
+      text: whether all columns are text, which may be long.
     """
 
     name: str
     headings: Sequence[str]
     rows: Sequence[Sequence[object]]
     records: Sequence[Mapping[str, object]] = ()
+    caption: str = ""
+    text: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Pictures in a grid: (PNG, what it shows) each; `name` is that of their sheet's files."""
+    """Pictures in a grid: (PNG, what it shows) each; `name` is that of their sheet's files.
+
+    `small`: many a row, for single patches.
+    """
 
     name: str
     pictures: Sequence[tuple[bytes, str]]
+    small: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +249,16 @@ class Sliders:
 
     comparisons: Sequence[Comparison]
     large: bool = False
+
+    @property
+    def switches(self) -> list[str]:
+        """Labels of the check boxes, each of which serves all comparisons."""
+        return list(dict.fromkeys(name for each in self.comparisons for name in each.switches))
+
+    @property
+    def shown_first(self) -> set[str]:
+        """Those switched on at first: boxes."""
+        return {each.boxes_label for each in self.comparisons if each.boxes}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,33 +270,111 @@ class Document:
     text: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Checks:
+    """(whether a fault is seen: None where nobody can say, its name, the numbers behind it) each,
+    in a table with the faults that are seen first."""
+
+    rows: Sequence[tuple[bool | None, str, str]]
+
+    @property
+    def ordered(self) -> list[tuple[str, str, str, str]]:
+        """(state, mark, name, numbers) each: seen, not measured, not seen."""
+        states = {True: ("seen", "✗"), None: ("not measured", "?"), False: ("not seen", "✓")}
+        return [
+            (*states[seen], name, text)
+            for state in states
+            for seen, name, text in self.rows
+            if seen is state
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Parts under a line that opens and closes them."""
+
+    summary: str
+    parts: "Sequence[Part]"
+
+
 Part = (
     Heading | Paragraph | Notes | Facts | Links | Details
-    | Plot | Table | Gallery | Sliders | Document
+    | Plot | Table | Gallery | Sliders | Document | Checks | Fold
 )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading and what is under it."""
+    """A heading and what is under it; `closed`: opened by a click on the heading."""
 
     title: str
     parts: Sequence[Part]
+    closed: bool = False
 
     @property
     def anchor(self) -> str:
         """The section's place on the page: its title in small letters, digits and hyphens."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
-    @property
-    def folded(self) -> bool:
-        """Whether nothing of it shows before it is opened: on paper it cannot be."""
-        return all(isinstance(part, Document | Details) for part in self.parts)
-
 
 def section_of(title: str, *parts: Part) -> Section | None:
     """A section of these parts; None without any."""
     return Section(title, parts) if parts else None
+
+
+def unfolded(parts: Sequence[Part]) -> Iterator[Part]:
+    """The parts in their order, those in folds too."""
+    for part in parts:
+        yield part
+        if isinstance(part, Fold):
+            yield from unfolded(part.parts)
+
+
+def numbered(sections: Sequence[Section]) -> dict[tuple[str, str], tuple[str, str]]:
+    """(number, caption) of every plot and table, by ("Figure" or "Table", its name).
+
+    A caption that begins with a number of the paper, "Figure 4. …" or "Table 1. …", keeps it; the
+    others are Figures and Tables S1, S2, …
+    """
+    labels: dict[tuple[str, str], tuple[str, str]] = {}
+    count = dict.fromkeys(("Figure", "Table"), 0)
+    for section in sections:
+        heading = section.title
+        for part in unfolded(section.parts):
+            if isinstance(part, Heading | Fold):
+                heading = part.text if isinstance(part, Heading) else part.summary
+            if not isinstance(part, Plot | Table):
+                continue
+            kind = "Figure" if isinstance(part, Plot) else "Table"
+            caption = part.caption or _NUMBERED.sub("", heading)
+            own = _NUMBERED.match(caption)
+            number = own["number"] if own else ""
+            if not number:
+                count[kind] += 1
+                number = f"{kind} S{count[kind]}"
+            labels[kind, part.name] = (number, _NUMBERED.sub("", caption))
+    return labels
+
+
+def marked_as_phantom(parts: Sequence[Part]) -> list[Part]:
+    """The same parts, in which every plot and picture says that it shows a phantom."""
+    marked: list[Part] = []
+    for part in parts:
+        if isinstance(part, Plot):
+            style.mark_as_phantom(part.figure)
+        if isinstance(part, Fold):
+            part = dataclasses.replace(part, parts=marked_as_phantom(part.parts))
+        if isinstance(part, Sliders):
+            part = dataclasses.replace(part, comparisons=[_marked(c) for c in part.comparisons])
+        marked.append(part)
+    return marked
+
+
+def _marked(comparison: Comparison) -> Comparison:
+    return dataclasses.replace(comparison, origin="phantom")
+
+
+_NUMBERED = re.compile(r"^(?P<number>(Figures?|Table) \d+)( and \d+| by arm)?\. ")
 
 
 def page(
@@ -263,6 +383,7 @@ def page(
     sections: Sequence[Section | None],
     files: str = "files",
     images: str = "data:",
+    notice: str = "",
 ) -> str:
     """The whole document. It needs no network, and its Content-Security-Policy allows none.
 
@@ -270,9 +391,12 @@ def page(
       title: also the first heading. opening: under it, before the sections.
       files: the folder beside the page that its documents are in.
       images: where pictures may come from, in the terms of a Content-Security-Policy.
+      notice: what the data are; stands under the title and on every printed page.
     """
     filled = [section for section in sections if section]
-    moving = any(isinstance(part, Sliders) for section in filled for part in section.parts)
+    every = [part for section in filled for part in unfolded(section.parts)]
+    moving = any(isinstance(part, Sliders) for part in every)
+    folds = any(section.closed for section in filled) or any(isinstance(p, Fold) for p in every)
     return render(
         "page.html.j2",
         title=title,
@@ -280,8 +404,11 @@ def page(
         sections=filled,
         files=files,
         images=images,
+        notice=notice,
+        research_only=RESEARCH_ONLY,
+        labels=numbered(filled),
         styles=[asset("page.css"), *([COMPARISON_STYLE] if moving else [])],
-        scripts=[COMPARISON_SCRIPT] if moving else [],
+        scripts=[*([PAGE_SCRIPT] if folds else []), *([COMPARISON_SCRIPT] if moving else [])],
     )
 
 
@@ -299,6 +426,7 @@ def _environment() -> jinja2.Environment:
         "data_address": data_address,
         "macro": lambda part: type(part).__name__.lower(),
         "quote": quote,
+        "css_string": lambda text: json.dumps(text, ensure_ascii=False).replace("<", "\\3c "),
         "script_source": script_source,
     }
     return environment

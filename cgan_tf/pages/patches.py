@@ -17,10 +17,10 @@ def caption(record: PatchRecord) -> tuple[str, str]:
     """Two lines: client, view and side of the patch; size and evidence of its label."""
     first = [record.client_id, f"{record.laterality} {record.view}".strip()]
     if record.pixel_spacing_mm and record.window:
-        first.append(f"{record.window[2] * record.pixel_spacing_mm:.0f} mm")
+        first.append(f"patch {record.window[2] * record.pixel_spacing_mm:.0f} mm wide")
     second = [record.label_evidence.partition(" of lesion ")[0]]  # its number says nothing here
     if record.lesion_size_mm:
-        second.insert(0, f"{record.lesion_size_mm:.0f} mm")
+        second.insert(0, f"lesion {record.lesion_size_mm:.0f} mm")
     if record.lesion_area_px:
         second = [f"change: {record.lesion_area_px / record.patch.size:.0%} of the patch"]
     return _joined(first), _joined(second)
@@ -107,11 +107,19 @@ def pair_views(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return before, after
 
 
-def pair_comparison(pair: Pair, key: str) -> Comparison:
+def _change(task: str, known: bool) -> str:
+    """What was done; where no lesion is known, none can have been removed."""
+    if task != "removal":
+        return "lesion added"
+    return "lesion removed" if known else "removal applied"
+
+
+def pair_comparison(pair: Pair, key: str, title: str) -> Comparison:
     """The pair before and after, its lesion's box, and the lesion channel alone.
 
     The channel has a scale of its own, with zero at mid-grey. The box is that of the added lesion,
-    or the annotated one of a lesion that was removed.
+    or the annotated one of a lesion that was removed. `title` names the pair to screen readers,
+    which would read an id digit by digit.
     """
     source, synthetic = pair.source, pair.synthetic
     before, after = (embedded(encode([enlarge(to_levels(view))])) for view in pair_views(pair))
@@ -123,11 +131,12 @@ def pair_comparison(pair: Pair, key: str) -> Comparison:
         layers.append(("Lesion channel", embedded(encode([enlarge(to_levels(channel))]))))
     return Comparison(
         key=key,
-        title=f"Patch {source.patch_id}",
+        title=title,
+        source=source.patch_id,
         caption=" · ".join(filter(None, caption(synthetic))),
         before=before,
         after=after,
-        labels=("real", "lesion removed" if synthetic.task == "removal" else "lesion added"),
+        labels=("original", _change(synthetic.task, known=bool(source.box))),
         boxes=[(tuple(factor * edge for edge in box), what)] if box else (),
         boxes_label="Box",
         layers=layers,

@@ -4,11 +4,13 @@ import dataclasses
 import io
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from cgan_tf.labels import Arm
 from cgan_tf.statistics.auc import AucComparison
@@ -111,21 +113,61 @@ def panels(count: int, label: str, height: float) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:count])
 
 
+PHANTOM_MARK = "phantom: drawn by a computer · research only, not for diagnosis"
+MARK_INCHES = 27 / DPI  # below a figure, for the mark: whole pixels
+NEUTRAL = "#808080"  # text that can be read on a white page and on a dark one
+_MARK = "phantom"  # names the text among a figure's texts
+
+
+@house_style
+def mark_as_phantom(figure: Figure) -> None:
+    """Writes below it that the data are drawn; its files get room for that."""
+    middle = -MARK_INCHES / 2 / figure.get_figheight()
+    figure.text(
+        1, middle, PHANTOM_MARK, ha="right", va="center", fontsize=6, color=NEUTRAL, gid=_MARK,
+        in_layout=False,
+    )  # fmt: skip
+
+
+def is_marked(figure: Figure) -> bool:
+    """Whether a figure says that its data are drawn."""
+    return any(text.get_gid() == _MARK for text in figure.texts)
+
+
+def without_background(figure: Figure) -> Figure:
+    """The figure, through which the page is seen: for pictures, which stay as they are."""
+    figure.patch.set_alpha(0)
+    return figure
+
+
 @house_style
 def png(figure: Figure, effort: int = 6) -> bytes:
     """A PNG, without a version: equal figures give equal bytes. `effort`: compression, 0 to 9."""
-    settings = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": effort}}
+    about: dict[str, str | None] = {"Software": None}
+    about |= _title(figure)
+    settings = {"metadata": about, "pil_kwargs": {"compress_level": effort}}
     return _saved(figure, format="png", dpi=DPI, **settings)
 
 
 @house_style
 def pdf(figure: Figure) -> bytes:
     """A PDF, without version and date: equal figures give equal bytes."""
-    nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
-    return _saved(figure, format="pdf", dpi=DPI, metadata=nothing)
+    about: dict[str, str | None] = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+    about |= _title(figure)
+    return _saved(figure, format="pdf", dpi=DPI, metadata=about)
+
+
+def _title(figure: Figure) -> dict[str, str]:
+    """The title of a figure's files: its label, and what its data are."""
+    label = str(figure.get_label())
+    told = f"{label} ({PHANTOM_MARK})" if label and is_marked(figure) else label
+    return {"Title": told} if told else {}
 
 
 def _saved(figure: Figure, **settings: Any) -> bytes:
+    if is_marked(figure):
+        width, height = figure.get_size_inches()
+        settings["bbox_inches"] = Bbox.from_bounds(0, -MARK_INCHES, width, height + MARK_INCHES)
     buffer = io.BytesIO()
     figure.savefig(buffer, **settings)
     return buffer.getvalue()
@@ -168,9 +210,12 @@ def decimals_for(uncertainty: float) -> int:
     return 1 - math.floor(math.log10(uncertainty))
 
 
-def value_and_spread(value: float, spread: float) -> str:
-    """3,900 ± 5,400, 0.49 ± 0.14: as many digits as the spread allows, four decimals at most."""
-    decimals = min(4, decimals_for(spread))
+def value_and_spread(value: float, spread: float, widest: float = 0) -> str:
+    """3,900 ± 5,400, 0.49 ± 0.14: as many digits as the spread allows, four decimals at most.
+
+    `widest`: the largest spread of those that it stands beside, which then share its digits.
+    """
+    decimals = min(4, decimals_for(max(spread, widest)))
     shown = (f"{round(each, decimals):,.{max(0, decimals)}f}" for each in (value, spread))
     return minus(" ± ".join(shown))
 
@@ -185,13 +230,18 @@ def _auc_decimals(low: float, high: float) -> int:
     return min(3, max(2, decimals_for((high - low) / 2)))
 
 
-def difference_and_interval(difference: float, low: float, high: float) -> str:
-    """+0.017 (+0.002 to +0.032), +0.05 (−0.12 to +0.22), or undefined."""
+def difference_and_interval(
+    difference: float, low: float, high: float, decimals: int | None = None
+) -> str:
+    """+0.017 (+0.002 to +0.032), +0.05 (−0.12 to +0.22), or undefined.
+
+    `decimals`: those of a column, see `column_decimals`; None: as many as its interval allows.
+    """
     if math.isnan(difference):
         return "undefined"
     if math.isnan(low):
-        return f"{signed(difference, 3)} (undefined)"
-    decimals = _auc_decimals(low, high)
+        return f"{signed(difference, decimals or 3)} (undefined)"
+    decimals = decimals or _auc_decimals(low, high)
     shown = [signed(each, decimals) for each in (difference, low, high)]
     return f"{shown[0]} ({shown[1]} to {shown[2]})"
 
@@ -210,11 +260,22 @@ class Estimate:
     note: str = ""
 
 
-def auc_and_interval(auc: Estimate) -> str:
-    """0.846 (0.831–0.860), 0.85 (0.72–0.95), or why there is none."""
+def column_decimals(intervals: Iterable[tuple[float, float] | None]) -> int:
+    """Decimals for a column of AUCs or their differences: what its widest interval allows."""
+    known = (limits for limits in intervals if limits and not math.isnan(limits[0]))
+    return min((_auc_decimals(*limits) for limits in known), default=3)
+
+
+def auc_and_interval(auc: Estimate, decimals: int | None = None) -> str:
+    """0.846 (0.831–0.860), 0.85 (0.72–0.95), or why there is none.
+
+    `decimals`: those of a column, see `column_decimals`; None: as many as its interval allows.
+    """
     if auc.value is None:
         return auc.note
-    form = f"{{:.{_auc_decimals(*auc.limits) if auc.limits else 3}f}}"
+    if decimals is None:
+        decimals = _auc_decimals(*auc.limits) if auc.limits else 3
+    form = f"{{:.{decimals}f}}"
     return f"{form.format(auc.value)} ({interval(auc, f'{form}–{form}')})"
 
 
@@ -224,5 +285,6 @@ def interval(estimate: Estimate, form: str) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign; minus is U+2212."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """A number with its sign; minus is U+2212. What rounds to zero has none."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if any(digit in text for digit in "123456789") else text[1:]

@@ -1,18 +1,22 @@
 """The end of the report: a card for each classifier, what became of the data, and all flags."""
 
 import dataclasses
+import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cgan_tf import __version__
 from cgan_tf.classifier.metrics import SPECIFICITY
 from cgan_tf.classifier.results import TITLES, ScoredTest
+from cgan_tf.data.provenance import manifest_sha256
 from cgan_tf.labels import DECAYED, PATCH_CLASSES, SPLITS
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Document, Part, Section, Table, section_of
 from cgan_tf.pages.style import Estimate, minus
 from cgan_tf.reporting.figures_5_and_6 import crossings_on_test, in_words
 from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
-from cgan_tf.runs.directory import Json, read_json
+from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256
 
 NETWORKS = {"resnet50": "ResNet-50", "small": "The small residual network"}
 LIMITS = (
@@ -34,7 +38,7 @@ def cards(inputs: ReportInputs) -> Section | None:
         Document(
             _name(evaluation),
             evaluation.name,
-            card(evaluation, inputs.config.notice, _baseline_of(evaluation, inputs.evaluations)),
+            card(evaluation, inputs.notice, _baseline_of(evaluation, inputs.evaluations)),
         )
         for evaluation in inputs.evaluations
     ]
@@ -231,6 +235,57 @@ class ReadCounts:
         return self.used + self.not_needed + sum(self.rejected.values())
 
 
+def provenance(inputs: ReportInputs) -> Section | None:
+    """What the numbers rest on: versions, seeds, checksums, run times, and the machine."""
+    training = inputs.baseline.training
+    seconds = [
+        (f"Training time of {Path(directory).name}", manifest["seconds"])
+        for directory in inputs.config.gan_dirs
+        if (manifest := _manifest(directory)).get("seconds")
+    ]
+    seeds = sorted({evaluation.seed for evaluation in inputs.evaluations})
+    rows: list[tuple[str, str]] = [
+        ("Version", f"contextual-gan-mammography {__version__}"),
+        ("Commit", _commit() or "unknown"),
+        ("Report made on", f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"),
+        ("Keras of the classifiers", _keras_version(training)),
+        ("Seeds of the classifiers", ", ".join(map(str, seeds))),
+        ("Seed of the patches", str(inputs.patches.manifest.get("seed", "unknown"))),
+        ("Patches, SHA-256 of the manifest", manifest_sha256(inputs.patches)),
+        *(
+            (f"{each.title}, SHA-256 of the manifest", sha256(Path(each.directory) / MANIFEST_FILE))
+            for each in inputs.sets
+        ),
+        *(
+            (f"Weights of {e.name}, SHA-256", e.training["weights_sha256"])
+            for e in inputs.evaluations
+        ),
+        *((name, f"{value / 60:,.1f} min") for name, value in seconds),
+    ]
+    return section_of("Provenance", Table("provenance", ("What", "Value"), rows, text=True))
+
+
+def _keras_version(training: Json) -> str:
+    about = training.get("keras", "unknown")
+    return str(about.get("version", "unknown") if isinstance(about, dict) else about)
+
+
+def _manifest(directory: str) -> Json:
+    path = Path(directory) / MANIFEST_FILE
+    return read_json(path) if path.is_file() else {}
+
+
+def _commit() -> str:
+    """Of the checkout that this code lies in; empty for an installed package."""
+    git = Path(__file__).parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        name = head.removeprefix("ref: ")
+        return head if name == head else (git / name).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 def data(inputs: ReportInputs) -> Section | None:
     """Patches by class and split, and the ledger of the run that cut them."""
     patches = inputs.patches
@@ -243,8 +298,8 @@ def data(inputs: ReportInputs) -> Section | None:
         "Data",
         Table("patches", ("Patches", *SPLITS), rows),
         html.Paragraph(
-            "Splits are by client: no woman is in two of them. Patches of the class source feed "
-            "the generators alone.",
+            "Splits are by client: no woman is in two of them. Only the generators use patches of "
+            "the class source.",
             "note",
         ),
         *_ledger(read_counts(patches.manifest.get("ledger", {}))),

@@ -15,6 +15,7 @@ from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.reporting.table_1 import (
     POOLED,
     SCOPE,
+    TABLE_1,
     TESTS,
     lesion_table,
     reason_of,
@@ -58,7 +59,7 @@ def section(inputs: ReportInputs) -> Section | None:
     parts += [html.Heading("Seed by seed"), run_table(results), lesion_table(results.evaluations)]
     failed = (reason_of(run) for run in results.failed)
     parts.append(html.Notes([DESIGN, OPERATING, POOLED, TESTS, SCOPE, *failed]))
-    return section_of("Table 1 by arm. Classification of real test patches", *parts)
+    return section_of("Table 1 by arm. Classification of test patches", *parts)
 
 
 def answers(results: Results) -> list[str]:
@@ -136,7 +137,7 @@ def arm_table(results: Results) -> Table:
             )
         )
         records.append(_record(arm, members, lost, pooled))
-    return Table("table_1", headings, rows, records)
+    return Table("table_1", headings, rows, records, TABLE_1)
 
 
 def substitute_table(results: Results) -> Table:

@@ -200,8 +200,8 @@ def roc(inputs: ReportInputs) -> Section | None:
     evaluations = inputs.evaluations
     patches, several = evaluations[0].metrics.patches, len(by_arm(evaluations)) > 2
     data = (
-        f"{patches.malignant:,} malignant and {patches.normal:,} normal real patches of "
-        f"{evaluations[0].metrics.patients:,} women"
+        f"{patches.malignant:,} malignant and {patches.normal:,} normal {inputs.original} patches "
+        f"of {evaluations[0].metrics.patients:,} women"
     )
     bands = (
         "Bands are pointwise 95% intervals from 500 bootstrap rounds that draw whole women; curves "
@@ -255,6 +255,19 @@ def effect(inputs: ReportInputs) -> Section | None:
     )
 
 
+def _still_rising(evaluations: Sequence[ScoredTest]) -> str:
+    """Which runs were best at their end: longer ones may be better."""
+    names = [
+        each.name
+        for each in evaluations
+        if each.training["validations"]
+        and each.training["best_samples"] == each.training["validations"][-1]["samples"]
+    ]
+    if not names:
+        return ""
+    return f"Best at the last validation, so longer training may help: {', '.join(names)}."
+
+
 def training(inputs: ReportInputs) -> Section | None:
     """Validation AUCs and schedules of the classifiers; losses of the GANs."""
     evaluations, losses = inputs.evaluations, inputs.losses
@@ -264,7 +277,7 @@ def training(inputs: ReportInputs) -> Section | None:
             validation_figure(evaluations),
             "Exact AUC of each classifier on the validation split, with one panel per proportion "
             "and one line per seed. A ring marks the weights that were kept; runs of the other "
-            "proportions are grey.",
+            "proportions are grey. " + _still_rising(evaluations),
         ),
         Plot(
             "schedules",

@@ -5,16 +5,18 @@ counterpart (right). Each row represents a different synthesis task".
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.provenance import attribution
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Plot, Section, Sliders, Table, section_of
 from cgan_tf.pages.patches import Pair, pair_comparison, pair_views
-from cgan_tf.pages.style import PAGE_INCHES, house_style
-from cgan_tf.reporting.inputs import ReportInputs, read_set
+from cgan_tf.pages.style import NEUTRAL, PAGE_INCHES, house_style, without_background
+from cgan_tf.reporting.inputs import ReportInputs, SyntheticSet, read_set
 
 _GAP, _WIDE_GAP = 0.03, 0.16  # inches between the patches of a pair, and between pairs
 _TITLE = 0.26  # inches above a row
@@ -28,10 +30,11 @@ def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
     pairs = max(len(views) for _, views in rows)
     side = (PAGE_INCHES - (pairs - 1) * _WIDE_GAP - pairs * _GAP) / (2 * pairs)
     height = len(rows) * (side + _TITLE)
-    figure = Figure(figsize=(PAGE_INCHES, height))
+    figure = without_background(Figure(figsize=(PAGE_INCHES, height)))
     for row, (title, views) in enumerate(rows):
         top = height - row * (side + _TITLE)
-        figure.text(0, (top - 0.2) / height, title, fontsize=9, fontweight="bold")
+        text: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "color": NEUTRAL}
+        figure.text(0, (top - 0.2) / height, title, **text)
         for number, view in enumerate(view for pair in views for view in pair):
             pair, place = divmod(number, 2)
             left = pair * (2 * side + _GAP + _WIDE_GAP) + place * (side + _GAP)
@@ -45,8 +48,9 @@ def pairs_figure(rows: Sequence[tuple[str, Sequence[Views]]]) -> Figure:
 
 
 PAIRS_OF_A_ROW = 4  # in Figure 1
+SHOWCASE = "The generators on real mammograms"
 HOW_TO_COMPARE = (
-    "Drag the edge in a picture, or move it with the arrow keys: the real patch is on its left, "
+    "Drag the divider in a picture, or move it with the arrow keys: the original is on its left, "
     "the synthetic one on its right. The pairs of Figure 1 come first. The lesion channel shows "
     "only what was added, scaled to its own range, with zero at mid-grey."
 )
@@ -61,8 +65,8 @@ def section(inputs: ReportInputs) -> Section | None:
         for title, pairs in inputs.examples
     ]
     caption = (
-        "Figure 1. Each pair: the real patch (left) and its synthetic counterpart (right), on one "
-        "grey scale. Each row is a set. Pairs are drawn at random from the accepted patches."
+        "Figure 1. Each pair: the original patch (left) and its synthetic counterpart (right), on "
+        "one grey scale. Each row is a set. Pairs are drawn at random from the accepted patches."
     )
     return section_of(
         "Figure 1. Synthesised and removed lesions", Plot("figure_1", pairs_figure(rows), caption)
@@ -87,23 +91,35 @@ def showcase(inputs: ReportInputs) -> Section | None:
         return None
     patches = PatchSet(config.showcase_patches_dir)
     sets = [read_set(directory) for directory in config.showcase_dirs]
+    pairs = [(_on_films(each), inputs.pairs_of(each, patches)) for each in sets]
     caption = (
-        "The same generators on patches of real mammograms. They were not trained on these, and "
-        "the diagnoses are not used."
+        "The same generators on patches of real mammograms, which are no part of the numbers on "
+        "this page. They were not trained on these, and the diagnoses are not used, so where "
+        "lesions lie is unknown. "
+        + attribution(pair.source.sop_uid for _, members in pairs for pair in members)
     )
     return section_of(
-        "The generators on real mammograms",
-        html.Paragraph(caption, "lead"),
-        *_galleries([(each.title, inputs.pairs_of(each, patches)) for each in sets], "showcase"),
+        SHOWCASE,
+        html.Paragraph(caption.strip(), "lead"),
+        *_galleries(pairs, "showcase"),
     )
+
+
+def _on_films(synthetic: SyntheticSet) -> str:
+    """A title that claims no lesion where none is known."""
+    if synthetic.task == "removal":
+        return "Removal applied to tissue without a known lesion"
+    return synthetic.title
 
 
 def _galleries(sets: Sequence[tuple[str, Sequence[Pair]]], name: str) -> list[Part]:
     parts: list[Part] = []
     for number, (title, pairs) in enumerate(sets, 1):
-        keys = (f"{name}-{number}-{place}" for place in range(1, len(pairs) + 1))
-        parts.append(html.Heading(title))
-        parts.append(Sliders([pair_comparison(*each) for each in zip(pairs, keys, strict=True)]))
+        comparisons = [
+            pair_comparison(pair, f"{name}-{number}-{place}", f"{title}, pair {place}")
+            for place, pair in enumerate(pairs, 1)
+        ]
+        parts += [html.Heading(title), Sliders(comparisons)]
     return parts
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import Circle, FancyBboxPatch
 
 from cgan_tf.config import GanConfig
 from cgan_tf.pages.html import Plot, Section, section_of
@@ -22,7 +22,7 @@ from cgan_tf.runs.directory import read_json
 from cgan_tf.runs.errors import UserError
 
 Rows = Sequence[tuple[str, tuple[int, ...], int]]  # (layer, output shape, parameters)
-BLUE, YELLOW, GREY, GREEN = "#a9c7e8", "#f6dd8d", "#dddddd", "#cfe3c4"
+BLUE, YELLOW, GREY, GREEN, ROSE = "#a9c7e8", "#f6dd8d", "#dddddd", "#cfe3c4", "#e8c4c0"
 LINE, SCALAR = "#555555", "#b5452c"
 # The flags that decide what is built.
 _ARCHITECTURE_FLAGS = (
@@ -148,10 +148,10 @@ def section(inputs: ReportInputs) -> Section | None:
         Plot(
             "figure_2_architecture" if number == 1 else f"figure_2_architecture_{number}",
             architecture_figure(built_architecture(config)),
-            f"The networks for {', '.join(names)} at full resolution, drawn from the layers as "
-            "built. Blocks are labelled with the height × width × filters of their output. (The "
-            "paper doubles 16 filters six times and has 2,048 at 4×4, which doubling cannot give; "
-            "here one more convolution, the bottleneck, does.)",
+            f"Figure 2. The networks for {', '.join(names)} at full resolution, drawn from the "
+            "layers as built. Boxes are labelled with the height × width × channels of their "
+            "output. (The paper doubles 16 filters six times and has 2,048 at 4×4, which doubling "
+            "cannot give; here one more convolution, the bottleneck, does.)",
         )
         for number, (config, names) in enumerate(tasks.items(), 1)
     ]
@@ -162,9 +162,9 @@ def section(inputs: ReportInputs) -> Section | None:
 def architecture_figure(architecture: Architecture) -> Figure:
     """The diagram, one row per block; the sizes of the boxes mean nothing."""
     rows = len(architecture.encoder)
-    figure = Figure(figsize=(PAGE_INCHES, 0.66 * (rows + 4.5)), layout="constrained")
+    figure = Figure(figsize=(PAGE_INCHES, 0.66 * (rows + 5.6)), layout="constrained")
     axis = figure.subplots()
-    axis.set(xlim=(0, 14), ylim=(-(rows + 3.4), 1.1))
+    axis.set(xlim=(0, 14), ylim=(-(rows + 3.7), 2.0))
     axis.axis("off")
     _ends(axis, architecture)
     for row, blocks in enumerate(zip(architecture.encoder, architecture.decoder, strict=True), 1):
@@ -176,13 +176,18 @@ def architecture_figure(architecture: Architecture) -> Figure:
 
 
 def _ends(axis: Axes, net: Architecture) -> None:
-    """The image above the encoder, the lesion above the decoder."""
+    """The image above the encoder, the lesion above the decoder, their sum above both."""
     image = f"{net.size}×{net.size}×1"
     _title(axis, _MIDDLE, f"Generator, {net.generator_weights / 1e6:,.1f} M weights")
     _box(axis, ENCODER_X, 0, f"image {image}", GREY)
     _box(axis, DECODER_X, 0, f"lesion {image}", GREY)
-    _remark(axis, _MIDDLE, 0, "combined = image + lesion")
-    axis.plot([ENCODER_X + BOX_WIDTH, DECODER_X], [0, 0], color=LINE, linewidth=0.9)
+    _box(axis, _MIDDLE - BOX_WIDTH / 2, 0.95, f"combined {image}", GREY)
+    # Both inputs of the sum meet under the output.
+    _arrow(axis, (ENCODER_X + BOX_WIDTH, 0), (_MIDDLE - 0.17, 0))
+    _arrow(axis, (DECODER_X, 0), (_MIDDLE + 0.17, 0))
+    axis.text(_MIDDLE, 0, "+", ha="center", va="center", fontsize=11)
+    axis.add_patch(Circle((_MIDDLE, 0), 0.17, fill=False, edgecolor=LINE, linewidth=0.9))
+    _arrow(axis, (_MIDDLE, 0.17), (_MIDDLE, 0.95 - 0.28))
 
 
 def _level(axis: Axes, y: float, down: Block, up: Block, scalar: str) -> None:
@@ -217,7 +222,7 @@ def _discriminator(axis: Axes, net: Architecture) -> None:
     if net.conditional:
         _scalar(axis, x, 0, "c", side=-1)
     for row, block in enumerate(net.discriminator, 1):
-        _box(axis, x, -row, _text(block), BLUE, block.attention)
+        _box(axis, x, -row, _text(block), ROSE, block.attention)
         _arrow(axis, (centre, -row + 0.7), (centre, -row + 0.3))
         if net.discriminator_scalars:
             _scalar(axis, x, -row, "z", side=-1)
@@ -226,21 +231,23 @@ def _discriminator(axis: Axes, net: Architecture) -> None:
 
 
 def _legend(axis: Axes, y: float, conditional: bool) -> None:
-    entries = (
-        (BLUE, "encoder block: [input, z] → 3×3 convolution, stride 2 → LeakyReLU"),
-        (YELLOW, "decoder block: [input, skip, z] → ×2 nearest → two 3×3 convolutions with ReLU"),
-    )
-    for place, (colour, text) in enumerate(entries):
-        _box(axis, 0.2, y - 0.36 * place, "", colour, width=0.35, height=0.26)
-        axis.text(0.7, y - 0.36 * place, text, va="center", fontsize=7.5)
     scalars = "z: a random scalar, c: the category" if conditional else "z: a random scalar"
-    notes = (
-        "lesion: 1×1 convolution → zero frame → clip",
-        "discriminator block: 3×3 convolution → 2×2 max pooling → LeakyReLU",
-        f"{scalars}; bold frame: self-attention follows",
+    columns = (
+        (
+            (BLUE, False, "encoder block: [input, z] → 3×3 convolution, stride 2 → LeakyReLU"),
+            (YELLOW, False, "decoder block: [input, skip, z] → ×2 nearest → two 3×3 conv., ReLU"),
+            (ROSE, False, "discriminator block: 3×3 convolution → 2×2 max pool → LeakyReLU"),
+        ),
+        (
+            (GREEN, False, "other layers: bottleneck, embedding, logits"),
+            (GREY, False, "images; the lesion: 1×1 convolution → zero frame → clip"),
+            ("none", True, f"self-attention follows; {scalars}"),
+        ),
     )
-    for place, text in enumerate(notes):
-        axis.text(8.0, y - 0.36 * place, text, va="center", fontsize=7.5)
+    for x, entries in zip((0.2, 7.6), columns, strict=True):
+        for place, (colour, bold, text) in enumerate(entries):
+            _box(axis, x, y - 0.42 * place, "", colour, bold, width=0.35, height=0.26)
+            axis.text(x + 0.5, y - 0.42 * place, text, va="center", fontsize=7.5)
 
 
 def _text(block: Block) -> str:
@@ -253,7 +260,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _title(axis: Axes, x: float, text: str) -> None:
-    axis.text(x, 0.75, text, ha="center", va="center", fontsize=9, weight="bold")
+    axis.text(x, 1.6, text, ha="center", va="center", fontsize=9, weight="bold")
 
 
 def _remark(axis: Axes, x: float, y: float, text: str) -> None:

@@ -6,15 +6,17 @@ Figure 3 of the paper: "five 256x256px patches in a row is selected for augmenta
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Comparison, Part, Plot, Section, Sliders, embedded, section_of
+from cgan_tf.pages.html import Box, Comparison, Part, Plot, Section, Sliders, embedded, section_of
 from cgan_tf.pages.patches import decode, encode
-from cgan_tf.pages.style import PAGE_INCHES, house_style
+from cgan_tf.pages.style import NEUTRAL, PAGE_INCHES, house_style, without_background
 from cgan_tf.pages.viewer import InsertedImage, PatchRow, image_comparison, read_images
 from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_manifest
@@ -22,27 +24,42 @@ from cgan_tf.runs.errors import UserError
 
 _GAP, _TITLE = 0.12, 0.3  # inches between the strips of a row, and above it
 
-# (name, number of patches, before, after): strips uint8 [height, width] of one size.
-Row = tuple[str, int, np.ndarray, np.ndarray]
+# (name, number of patches, before, after, boxes): strips uint8 [height, width] of one size, and
+# what was changed, in their pixels.
+Row = tuple[str, int, np.ndarray, np.ndarray, Sequence[Box]]
 
 
 @house_style
 def rows_figure(rows: Sequence[Row]) -> Figure:
     """Each row as wide as the page, before above after, with ticks where patches meet."""
-    heights = [PAGE_INCHES * before.shape[0] / before.shape[1] for _, _, before, _ in rows]
-    total = sum(2 * height + _GAP + _TITLE for height in heights)
-    figure = Figure(figsize=(PAGE_INCHES, total))
+    heights = [PAGE_INCHES * before.shape[0] / before.shape[1] for _, _, before, *_ in rows]
+    total = sum(2 * (height + _GAP) + _TITLE for height in heights)
+    figure = without_background(Figure(figsize=(PAGE_INCHES, total)))
+    text: dict[str, Any] = {
+        "fontsize": 9,
+        "fontweight": "bold",
+        "color": NEUTRAL,
+        "parse_math": False,
+    }
     top = total
-    for (name, patches, *views), height in zip(rows, heights, strict=True):
-        figure.text(0, (top - 0.2) / total, name, fontsize=9, fontweight="bold", parse_math=False)
+    for (name, patches, *views, boxes), height in zip(rows, heights, strict=True):
+        figure.text(0, (top - 0.2) / total, name, **text)
         top -= _TITLE
-        for view in views:
+        for number, view in enumerate(views):
             axes = figure.add_axes((0, (top - height) / total, 1, height / total))
             axes.imshow(view, cmap="gray", vmin=0, vmax=255, aspect="auto")
             edges = np.arange(1, patches) * view.shape[1] / patches - 0.5
             axes.set(xticks=edges, xticklabels=[], yticks=[])
             axes.tick_params(top=True, direction="in", color="#ffb000", length=5)
             axes.spines[:].set_visible(False)
+            for x0, y0, x1, y1 in boxes if number else ():  # what was changed, after
+                corner, size = (x0 - 0.5, y0 - 0.5), (x1 - x0, y1 - y0)
+                outline: dict[str, Any] = {
+                    "edgecolor": "#ffb000",
+                    "linewidth": 0.9,
+                    "linestyle": ":",
+                }
+                axes.add_patch(Rectangle(corner, *size, fill=False, **outline))
             top -= height + _GAP
     return figure
 
@@ -72,14 +89,14 @@ def section(inputs: ReportInputs) -> Section | None:
 
 def _rows_plot(name: str, directory: str, images: Sequence[InsertedImage]) -> Plot:
     rows = [
-        (image.view, image.row.patches, *_pictures(directory, image.row))
+        (image.view, image.row.patches, *_pictures(directory, image.row), image.row.boxes)
         for image in images
         if image.row
     ][:ROWS_SHOWN]
     caption = (
         f"Figure 3. {rows[0][1]} contiguous patches in a row of a mammogram before (above) and "
         "after (below) each passed through the generator and was put back in its place. Ticks "
-        "mark the edges of the patches."
+        "mark the edges of the patches, dotted boxes what was changed."
     )
     return Plot(name, rows_figure(rows), caption)
 

@@ -19,28 +19,51 @@ from cgan_tf.pages.style import GROUP_COLOURS, format_probability, house_style
 from cgan_tf.reporting.feature_space import FeatureSpace
 from cgan_tf.reporting.inputs import ReportInputs
 
+LEGEND = "patches of the class (number)"
+_LAYERS = 20  # of a map: no group lies over another as a whole
+# Beside the paper's colours, for eyes that do not tell them apart.
+GROUP_MARKERS = {
+    "real normal": "o",
+    "real calcification": "s",
+    "real mass": "^",
+    "synthetic mass": "v",
+    "synthetic calcification": "D",
+}
+
 
 @house_style
-def tsne_figure(points: np.ndarray, groups: np.ndarray) -> Figure:
-    """The map [n, 2] with the paper's colours; `groups` names each point's group."""
+def tsne_figure(points: np.ndarray, groups: np.ndarray, original: str = "real") -> Figure:
+    """The map [n, 2] with the paper's colours; `groups` names each point's group.
+
+    `original`: what the legend calls real patches.
+    """
     figure = Figure(figsize=(7, 5.4), layout="constrained")
     axis = figure.subplots()
-    draw_map(axis, points, groups)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    draw_map(axis, points, groups, original=original)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), title=LEGEND, title_fontsize=8)
     return figure
 
 
-def draw_map(axis: Axes, points: np.ndarray, groups: np.ndarray, alpha: float = 0.75) -> None:
+def draw_map(
+    axis: Axes,
+    points: np.ndarray,
+    groups: np.ndarray,
+    alpha: float = 0.75,
+    original: str = "real",
+) -> None:
     """Draws points float [n, 2] in the colours of their `groups`, text [n], with legend entries."""
     order = np.random.default_rng(0).permutation(len(points))  # no group hides another
-    colours = np.array([GROUP_COLOURS[group] for group in groups])
     size = float(np.clip(6000 / max(1, len(points)), 4, 24))
-    x, y = points[order].T
-    axis.scatter(x, y, c=colours[order], s=size, linewidths=0, alpha=alpha)
+    for part in np.array_split(order, _LAYERS):
+        for group, colour in GROUP_COLOURS.items():
+            x, y = points[part[groups[part] == group]].T
+            marker = GROUP_MARKERS[group]
+            axis.scatter(x, y, c=colour, marker=marker, s=size, linewidths=0, alpha=alpha)
     for group, colour in GROUP_COLOURS.items():
         count = int((groups == group).sum())
         if count:
-            axis.scatter([], [], c=colour, s=28, label=f"{group} ({count:,})")
+            label = f"{group.replace('real', original)} ({count:,})"
+            axis.scatter([], [], c=colour, marker=GROUP_MARKERS[group], s=28, label=label)
     axis.set(xticks=[], yticks=[])
     axis.spines[["left", "bottom"]].set_visible(False)
 
@@ -59,19 +82,24 @@ def section(inputs: ReportInputs) -> Section | None:
         else ""
     )
     caption = (
-        "t-SNE of the last feature layer of the baseline classifier, trained on real patches only, "
-        "in the paper's colours. Real patches are drawn from the validation split. "
-        f"{extra}Distances between groups in such a map do not measure overlap. (The paper's map "
-        "shows 2,000 normal patches of a validation set that has 1,000 according to its text.)"
+        "Figure 4. t-SNE of the last feature layer of the baseline classifier, trained on "
+        f"{inputs.original} patches only, in the paper's colours. {inputs.original.capitalize()} "
+        "patches are drawn from the validation split. "
+        f"{extra}Distances between groups in such a map do not measure overlap."
+        + ("" if inputs.phantom else PAPER_MAP)
     )
-    figure = tsne_figure(space.points, space.patches.groups)
+    figure = tsne_figure(space.points, space.patches.groups, inputs.original)
     return section_of(
-        "Figure 4. Real and synthetic patches in feature space",
+        "Figure 4. Patches in feature space",
         Plot("figure_4_tsne", figure, caption),
         *(measured_by_quality(inputs) or overlap_parts(space, inputs.patches, inputs.config.seed)),
     )
 
 
+PAPER_MAP = (
+    " (The paper's map shows 2,000 normal patches of a validation set that has 1,000 according to "
+    "its text.)"
+)
 KINDS = {"mass": "masses", "calcification": "calcifications"}
 
 

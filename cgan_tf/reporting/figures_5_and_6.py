@@ -21,7 +21,7 @@ from cgan_tf.data.records import PatchRecord
 from cgan_tf.labels import NORMAL
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Plot, Section, Table, section_of
-from cgan_tf.pages.style import PAGE_INCHES, house_style
+from cgan_tf.pages.style import NEUTRAL, PAGE_INCHES, house_style, without_background
 from cgan_tf.reporting.feature_space import FeatureSpace, same_patches
 from cgan_tf.reporting.figure_4 import draw_map
 from cgan_tf.reporting.inputs import ReportInputs
@@ -147,7 +147,7 @@ def section(inputs: ReportInputs) -> Section | None:
         html.Paragraph(EXPLANATION, "note"),
     ]
     if len(members):
-        parts += _plots(space, after, members, inputs.patches)
+        parts += _plots(space, after, members, inputs)
     else:
         parts.append(html.Paragraph("No such patch: Figures 5 and 6 are empty.", "note"))
     return section_of(TITLE, *parts)
@@ -167,7 +167,7 @@ def crossings_table(mixed: str, lesions: Crossings, normals: Crossings) -> Table
 
 
 def _plots(
-    space: FeatureSpace, after: FeatureSpace, members: np.ndarray, patches: PatchSet
+    space: FeatureSpace, after: FeatureSpace, members: np.ndarray, inputs: ReportInputs
 ) -> list[Part]:
     mixed = after.evaluation.regime
     ranks = np.stack([_ranks(each) for each in (space, after)], axis=1)[members]  # [n, 2]
@@ -176,16 +176,16 @@ def _plots(
     return [
         Plot(
             "figure_5_moves",
-            moves_figure(maps, space.patches.groups, members),
+            moves_figure(maps, space.patches.groups, members, inputs.original),
             f"Figure 5. {len(members)} of the lesions that {mixed} finds and the baseline misses, "
             "drawn at random (dark blue), among the patches of Figure 4: on the left in the "
             f"baseline's features, on the right in those of {mixed}. The second map starts from "
-            f"the first. Of their {NEIGHBOURS} nearest real patches in feature space "
+            f"the first. Of their {NEIGHBOURS} nearest {inputs.original} patches in feature space "
             f"{near[0]:.0%} are malignant under the baseline and {near[1]:.0%} under {mixed}.",
         ),
         Plot(
             "figure_6_patches",
-            patches_figure(_records(patches, space.patch_ids[members]), ranks),
+            patches_figure(_records(inputs.patches, space.patch_ids[members]), ranks),
             "Figure 6. The same patches. Above each: the share of normal validation patches that "
             f"score lower, under the baseline and under {mixed}; from {SPECIFICITY:.0%} up the "
             "classifier calls a patch malignant. The dotted box is the annotated lesion.",
@@ -215,14 +215,20 @@ def _records(patches: PatchSet, patch_ids: Sequence[str]) -> list[PatchRecord]:
 
 @house_style
 def moves_figure(
-    maps: Sequence[tuple[str, np.ndarray]], groups: np.ndarray, members: np.ndarray
+    maps: Sequence[tuple[str, np.ndarray]],
+    groups: np.ndarray,
+    members: np.ndarray,
+    original: str = "real",
 ) -> Figure:
     """The same patches in two maps, side by side, with the numbered `members` on top."""
     figure = Figure(figsize=(PAGE_INCHES, 4.7), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, (title, points) in zip(axes, maps, strict=True):
-        draw_map(axis, points, groups, alpha=0.35)
-        axis.scatter(*points[members].T, c=HIGHLIGHT, s=46, zorder=4, edgecolors="white")
+        draw_map(axis, points, groups, alpha=0.35, original=original)
+        label = f"found by the mixed training alone ({len(members)})"
+        axis.scatter(
+            *points[members].T, c=HIGHLIGHT, s=46, zorder=4, edgecolors="white", label=label
+        )
         for number, point in enumerate(points[members], 1):
             axis.annotate(
                 str(number), point, xytext=(5, 4), textcoords="offset points", zorder=5,
@@ -230,14 +236,15 @@ def moves_figure(
             )  # fmt: skip
         axis.set_title(title)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
     return figure
 
 
 @house_style
 def patches_figure(records: Sequence[PatchRecord], ranks: np.ndarray) -> Figure:
     """Patches in a row, each with its ranks before and after [n, 2] and its lesion's box."""
-    figure = Figure(figsize=(1.8 * len(records), 2.2), layout="constrained")
+    size = (1.8 * len(records), 2.2)
+    figure = without_background(Figure(figsize=size, layout="constrained"))
     axes = figure.subplots(1, len(records), squeeze=False)[0]
     for number, (axis, record, (before, after)) in enumerate(
         zip(axes, records, ranks, strict=True), 1
@@ -249,10 +256,11 @@ def patches_figure(records: Sequence[PatchRecord], ranks: np.ndarray) -> Figure:
             axis.add_patch(
                 Rectangle(
                     (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0,
-                    fill=False, edgecolor="#ffb000", linewidth=0.8, linestyle=":",
+                    fill=False, edgecolor="#ffb000", linewidth=1.4, linestyle=":",
                 )
             )  # fmt: skip
         axis.set(xticks=[], yticks=[])
         # Rounded down: 89.6% is not called malignant.
-        axis.set_title(f"{number}: {math.floor(100 * before)}% → {math.floor(100 * after)}%")
+        ranks_shown = f"{math.floor(100 * before)}% → {math.floor(100 * after)}%"
+        axis.set_title(f"{number}: {ranks_shown}", color=NEUTRAL)
     return figure

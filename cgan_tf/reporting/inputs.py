@@ -12,6 +12,7 @@ from cgan_tf.classifier.metrics import AucMetric, Calibration, Metrics, Subgroup
 from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluations, read_table
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.provenance import are_drawn
 from cgan_tf.pages.patches import Pair, example_pairs
 from cgan_tf.pages.style import Estimate
 from cgan_tf.reporting.comparisons import FailedRun, Results, compare, read_failed_runs
@@ -25,6 +26,11 @@ TASK_TITLES = {
     "calcification": "Calcifications synthesised",
     "removal": "Lesions removed",
 }
+
+PHANTOM_NOTICE = (
+    "All numbers here come from a phantom: breasts and lesions drawn by a computer. They show that "
+    "the programs work and say nothing about mammograms. “Real” here means not synthetic."
+)
 
 Columns = Mapping[str, np.ndarray]  # of a metrics.csv: numbers or text, [rows] each
 
@@ -94,6 +100,21 @@ class ReportInputs:
     def results(self) -> Results:
         """The comparisons of Table 1; `UserError` when a seed has a synthetic share twice."""
         return compare(self.evaluations, self.failed)
+
+    @functools.cached_property
+    def phantom(self) -> bool:
+        """Whether the patches are drawn. The paper's values do not stand beside a phantom's."""
+        return bool(self.patches) and are_drawn(self.patches)
+
+    @property
+    def notice(self) -> str:
+        """What a reader must know of the data: that they are drawn, and --notice."""
+        return " ".join(filter(None, (PHANTOM_NOTICE if self.phantom else "", self.config.notice)))
+
+    @property
+    def original(self) -> str:
+        """What patches that are not synthetic are called: real, as in the paper, or phantom."""
+        return "phantom" if self.phantom else "real"
 
     @functools.cached_property
     def quality(self) -> Mapping[str, SetResult]:

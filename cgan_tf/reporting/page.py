@@ -5,8 +5,12 @@ Beside the page is a folder with its plots as PNG and PDF, its tables as CSV and
 it no longer has, and no others.
 """
 
+import dataclasses
+import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -18,9 +22,27 @@ from cgan_tf.config import ReportConfig
 from cgan_tf.data.provenance import Overlap
 from cgan_tf.labels import TASKS
 from cgan_tf.pages import html, style
-from cgan_tf.pages.html import Document, Facts, Gallery, Paragraph, Part, Plot, Section, Table
+from cgan_tf.pages.html import (
+    Document,
+    Facts,
+    Gallery,
+    Links,
+    Paragraph,
+    Part,
+    Plot,
+    Section,
+    Table,
+)
 from cgan_tf.pages.patches import decode
-from cgan_tf.pages.style import auc_and_interval, format_p, format_probability, signed
+from cgan_tf.pages.style import (
+    auc_and_interval,
+    column_decimals,
+    difference_and_interval,
+    format_p,
+    format_probability,
+    signed,
+)
+from cgan_tf.pages.viewer import VIEWER
 from cgan_tf.reporting import (
     appendix,
     arms,
@@ -49,22 +71,29 @@ from cgan_tf.runs.directory import (
 from cgan_tf.runs.errors import UserError, check_output, contained
 
 CONTENTS = "contents.json"
-SHEET_GAP_PX = 12
+SHEET_GAP_PX, MARK_PX = 12, 24
+GALLERY = "gallery.html"  # of a run of synthesize
+FILMS_NOTICE = f"Only “{figure_1.SHOWCASE}” shows others; no number comes from them."
+LEVEL = 0.05
 
-# The report in its order. To add a section, write a function of `ReportInputs` that returns a
-# `Section`, or None where its inputs are missing, and name it here.
-SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
-    figure_1.section,
-    figure_1.before_and_after,
-    figure_2.section,
-    figure_3.section,
-    figure_1.showcase,
-    figure_1.acceptance,
-    quality.section,
-    readers.section,
+# What answers the paper's question: open on the page. The other sections are opened by a click.
+OPEN: tuple[Callable[[ReportInputs], Section | None], ...] = (
     table_1.section,
     arms.section,
     curves.roc,
+    figure_1.section,
+    quality.section,
+)
+# The report in its order. To add a section, write a function of `ReportInputs` that returns a
+# `Section`, or None where its inputs are missing, and name it here.
+SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
+    *OPEN,
+    readers.section,
+    figure_1.before_and_after,
+    figure_3.section,
+    figure_1.showcase,
+    figure_1.acceptance,
+    figure_2.section,
     figure_4.section,
     figures_5_and_6.section,
     trust.calibration,
@@ -73,6 +102,7 @@ SECTIONS: tuple[Callable[[ReportInputs], Section | None], ...] = (
     curves.effect,
     curves.training,
     appendix.cards,
+    appendix.provenance,
     appendix.data,
     appendix.flags,
 )
@@ -97,29 +127,97 @@ def write_report(config: ReportConfig) -> None:
 
 def _write(inputs: ReportInputs, files: Path) -> None:
     config, output = inputs.config, Path(inputs.config.output)
-    sections = []
+    sections: list[Section | None] = []
+    contents: dict[str, bytes] = {}
     with console.progress_bar(len(SECTIONS), "Report", "sections") as bar:
         for section in SECTIONS:
-            sections.append(section(inputs))
+            sections.append(_made(section, inputs))
+            contents |= section_files(sections[-1:], inputs.phantom)
             bar.update()
-    write_files(files, section_files(sections))
-    page = html.page(config.title, _opening(inputs), sections, files.name)
+    write_files(files, contents)
+    notice = inputs.notice
+    if inputs.phantom and config.showcase_dirs:
+        notice += f" {FILMS_NOTICE}"
+    page = html.page(config.title, _opening(inputs), sections, files.name, notice=notice)
     write_bytes(output, page.encode())
     size = output.stat().st_size / 1e6
     print(f"{output}: report written ({size:.1f} MB); its plots and tables are in {files}")
 
 
+def _made(
+    section: Callable[[ReportInputs], Section | None], inputs: ReportInputs
+) -> Section | None:
+    made = section(inputs)
+    if made is None:
+        return None
+    drawn = inputs.phantom and section is not figure_1.showcase  # that one is of films
+    parts = html.marked_as_phantom(made.parts) if drawn else made.parts
+    return dataclasses.replace(made, parts=parts, closed=section not in OPEN)
+
+
 def _opening(inputs: ReportInputs) -> list[Part]:
-    notice = inputs.config.notice
     return [
+        Paragraph(answer(inputs), "answer"),
         Paragraph(
             "A reference implementation of Wu et al., “Synthesizing lesions using contextual "
             "GANs improves breast cancer classification on mammograms”.",
             "lead",
         ),
-        *([Paragraph(notice, "notice")] if notice else []),
         *(Paragraph(text, "notice") for text in overlap_notices(inputs.evaluations)),
         Facts(_facts(inputs)),
+        *([Links(links)] if (links := _links(inputs)) else []),
+    ]
+
+
+def answer(inputs: ReportInputs) -> str:
+    """Whether the synthetic set helps here, by how much, how surely, and on what."""
+    baseline, mixed = inputs.baseline, inputs.mixed
+    data = "a phantom, which says nothing about mammograms" if inputs.phantom else "these data"
+    tested = (
+        f"{len(baseline.labels):,} test patches of {baseline.metrics.patients:,} women, on {data}"
+    )
+    if mixed is None:
+        return f"One classifier, trained without synthetic patches: {tested}."
+    regime = inputs.results.regime(mixed.arm)
+    pooled = inputs.results.compared(regime)
+    if pooled is None or math.isnan(pooled.p_value):
+        return f"Whether synthetic patches help cannot be said: no test is defined. {tested}."
+    p_value = pooled.p_value if math.isnan(pooled.holm) else pooled.holm
+    if p_value >= LEVEL:
+        verdict = "It is not shown that synthetic patches help or harm"
+    else:
+        verdict = f"Synthetic patches {'help' if pooled.difference > 0 else 'harm'}"
+    change = difference_and_interval(pooled.difference, pooled.low, pooled.high)
+    return (
+        f"{verdict}: training with them ({mixed.regime}) changes the test AUC by {change} against "
+        f"{inputs.original} patches alone, "
+        f"p = {format_probability(p_value)} by patient. {_seeds(pooled.seeds)}; {tested}."
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) > 1:
+        return f"{len(seeds)} seeds"
+    return "One seed, so the interval leaves out how much training varies from seed to seed"
+
+
+def _links(inputs: ReportInputs) -> list[tuple[str, str]]:
+    """The pages beside the report, by relative addresses, as far as they are there."""
+    config, beside = inputs.config, Path(inputs.config.output).resolve().parent
+    pages = [(f"Images: {Path(d).name}", Path(d) / VIEWER) for d in config.insertion_dirs]
+    sets = (*config.synthetic_dirs, *config.showcase_dirs)
+    pages += [(f"Gallery: {'/'.join(Path(d).parts[-2:])}", Path(d) / GALLERY) for d in sets]
+    shown = [
+        (text, quote(os.path.relpath(path.resolve(), beside)))
+        for text, path in pages
+        if path.exists()
+    ]
+    return [
+        *shown,
+        (
+            "All plots (PNG, PDF), tables (CSV) and cards",
+            quote(f"{files_directory(config.output).name}/"),
+        ),
     ]
 
 
@@ -136,7 +234,9 @@ def overlap_notices(evaluations: Sequence[ScoredTest]) -> list[str]:
 
 def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:
     """(what, value, remark): test AUCs, acceptance, and what removal does to the baseline."""
-    facts = [_auc_fact(inputs.results, evaluation) for evaluation in inputs.compared]
+    aucs = [auc_of(evaluation.metrics.auc["overall"]) for evaluation in inputs.compared]
+    decimals = column_decimals(auc.limits for auc in aucs)
+    facts = [_auc_fact(inputs.results, evaluation, decimals) for evaluation in inputs.compared]
     rates = {each.task: each.acceptance_rate for each in reversed(inputs.sets)}
     if rates:
         text = " · ".join(f"{rates[task]:.0%}" for task in TASKS if task in rates)
@@ -147,15 +247,19 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str, str]]:
         where = "held-out" if removal.split != "train" else "training"
         facts.append(
             (
-                "Mean logit of a lesion, before and after its removal",
-                f"{signed(removal.mean_logit_before)} → {signed(removal.mean_logit_after)}",
-                f"baseline classifier, {removal.patches:,} {where} patches",
+                "Score of a lesion, before and after its removal",
+                f"{_score(removal.mean_logit_before)} → {_score(removal.mean_logit_after)}",
+                f"0 to 1, from the baseline's mean logit on {removal.patches:,} {where} patches",
             )
         )
     return facts
 
 
-def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
+def _score(logit: float) -> str:
+    return f"{1 / (1 + math.exp(-logit)):.2f}"
+
+
+def _auc_fact(results: Results, evaluation: ScoredTest, decimals: int) -> tuple[str, str, str]:
     """The test AUC of a classifier, or of its regime over several seeds."""
     if results.several_seeds:
         regime = results.regime(evaluation.arm)
@@ -167,13 +271,14 @@ def _auc_fact(results: Results, evaluation: ScoredTest) -> tuple[str, str, str]:
     auc = auc_of(evaluation.metrics.auc["overall"])
     comparison = results.comparisons.get((evaluation.arm, evaluation.seed))
     if comparison is None:
-        remark = f"95% interval {auc_and_interval(auc).partition(' ')[2].strip('()')}"
+        shown = auc_and_interval(auc, decimals)
+        remark = f"95% interval {shown.partition(' ')[2].strip('()')}"
     else:
         remark = (
             f"{signed(comparison.by_patient.difference, 3)} against the baseline, "
             f"p = {format_p(comparison.by_patient)} by patient"
         )
-    return f"{evaluation.name}: test AUC", f"{auc.value:.3f}", remark
+    return f"{evaluation.name}: test AUC", f"{auc.value:.{decimals}f}", remark
 
 
 def _removal(evaluation: ScoredTest) -> SyntheticEffect | None:
@@ -190,17 +295,17 @@ def files_directory(output: str | Path) -> Path:
     return output.with_name(f"{output.stem}_files")
 
 
-def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
+def section_files(sections: Iterable[Section | None], phantom: bool = False) -> dict[str, bytes]:
     """Files by name: plots and galleries as PNG and PDF, tables as CSV, documents as Markdown."""
     files: dict[str, bytes] = {}
-    for part in (part for section in sections if section for part in section.parts):
+    for part in (part for each in sections if each for part in html.unfolded(each.parts)):
         if isinstance(part, Plot):
             files[f"{part.name}.png"] = part.png
             files[f"{part.name}.pdf"] = style.pdf(part.figure)
         elif isinstance(part, Table):
             files[f"{part.name}.csv"] = table_csv(part)
         elif isinstance(part, Gallery):
-            figure = sheet_figure(part.pictures)
+            figure = sheet_figure(part.pictures, marked=phantom)
             files[f"{part.name}.png"] = style.png(figure)
             files[f"{part.name}.pdf"] = style.pdf(figure)
         elif isinstance(part, Document):
@@ -208,20 +313,23 @@ def section_files(sections: Iterable[Section | None]) -> dict[str, bytes]:
     return files
 
 
-def sheet_figure(pictures: Sequence[tuple[bytes, str]]) -> Figure:
+def sheet_figure(pictures: Sequence[tuple[bytes, str]], marked: bool = False) -> Figure:
     """(PNG, what it shows) each, two in a row, pixel for pixel at the resolution of PNG files.
 
-    Raises `UserError` for a damaged PNG.
+    `marked`: says below them that the data are drawn. Raises `UserError` for a damaged PNG.
     """
     views = [decode(png, what) for png, what in pictures]
     height, width = np.max([view.shape[:2] for view in views], axis=0) + SHEET_GAP_PX
-    sheet = np.full((height * -(-len(views) // 2), width * 2, 3), 255, np.uint8)
+    foot = MARK_PX if marked else 0
+    sheet = np.full((height * -(-len(views) // 2) + foot, width * 2, 3), 255, np.uint8)
     for number, view in enumerate(views):
         row, column = divmod(number, 2)
         place = sheet[row * height :, column * width :]
         place[: view.shape[0], : view.shape[1]] = view
     figure = Figure(figsize=(sheet.shape[1] / style.DPI, sheet.shape[0] / style.DPI))
     figure.figimage(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB))
+    if marked:
+        figure.text(1, 0, style.PHANTOM_MARK, ha="right", va="bottom", fontsize=6)
     return figure
 
 

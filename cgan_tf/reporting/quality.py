@@ -22,17 +22,22 @@ from cgan_tf.assessment.results import (
 )
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
-from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style
+from cgan_tf.pages.style import LINE_COLOURS, PAGE_INCHES, house_style, minus
 from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.errors import contained, reading
 
 SIDES = {"synthetic": LINE_COLOURS[1], "real": LINE_COLOURS[0]}
 PANELS = tuple((measure, column) for measure in (LESIONS, APPEARANCE) for column in measure.columns)
+TABLES = {  # captions, by name
+    "overlap": "overlap with real patches, and the reference",
+    "lesions": "what was changed, beside real patches",
+    "spread": "how much lesions vary",
+}
 LEAD = (
-    "Synthetic sets beside real patches of women whom no network has trained on. “Seen” says where "
-    "to look, by limits that docs/synthesis.md explains; a fault that is not seen may still be "
-    "there. The reference compares real patches with real ones, in groups of the same size; it is "
-    "what chance leaves of two samples of one kind, and a lucky set can lie on its better side."
+    "Synthetic sets beside real patches of women whom no network has trained on. “Seen” tells you "
+    "where to look; docs/synthesis.md explains the limits, and a fault that is not seen may still "
+    "be there. The reference compares real patches with other real patches, in groups of the same "
+    "size: it shows what chance alone does. A set can beat it by luck."
 )
 
 
@@ -49,11 +54,14 @@ def quality(
     """The section; `directory` of the run has its pictures."""
     parts: list[Part] = [html.Paragraph(LEAD, "lead"), _plot(results)]
     for name, result in results.items():
-        title = name.replace("_", ", ").capitalize()
+        title = _title(name)
         parts.append(html.Heading(f"{title}: {result.patches:,} patches"))
-        parts += _verdicts(result.checks)
-        parts += _tables(name, result, measures)
-        parts += _galleries(name, result, measures, Path(directory) / PICTURES)
+        parts += _checks(result.checks)
+        details = [
+            *_tables(name, result, measures),
+            *_galleries(name, result, measures, Path(directory) / PICTURES),
+        ]
+        parts.append(html.Fold(f"{title}: all numbers, and pairs of patches", details))
     return section_of("Quality", *parts)
 
 
@@ -117,14 +125,16 @@ def _noise(axis: Axes, bands: Sequence[Distribution]) -> None:
     axis.set(xlim=(0, 0.5), xticks=[0, 0.25, 0.5])
 
 
-def _verdicts(checks: Sequence[Check]) -> list[Part]:
-    """What was seen or could not be measured, line by line; the rest by name."""
-    lines = [check.line for check in checks if check.seen is not False]
-    passed = ", ".join(check.name for check in checks if check.seen is False)
-    return [
-        html.Notes([f"{line[:1].upper()}{line[1:]}." for line in lines]),
-        html.Paragraph(f"Looked for and not seen: {passed or 'nothing'}.", "note"),
-    ]
+def _checks(checks: Sequence[Check]) -> list[Part]:
+    """The faults that are seen; those that are not, and what could not be measured, folded."""
+    seen, others = (
+        [(each.seen, each.name, minus(each.text)) for each in checks if bool(each.seen) is failed]
+        for failed in (True, False)
+    )
+    unknown = sum(state is None for state, *_ in others)
+    counts = f"{len(others) - unknown} faults not seen, {unknown} not measured"
+    parts: list[Part] = [html.Checks(seen)] if seen else [html.Paragraph("No fault is seen.")]
+    return [*parts, html.Fold(counts, [html.Checks(others)])] if others else parts
 
 
 def _tables(name: str, result: SetResult, measures: Measures) -> list[Table]:
@@ -136,8 +146,17 @@ def _tables(name: str, result: SetResult, measures: Measures) -> list[Table]:
             rows = [*(first.rows if first else ()), *table.rows]
             joined[table.name] = dataclasses.replace(first or table, rows=rows)
     return [
-        dataclasses.replace(table, name=f"quality_{name}_{table.name}") for table in joined.values()
+        dataclasses.replace(
+            table,
+            name=f"quality_{name}_{table.name}",
+            caption=f"{_title(name)}: {TABLES.get(table.name, table.name)}.",
+        )
+        for table in joined.values()
     ]
+
+
+def _title(name: str) -> str:
+    return name.replace("_", ", ").capitalize()
 
 
 def _galleries(name: str, result: SetResult, measures: Measures, directory: Path) -> list[Part]:

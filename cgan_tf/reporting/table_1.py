@@ -1,15 +1,17 @@
 """Table 1: every classifier against the baseline of its seed, beside the paper's values."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.results import ScoredTest, arm_title
-from cgan_tf.labels import DECAYED, Arm
+from cgan_tf.labels import DECAYED, LESION_TYPES, Arm
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.pages.style import (
     auc_and_interval,
+    column_decimals,
     difference_and_interval,
     format_p,
     format_probability,
@@ -28,6 +30,7 @@ PAPER_TABLE = {
     0.75: (0.828, "0.72"),
     1.0: (0.797, "1e-8"),
 }
+TABLE_1 = "Table 1. AUC on the test patches, and its difference from the baseline."
 CONTRADICTIONS = (
     "¹ The paper's columns are from its Table 1. The paper's text disagrees with the table: it "
     "gives p < 1e-8 for 50%, where the table has 1e-4, and calls 10% and 25% significant, where "
@@ -48,6 +51,10 @@ SCOPE = (
     "Intervals of single AUCs and differences are by patient. No test set has benign patches. "
     "Our values can be compared with the paper's only on the paper's data."
 )
+SCOPE_OF_A_PHANTOM = (
+    "Intervals of single AUCs and differences are by patient. No test set has benign patches. The "
+    "paper's values are left out: they are of mammograms."
+)
 
 
 def section(inputs: ReportInputs) -> Section | None:
@@ -58,14 +65,33 @@ def section(inputs: ReportInputs) -> Section | None:
     results = inputs.results
     if results.has_arms:
         return None
-    notes = [CONTRADICTIONS, TESTS, SCOPE]
+    paper = not inputs.phantom
+    notes = [*([CONTRADICTIONS] if paper else []), TESTS, SCOPE if paper else SCOPE_OF_A_PHANTOM]
     parts: list[Part] = []
     if results.several_seeds:
         parts += [_regime_table(results), html.Heading("Seed by seed")]
-        notes.insert(1, POOLED)
+        notes.insert(0, POOLED)
     parts += [run_table(results), lesion_table(results.evaluations)]
+    if not paper:
+        parts = [_of_a_phantom(part) for part in parts]
     parts.append(html.Notes([*notes, *(reason_of(run) for run in results.failed)]))
-    return section_of("Table 1. Classification of real test patches", *parts)
+    return section_of("Table 1. Classification of test patches", *parts)
+
+
+def _of_a_phantom(part: Part) -> Part:
+    """A table without the columns of the paper's values, which are of mammograms."""
+    if not isinstance(part, Table):
+        return part
+    kept = [place for place, name in enumerate(part.headings) if not name.startswith("Paper")]
+    return dataclasses.replace(
+        part,
+        headings=[part.headings[place] for place in kept],
+        rows=[[row[place] for place in kept] for row in part.rows],
+        records=[
+            {name: value for name, value in record.items() if not name.startswith("paper_")}
+            for record in part.records
+        ],
+    )
 
 
 def _regime_table(results: Results) -> Table:
@@ -77,14 +103,16 @@ def _regime_table(results: Results) -> Table:
         "p", "Paper's p", "Holm",
     )  # fmt: skip
     rows, records = [], []
+    pooled = [regime.pooled for regime in results.regimes if regime.pooled]
+    decimals = column_decimals((each.low, each.high) for each in pooled)
     for arm in trained:
         lost = sum(run.trained == arm for run in results.failed)
-        rows.append(_regime_cells(arm, known.get(arm), lost))
+        rows.append(_regime_cells(arm, known.get(arm), lost, decimals))
         records.append(_regime_record(arm, known.get(arm), lost))
-    return Table("table_1", headings, rows, records)
+    return Table("table_1", headings, rows, records, TABLE_1)
 
 
-def _regime_cells(arm: Arm, regime: Regime | None, failed: int) -> tuple[str, ...]:
+def _regime_cells(arm: Arm, regime: Regime | None, failed: int, decimals: int) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(arm)
     name = arm_title(arm)
     if regime is None:
@@ -97,7 +125,7 @@ def _regime_cells(arm: Arm, regime: Regime | None, failed: int) -> tuple[str, ..
         return (*first, "–", "–", paper_p, "–")
     return (
         *first,
-        difference_and_interval(pooled.difference, pooled.low, pooled.high),
+        difference_and_interval(pooled.difference, pooled.low, pooled.high, decimals),
         pooled.note or format_probability(pooled.p_value),
         paper_p,
         format_probability(pooled.holm),
@@ -127,9 +155,16 @@ def _regime_record(arm: Arm, regime: Regime | None, failed: int) -> dict[str, ob
 def run_table(results: Results) -> Table:
     """Every run, failed ones in their places. The paper's values are in it unless the table of
     the proportions has them: nine columns are wider than a page."""
+    tests = [comparison.by_patient for comparison in results.comparisons.values()]
+    overall = [auc_of(evaluation.metrics.auc["overall"]) for evaluation in results.evaluations]
+    # One precision a column, so that its rows can be compared.
+    decimals = (
+        column_decimals(auc.limits for auc in overall),
+        column_decimals((test.low, test.high) for test in tests),
+    )
     cells: dict[tuple[int, Arm], tuple[str, ...]] = {
         (evaluation.seed, evaluation.arm): _run_cells(
-            evaluation, results.comparisons.get((evaluation.arm, evaluation.seed))
+            evaluation, results.comparisons.get((evaluation.arm, evaluation.seed)), *decimals
         )
         for evaluation in results.evaluations
     }
@@ -146,7 +181,7 @@ def run_table(results: Results) -> Table:
     rows = [cells[key] for key in sorted(cells)]
     records = _run_records(results)
     if not results.several_seeds and not results.has_arms:
-        return Table("table_1", headings, rows, records)
+        return Table("table_1", headings, rows, records, TABLE_1)
     rows = [_without_paper(row) for row in rows]
     return Table("table_1_by_seed", _without_paper(headings), rows, records)
 
@@ -156,16 +191,21 @@ def _without_paper(row: tuple[str, ...]) -> tuple[str, ...]:
     return (*row[:2], *row[3:5], *row[6:])
 
 
-def _run_cells(evaluation: ScoredTest, comparison: SeedComparison | None) -> tuple[str, ...]:
+def _run_cells(
+    evaluation: ScoredTest,
+    comparison: SeedComparison | None,
+    auc_decimals: int,
+    difference_decimals: int,
+) -> tuple[str, ...]:
     paper_auc, paper_p = _paper(evaluation.arm)
-    auc = auc_and_interval(auc_of(evaluation.metrics.auc["overall"]))
+    auc = auc_and_interval(auc_of(evaluation.metrics.auc["overall"]), auc_decimals)
     first = (evaluation.name, auc, paper_auc)
     if comparison is None:
         return (*first, "–", "–", paper_p, "–", "–", "–")
     test = comparison.by_patient
     return (
         *first,
-        difference_and_interval(test.difference, test.low, test.high),
+        difference_and_interval(test.difference, test.low, test.high, difference_decimals),
         format_p(comparison.plain),
         paper_p,
         format_probability(comparison.plain_holm),
@@ -215,29 +255,33 @@ _TEST_COLUMNS = (
 
 
 def lesion_table(evaluations: Sequence[ScoredTest]) -> Table:
-    rows = []
-    for evaluation in evaluations:
-        metrics = evaluation.metrics
-        rows.append(
-            (
-                evaluation.name,
-                auc_and_interval(auc_of(metrics.auc["mass"])),
-                auc_and_interval(auc_of(metrics.auc["calcification"])),
-                _sensitivity(metrics),
-            )
+    aucs = {
+        kind: [auc_of(evaluation.metrics.auc[kind]) for evaluation in evaluations]
+        for kind in LESION_TYPES.values()
+    }
+    decimals = {
+        kind: column_decimals(auc.limits for auc in aucs[kind]) for kind in LESION_TYPES.values()
+    }
+    rows = [
+        (
+            evaluation.name,
+            *(auc_and_interval(aucs[kind][row], decimals[kind]) for kind in LESION_TYPES.values()),
+            _sensitivity(evaluation.metrics),
         )
+        for row, evaluation in enumerate(evaluations)
+    ]
     headings = (
         "Training regime", "Masses: AUC (95% interval)", "Calcifications: AUC (95% interval)",
         f"Sensitivity at {evaluations[0].metrics.specificity:.0%} specificity",
     )  # fmt: skip
-    return Table("table_1_by_lesion", headings, rows)
+    return Table("table_1_by_lesion", headings, rows, caption="By type of lesion.")
 
 
 def _sensitivity(metrics: Metrics) -> str:
     sensitivity = sensitivity_of(metrics)
     if sensitivity.value is None:
         return "undefined"
-    return f"{sensitivity.value:.1%} ({interval(sensitivity, '{:.1%}–{:.1%}')})"
+    return f"{sensitivity.value:.0%} ({interval(sensitivity, '{:.0%}–{:.0%}')})"
 
 
 def reason_of(run: FailedRun) -> str:

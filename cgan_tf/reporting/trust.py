@@ -3,7 +3,7 @@
 Nothing is computed here: the numbers are those of the evaluations' metrics.json.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from cgan_tf.classifier.results import ScoredTest, by_arm, read_table
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Gallery, Part, Plot, Section, Table, section_of
+from cgan_tf.pages.patches import decode, encode
 from cgan_tf.pages.style import (
     FAINT,
     PAGE_INCHES,
     Estimate,
     arm_colour,
     auc_and_interval,
+    column_decimals,
     house_style,
     panels,
     signed,
@@ -27,6 +29,9 @@ from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.errors import contained, reading
 
 GRAD_CAM = "grad_cam"
+MISTAKES_SHOWN = 3  # of a kind; the evaluation has them all
+LEAST_PLACES = 4  # a side of a map; a coarser one colours quarters of a patch and tells no place
+PANELS = 3  # of a picture: the patch, the evidence for cancer, the evidence against it
 MISTAKES = {
     "false_negative": "Lesions mistaken for normal tissue",
     "false_positive": "Normal tissue mistaken for lesions",
@@ -85,21 +90,26 @@ def subgroups(inputs: ReportInputs) -> Section | None:
     """AUCs in sub-groups of one classifier, or of two side by side."""
     chosen = inputs.compared
     parts: list[Part] = []
-    rows, records = [], []
+    named: list[tuple[str, str, str]] = []
+    aucs: list[list[Estimate]] = []
+    records = []
     for attribute, content in chosen[0].metrics.subgroups.items():
         for name, first in content.groups.items():
             groups = [e.metrics.subgroups[attribute].groups[name] for e in chosen]
             patches = f"{first.positives:,} / {first.negatives:,}"
             women = f"{first.positive_patients:,} / {first.negative_patients:,}"
-            label = f"{_readable(attribute)}: {name}"
-            rows.append(
-                (label, patches, women, *(_subgroup_auc(auc_of(group)) for group in groups))
-            )
+            named.append((f"{_readable(attribute)}: {name}", patches, women))
+            aucs.append([auc_of(group) for group in groups])
             records += [
                 {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
                 for e, group in zip(chosen, groups, strict=True)
             ]
-    if rows:
+    if named:
+        decimals = column_decimals(auc.limits for row in aucs for auc in row)
+        rows = [
+            (*name, *(_subgroup_auc(auc, decimals) for auc in row))
+            for name, row in zip(named, aucs, strict=True)
+        ]
         names = (f"AUC, {evaluation.name}" for evaluation in chosen)
         headings = ("Sub-group", "Patches, malignant / normal", "Women", *names)
         caption = "AUC in sub-groups of the test patches, with 95% intervals by patient."
@@ -147,38 +157,62 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
 
 
 def grad_cams(inputs: ReportInputs) -> Section | None:
-    """The most confident mistakes of each classifier, where evaluate has drawn them."""
+    """The most confident mistakes of each classifier, where evaluate has drawn them.
+
+    Maps that are too coarse to tell a place are left out, and the patches are shown alone.
+    """
     parts: list[Part] = []
+    coarse: set[int] = set()
     for number, evaluation in enumerate(inputs.compared, 1):
         directory = evaluation.directory / GRAD_CAM
         if not (directory / "index.csv").exists():
             continue
         index = read_table(directory / "index.csv")
         for mistake, title in MISTAKES.items():
-            members = [row for row in index if row["mistake"] == mistake]
+            members = [row for row in index if row["mistake"] == mistake][:MISTAKES_SHOWN]
+            coarse |= {int(row["places"]) for row in members if _is_coarse(row)}
             if members:
                 logits = ", ".join(signed(float(row["logit"])) for row in members)
                 parts.append(html.Heading(f"{evaluation.name}: {title.lower()}"))
                 name = f"{GRAD_CAM}_{number}_{mistake}"
-                parts.append(Gallery(name, [_overlay(directory, row) for row in members]))
+                pictures = [_overlay(directory, row) for row in members]
+                parts.append(Gallery(name, pictures, small=any(map(_is_coarse, members))))
                 parts.append(html.Paragraph(f"Logits: {logits}.", "note"))
     if not parts:
         return None
     caption = (
-        "The most confident mistakes of each classifier, at most one per woman. Each strip shows "
-        "the patch with its annotated lesion, the evidence for cancer (red) and the evidence "
-        "against it (blue), by Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage. "
-        "Not in the paper."
+        f"Up to {MISTAKES_SHOWN} of the most confident mistakes of each kind, one per woman; the "
+        "folders of the evaluations have more. The box is the annotated lesion. "
     )
+    if coarse:
+        caption += (
+            f"Maps by Grad-CAM are left out: the last convolutional stage has {min(coarse)}×"
+            f"{min(coarse)} places in a patch of this size, too few to tell where evidence lies."
+        )
+    else:
+        caption += (
+            "Each strip shows the patch, the evidence for cancer (red) and the evidence against it "
+            "(blue), by Grad-CAM (Selvaraju et al. 2017) on the last convolutional stage."
+        )
     return section_of(
-        "Grad-CAM of the most confident mistakes", html.Paragraph(caption, "lead"), *parts
+        "The most confident mistakes",
+        html.Paragraph(f"{caption} Not in the paper.", "lead"),
+        *parts,
     )
 
 
-def _overlay(directory: Path, row: dict[str, str]) -> tuple[bytes, str]:
+def _is_coarse(row: Mapping[str, str]) -> bool:
+    return int(row.get("places", LEAST_PLACES)) < LEAST_PLACES
+
+
+def _overlay(directory: Path, row: Mapping[str, str]) -> tuple[bytes, str]:
     path = contained(directory, row["file"])
     with reading(path):
-        return path.read_bytes(), f"{row['patch_id']}, logit {float(row['logit']):.2f}"
+        png = path.read_bytes()
+    if _is_coarse(row):
+        picture = decode(png, str(path))
+        png = encode([picture[:, : picture.shape[1] // PANELS]])
+    return png, f"{row['patch_id']}, logit {float(row['logit']):.2f}"
 
 
 def _calibration_row(evaluation: ScoredTest) -> tuple[str, ...]:
@@ -204,10 +238,12 @@ def _number(value: float | None, form: Callable[[float], str]) -> str:
     return "undefined" if value is None else form(value)
 
 
-def _subgroup_auc(auc: Estimate) -> str:
+def _subgroup_auc(auc: Estimate, decimals: int) -> str:
     if auc.value is None:
         return "undefined"  # the column of patches says which class is missing
-    return auc_and_interval(auc) if auc.limits else f"{auc.value:.3f} (too few women)"
+    if auc.limits is None:
+        return f"{auc.value:.{decimals}f} (too few women)"
+    return auc_and_interval(auc, decimals)
 
 
 def _readable(attribute: str) -> str:

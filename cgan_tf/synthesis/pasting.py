@@ -19,7 +19,7 @@ from cgan_tf.data import tfrecords
 from cgan_tf.data.keyed import SampleOrder, keyed_generator
 from cgan_tf.data.lesion_layer import continued, lesion_layer, slices_of
 from cgan_tf.data.patch_sets import PatchSet, Splits, splits_json, write_patch_set
-from cgan_tf.data.provenance import manifest_sha256, patients_of
+from cgan_tf.data.provenance import PHANTOM_NOTICE, are_drawn, manifest_sha256, patients_of
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.data.tfds_files import write_tfds_files
 from cgan_tf.labels import LESION_TYPES, MALIGNANT_CLASSES, PAPER_SIZE, SOURCE
@@ -137,6 +137,7 @@ class Pasting:
             "lesion_patients": sorted(patients_of(self.patches, TRAIN, MALIGNANT_CLASSES)),
             "left_out": self.left_out,
             "splits": splits_json(splits),
+            **({"phantom": True} if are_drawn(self.patches) else {}),
         }
         finish_run(directory, "paste_lesions", content)
         self._write_pictures(directory)
@@ -144,14 +145,17 @@ class Pasting:
 
     def _write_pictures(self, directory: Path) -> None:
         pasted, pairs = PatchSet(directory), []
+        phantom = are_drawn(self.patches)
         for name in MALIGNANT_CLASSES:
             if pasted.count(TRAIN, name):
                 index = pasted.index(TRAIN, name)
-                content, records = draw_sheet(index, TRAIN, name, SHOWN, self.config.seed)
+                content, records = draw_sheet(index, TRAIN, name, SHOWN, self.config.seed, phantom)
                 write_bytes(directory / f"contact_sheet_{name}.png", content)
                 pairs += [Pair(record, self.source_of(record)) for record in records]
         facts = f"{len(pairs)} of {self.config.count:,} patches, drawn at random."
-        write_bytes(directory / GALLERY, gallery_page("Pasted lesions", facts, pairs))
+        notice = PHANTOM_NOTICE if phantom else ""
+        page = gallery_page("Pasted lesions", facts, pairs, notice)
+        write_bytes(directory / GALLERY, page)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 from cgan_tf.config import SynthesisConfig
 from cgan_tf.data import tfrecords
 from cgan_tf.data.patch_sets import PatchIndex, PatchSet, splits_json, write_patch_set
+from cgan_tf.data.provenance import PHANTOM_NOTICE, are_drawn
 from cgan_tf.data.tfds_files import write_tfds_files
 from cgan_tf.pages.contact_sheets import draw_sheet
 from cgan_tf.pages.patches import Pair
@@ -200,6 +201,8 @@ class Synthesis:
             "overlap": [dataclasses.asdict(each) for each in self.candidates.overlaps],
             "splits": splits_json(splits),
         }
+        if are_drawn(PatchSet(self.config.patches_dir)):
+            content["phantom"] = True
         if self.config.critic:
             content["critic"] = critic_manifest(self.config.critic)["weights_sha256"]
         finish_run(self.directory, "synthesize", content)
@@ -215,7 +218,8 @@ class Synthesis:
         pending, state = self.directory / PENDING, self.state
         of_shards = np.asarray([(0, *place) for place in places], np.int64)
         index = PatchIndex(f"{split}/{name}", (pending,), of_shards)
-        content, records = draw_sheet(index, split, name, SHOWN, self.config.seed)
+        phantom = are_drawn(PatchSet(self.config.patches_dir))
+        content, records = draw_sheet(index, split, name, SHOWN, self.config.seed, phantom)
         write_bytes(self.directory / CONTACT_SHEET, content)
         facts = (
             f"{len(records):,} of {len(index):,} patches, drawn at random (seed "
@@ -224,4 +228,5 @@ class Synthesis:
         )
         pairs = [Pair(record, self.candidates.source_of(record)) for record in records]
         title = f"Synthetic patches: {self.candidates.task}, {split}"
-        write_bytes(self.directory / GALLERY, gallery_page(title, facts, pairs))
+        notice = PHANTOM_NOTICE if phantom else ""
+        write_bytes(self.directory / GALLERY, gallery_page(title, facts, pairs, notice))

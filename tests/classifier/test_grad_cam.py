@@ -155,5 +155,6 @@ def test_pictures_stand_beside_their_index(model, toy_experiment, tmp_path):
         assert (float(entry["logit"]) < 0) == (entry["label"] == "1")
         picture = cv2.imread(str(tmp_path / "grad_cam" / entry["file"]))
         assert picture.shape == (256, 768, 3)
+        assert int(entry["places"]) == model.maps(np.zeros((1, 32, 32, 1))).shape[1]
         has_box = (picture == (0, 255, 255)).all(axis=-1).any()
         assert has_box == (entry["label"] == "1")  # drawn on lesions, and only there

@@ -6,12 +6,16 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.provenance import (
     Origin,
     Overlap,
+    are_drawn,
+    attribution,
     check_origins,
+    is_drawn,
     manifest_sha256,
     origins_of_set,
     patient_digest,
     patients_of,
 )
+from cgan_tf.runs.directory import MANIFEST_FILE, read_json, write_json
 from cgan_tf.runs.errors import UserError
 from tests.toys.patches import write_toy_patches, write_toy_synthetic
 
@@ -32,6 +36,39 @@ def test_women_are_counted_with_their_patches(root):
     women = [f"train-case-000{number}" for number in range(3)]  # three patches each
     assert patients == {patient_digest(woman): 3 for woman in women}
     assert len(patient_digest(women[0])) == 16
+
+
+def test_a_phantom_is_known_by_what_made_it(tmp_path):
+    """Of make_phantom, or of insert_lesions on a phantom, whose readers are given its images/."""
+    assert not is_drawn(str(tmp_path))  # no manifest: mammograms
+    write_json(tmp_path / MANIFEST_FILE, {"program": "insert_lesions"})
+    assert not is_drawn(str(tmp_path))
+    write_json(tmp_path / MANIFEST_FILE, {"program": "insert_lesions", "phantom": True})
+    assert is_drawn(str(tmp_path))
+    assert is_drawn(str(tmp_path / "images"))
+    write_json(tmp_path / MANIFEST_FILE, {"program": "make_phantom"})
+    assert is_drawn(str(tmp_path))
+
+
+def test_patches_say_that_they_are_drawn_or_what_they_were_cut_from(tmp_path):
+    write_toy_patches(tmp_path / "patches", per_class=1)
+    patches, manifest = PatchSet(tmp_path / "patches"), tmp_path / "patches" / MANIFEST_FILE
+    assert not are_drawn(patches)
+    content = read_json(manifest)
+    write_json(manifest, content | {"phantom": True})
+    assert are_drawn(PatchSet(tmp_path / "patches"))
+    (tmp_path / "drawn").mkdir()
+    write_json(tmp_path / "drawn" / MANIFEST_FILE, {"program": "make_phantom"})
+    flags = content.get("flags", {}) | {"input_dir": str(tmp_path / "drawn")}
+    write_json(manifest, content | {"flags": flags})
+    assert are_drawn(PatchSet(tmp_path / "patches"))
+
+
+def test_films_that_their_uids_tell_are_named_with_their_licence():
+    known = "1.3.6.1.4.1.9590.100.1.2.5"
+    assert "CC BY 3.0" in attribution(["1.2.3", known])
+    assert attribution([known, known]) == attribution([known])
+    assert attribution(["1.2.3", "1.3.6.1.4.1.9590.100.1.25"]) == ""
 
 
 def test_a_digest_never_changes():

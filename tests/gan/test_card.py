@@ -37,6 +37,14 @@ def test_what_is_written_is_read(written):
     assert read_card(directory) == card
 
 
+def test_a_generator_of_a_phantom_says_so(written):
+    directory, card = written
+    drawn = dataclasses.replace(card, phantom=True)
+    write_card(directory, drawn)
+    assert read_json(directory / CARD)["phantom"] is True
+    assert read_card(directory) == drawn
+
+
 def test_the_names_in_the_file_and_their_order(written):
     directory, card = written
     names = [

@@ -21,9 +21,9 @@ def picture(level: int, height: int = 20, width: int = 30) -> Picture:
 
 
 def compare(content: Comparison) -> str:
-    """The comparison as it is on a page."""
+    """The comparison as it is on a page, with its switches."""
     page = html.page("A page", (), [section_of("A section", Sliders([content]))])
-    found = re.search(r'<figure class="compare".*?</figure>', page, re.S)
+    found = re.search(r'<div class="sliders".*?</figure>\s*</div></div>', page, re.S)
     assert found
     return found[0]
 
@@ -68,6 +68,19 @@ def test_keys_and_screen_readers_have_a_range_and_a_box_for_each_switch(content)
     assert not reader.values("input", "tabindex")
 
 
+def test_comparisons_of_one_group_share_their_switches(content):
+    others = [
+        dataclasses.replace(content, key="pair-2", boxes=()),
+        dataclasses.replace(content, key="pair-3", layers=()),
+    ]
+    page = page_of([content, *others])
+    reader = PageReader(page)
+    assert reader.values("input", "type").count("checkbox") == 2
+    assert (
+        "".join(re.findall(r"over over-\d", page)) == "over over-1over over-2over over-2over over-1"
+    )
+
+
 def test_boxes_are_where_they_are_in_the_picture(content):
     reader = PageReader(compare(content))
     assert reader.values("svg", "viewbox") == ["0 0 30 20"]
@@ -85,8 +98,8 @@ def test_the_switch_of_a_layer_shows_that_layer(content):
         page = compare(dataclasses.replace(content, boxes=boxes))
         number = 2 if boxes else 1
         assert f'<img class="over over-{number}"' in page
-        assert f'id="pair-1-{number}" name="Lesion channel"' in page
-    rules = re.findall(r"nth-of-type\((\d)\):not\(:checked\) ~ \.views \.over-(\d)", page_of([]))
+        assert f'<label for="pair-1-{number}">Lesion channel</label>' in page
+    rules = re.findall(r"nth-of-type\((\d)\):not\(:checked\) ~ \.grid \.over-(\d)", page_of([]))
     assert rules == [("1", "1"), ("2", "2"), ("3", "3")]
 
 
@@ -102,8 +115,8 @@ def test_every_string_is_escaped(content):
     )  # fmt: skip
     reader = PageReader(page_of([hostile]))
     assert reader.tags.count("script") == 1
-    assert "b" not in reader.tags
-    assert reader.text.count(HOSTILE) == 6  # two labels, two switches, the box, the caption
+    assert reader.tags.count("b") == 1  # research only
+    assert reader.text.count(HOSTILE) == 5  # two labels, one switch, the box, the caption
     assert f"{HOSTILE}: {HOSTILE} or {HOSTILE}" in reader.values("input", "aria-label")
     assert reader.values("img", "src")[-1] == HOSTILE
 

@@ -138,7 +138,7 @@ class TestEdge:
     def test_it_follows_the_keys(self, shown):
         from selenium.webdriver.common.keys import Keys
 
-        press(shown, Keys.TAB, Keys.TAB, Keys.TAB)  # past the switches
+        press(shown, *[Keys.TAB] * 4)  # past the way to the content and the switches
         assert shown.switch_to.active_element.get_attribute("class") == "place"
         press(shown, *[Keys.ARROW_RIGHT] * 20)
         assert edge(shown) == pytest.approx(0.7, abs=0.02)
@@ -162,14 +162,14 @@ class TestSwitches:
         assert [drawn(0), drawn(1)] == [True, True]
         elements(shown, "label")[0].click()
         assert [drawn(0), drawn(1)] == [False, False]
-        elements(shown, "input[type=checkbox]")[2].click()
+        elements(shown, "label")[0].click()
         assert [drawn(0), drawn(1)] == [True, True]
 
     def test_a_layer_is_off_until_the_space_bar_shows_it(self, shown):
         from selenium.webdriver.common.keys import Keys
 
         assert LAYER not in picture(shown)[12]
-        press(shown, Keys.TAB, Keys.TAB, Keys.SPACE)
+        press(shown, Keys.TAB, Keys.TAB, Keys.TAB, Keys.SPACE)
         row = picture(shown)[12]
         assert np.median(row) == LAYER
         press(shown, Keys.SPACE)
@@ -203,9 +203,9 @@ def test_a_phone_is_wide_enough(browser, page):
     widths = "return [document.documentElement.scrollWidth, innerWidth]"
     assert browser.execute_script(widths) == [390, 390]
     assert elements(browser, ".views")[0].size["width"] >= 340
-    for text in elements(browser, "figcaption, .compare label, h2"):
+    for text in elements(browser, "figcaption, .sliders > label, h2"):
         assert float(text.value_of_css_property("font-size").removesuffix("px")) >= 12
-    assert min(label.size["height"] for label in elements(browser, ".compare label")) >= 24
+    assert min(label.size["height"] for label in elements(browser, ".sliders > label")) >= 24
     pull(browser, 0.5, 0.25, "touch")
     assert edge(browser) == pytest.approx(0.25, abs=0.02)
 

@@ -8,6 +8,7 @@ from cgan_tf.pages import style
 from cgan_tf.pages.style import (
     Estimate,
     auc_and_interval,
+    column_decimals,
     difference_and_interval,
     format_probability,
     signed,
@@ -37,6 +38,17 @@ def test_differences_have_their_signs_and_limits():
     assert difference_and_interval(0.5, math.nan, math.nan) == "+0.500 (undefined)"
     assert difference_and_interval(math.nan, math.nan, math.nan) == "undefined"
     assert signed(-0.125, 2) == "−0.12"
+    assert signed(-0.001, 2) == signed(0.001, 2) == "0.00"
+
+
+def test_a_column_has_one_precision():
+    """What its widest interval allows: half of 0.1 wide leaves three decimals, half of 0.3 two."""
+    assert column_decimals([(0.80, 0.90), None, (math.nan, math.nan)]) == 3
+    assert column_decimals([(0.80, 0.90), (0.6, 0.9)]) == 2
+    assert column_decimals([]) == 3
+    assert auc_and_interval(Estimate(0.8461, (0.8, 0.9)), 2) == "0.85 (0.80–0.90)"
+    assert difference_and_interval(0.0171, -0.002, 0.0362, 2) == "+0.02 (0.00 to +0.04)"
+    assert style.value_and_spread(0.486, 0.0136, widest=0.2) == "0.49 ± 0.01"
 
 
 def test_undefined_aucs_and_intervals_have_words():

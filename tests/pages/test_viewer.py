@@ -5,7 +5,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from cgan_tf.pages.viewer import PREVIEWS, PatchRow, read_images, write_viewer
+from cgan_tf.data.provenance import PHANTOM_NOTICE
+from cgan_tf.pages.viewer import GENERATOR_NOTICE, PREVIEWS, PatchRow, read_images, write_viewer
 from cgan_tf.runs.errors import UserError
 from tests.toys.insertions import BOXES, HEIGHT, LONG_NAME, WIDTH, write_toy_insertions
 from tests.toys.pages import PageReader
@@ -26,14 +27,59 @@ def test_every_image_is_there_with_its_boxes(directory):
     expected = [BOXES[0], BOXES[1], BOXES[0]]
     assert corners == [(str(x0), str(y0)) for x0, y0, *_ in expected]
     text = " ".join(reader.text)
-    assert "3 images, lesions: 3 mass." in text
-    assert "R MLO film 0 & <b>: 2 mass" in text
-    assert f"R MLO {LONG_NAME}: no lesion" in text
+    assert "3 images: 3 masses inserted." in text
+    assert "R MLO film 0 & <b>: 2 masses inserted" in text
+    assert f"R MLO {LONG_NAME}: nothing changed" in text
+    assert "3. R MLO 2.25.7777777…777777777777" in reader.text  # in the list of links
 
 
 def test_names_lead_to_their_images(directory):
     reader = PageReader(write_viewer(directory).read_text(encoding="utf-8"))
-    assert reader.values("a", "href") == [f"#{key}" for key in reader.values("figure", "id")]
+    links = [f"#{key}" for key in reader.values("figure", "id")]
+    assert reader.values("a", "href") == ["#content", *links]
+
+
+def test_files_have_the_names_that_the_user_gave(directory):
+    spoil(directory, source_file="IMG0061 & co.dcm")
+    text = " ".join(PageReader(write_viewer(directory).read_text(encoding="utf-8")).text)
+    assert "R MLO IMG0061 & co.dcm: 1 mass inserted" in text
+
+
+def test_every_page_says_what_it_is_not_for_and_what_the_data_are(directory):
+    page = write_viewer(directory).read_text(encoding="utf-8")
+    assert page.count("For research only, not for diagnosis.") >= 3  # above, below, on paper
+    assert "phantom" not in page
+    path = directory / PREVIEWS
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"phantom": True}), encoding="utf-8")
+    page = write_viewer(directory).read_text(encoding="utf-8")
+    assert page.count(PHANTOM_NOTICE) == 2  # above, and on paper
+    assert page.count("<b>phantom</b>") == 6
+
+
+def test_a_generator_of_a_phantom_is_called_so_on_mammograms(directory):
+    path = directory / PREVIEWS
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"generator_phantom": True}), encoding="utf-8")
+    page = write_viewer(directory).read_text(encoding="utf-8")
+    assert page.count(GENERATOR_NOTICE) == 2
+    assert "<span>before</span>" in page  # the images are mammograms
+
+
+def test_every_lesion_follows_its_image_in_native_pixels(directory):
+    detail = {
+        "before": "previews/film 0_before.png", "after": "previews/film 0_after.png",
+        "width": 60, "height": 50, "boxes": [[5, 6, 20, 30]],
+    }  # fmt: skip
+    spoil(directory, details=[detail])
+    reader = PageReader(write_viewer(directory).read_text(encoding="utf-8"))
+    assert reader.values("figure", "id") == ["image-1", "image-2", "image-2-1", "image-3"]
+    assert "0 0 60 50" in reader.values("svg", "viewbox")
+    (caption,) = [text for text in reader.text if "pixel for pixel" in text]
+    assert caption.endswith("detail 1 of 1, pixel for pixel (60 × 50)")
+    assert [link for link in reader.values("a", "href") if "image" in link] == [
+        "#image-1", "#image-2", "#image-3",
+    ]  # fmt: skip
 
 
 def test_nothing_comes_from_elsewhere(directory):

@@ -37,6 +37,7 @@ def test_a_row_is_shown_before_above_after(directory):
         assert (axes.images[0].get_array() == level).all()
         assert axes.images[0].get_clim() == (0, 255)
         assert axes.get_xticks().tolist() == [31.5, 63.5, 95.5, 127.5]  # 5 patches of 32 px
+    assert min(axis.get_position().y0 for axis in plot.figure.axes) > 0  # nothing is cut off
     width, height = plot.figure.get_size_inches()
     position = before.get_position()
     assert position.width * width == pytest.approx(5 * position.height * height)

@@ -7,6 +7,7 @@ import re
 import shutil
 import types
 from pathlib import Path
+from urllib.parse import unquote
 
 import jinja2
 import numpy as np
@@ -18,10 +19,11 @@ from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.pages import html
 from cgan_tf.pages import patches as pages_patches
 from cgan_tf.pages.html import Sliders, Table, section_of
-from cgan_tf.pages.style import format_p
+from cgan_tf.pages.style import auc_and_interval, column_decimals, format_p
 from cgan_tf.reporting import appendix, figure_1
-from cgan_tf.reporting.inputs import ReportInputs, read_set
-from cgan_tf.reporting.page import overlap_notices, write_report
+from cgan_tf.reporting.inputs import PHANTOM_NOTICE, ReportInputs, auc_of, read_set
+from cgan_tf.reporting.page import FILMS_NOTICE, overlap_notices, write_report
+from cgan_tf.reporting.trust import MISTAKES_SHOWN
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_to_dict
 from cgan_tf.statistics.auc import delong_test
@@ -55,7 +57,7 @@ def config(toy_experiment, tmp_path_factory):
         gan_dirs=(str(gan),),
         output=str(root / "deep" / "report.html"),
         title=HOSTILE,
-        notice=f"A phantom. {HOSTILE}",
+        notice=HOSTILE,
         tsne_normal=12, tsne_mass=12, tsne_calcification=12,
         tsne_synthetic_mass=12, tsne_synthetic_calcification=12,
     )  # fmt: skip
@@ -70,14 +72,24 @@ def page(config):
 def test_page_needs_nothing_from_outside(page, config):
     reader = PageReader(page)
     assert not {"link", "iframe", "object"} & set(reader.tags)
-    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [html.COMPARISON_SCRIPT]
-    assert reader.tags.count("script") == 1
+    assert re.findall(r"<script>(.*?)</script>", page, re.S) == [
+        html.PAGE_SCRIPT, html.COMPARISON_SCRIPT,
+    ]  # fmt: skip
+    assert reader.tags.count("script") == 2
     sources = [value for _, name, value in reader.attributes if name == "src"]
     assert sources
     assert all(value.startswith("data:image/png;base64,") for value in sources)
     links = [value for _, name, value in reader.attributes if name == "href"]
-    assert len(links) == 2  # the classifiers' cards, beside the page and folded into it
-    for link in links:
+    assert not any(re.match(r"\w+:", link) for link in links)
+    beside = Path(config.output).parent
+    for link in links:  # to a place on the page, or to a file that is there
+        if link.startswith("#"):
+            assert link[1:] in [value for _, name, value in reader.attributes if name == "id"]
+        else:
+            assert (beside / unquote(link)).exists(), link
+    cards = [link for link in links if link.endswith(".md")]
+    assert len(cards) == 2  # the classifiers' cards, beside the page and folded into it
+    for link in cards:
         card = (Path(config.output).parent / link).read_text(encoding="utf-8")
         assert card.startswith("# Classifier card: ")
         assert card in "".join(reader.text)
@@ -92,40 +104,47 @@ def test_every_string_from_data_is_escaped(page):
 
 
 PLOTS = (
-    "Figure 1. ", "The networks for ", "ROC curves on 30 ", "t-SNE of the last feature layer ",
+    "Each pair: ", "The networks for ", "ROC curves on 30 ", "t-SNE of the last feature layer ",
     "Share of malignant test patches ", "AUC in sub-groups ", "Logits of the source patches ",
     "Exact AUC of each classifier ", "Share of synthetic samples ", "GAN losses; ",
 )  # fmt: skip
 
 
 def test_the_pictures_are_those_of_the_plots_the_sets_and_the_maps(page, config):
-    names = PageReader(page).values("img", "alt")
-    plots = [start for start in PLOTS for name in names if name.startswith(start)]
-    assert plots == list(PLOTS)
-    # Only where the mixed classifier finds a missed lesion.
-    crossed = [name for name in names if name.startswith(("Figure 5. ", "Figure 6. "))]
-    assert [name[:8] for name in crossed] == ["Figure 5", "Figure 6"] * ("Figure 5." in page)
-    triplets = [name for name in names if name.startswith("Patch ")]
-    compared = [name.removesuffix(", real") for name in triplets[::3]]
+    reader = PageReader(page)
+    names, text = reader.values("img", "alt"), re.sub(r"\s+", " ", " ".join(reader.text))
+    assert [start for start in PLOTS if start not in text] == []
+    plots = [name for name in names if name.startswith("Figure ")]
+    assert len(set(plots)) == len(plots) >= len(PLOTS)
+    triplets = [name for name in names if ", pair " in name]
+    marks = [", phantom" in name for name in triplets[::3]]
+    assert marks == [True] * 24 + [False] * 6  # the showcase is of other data
+    compared = reader.values("figure", "data-source")
     assert sorted(set(compared)) == sorted(
-        f"Patch {split}-{source}-{number:05d}"
+        f"{split}-{source}-{number:05d}"
         for split, source in (("train", "source"), ("train", MASS), ("test", MASS))
         for number in (0, 2, 4, 5, 6, 7)
     )
     assert len(compared) == 6 * (len(SETS) + 1)  # the showcase too
     for place, patch in enumerate(compared):
         change = "added" if "source" in patch else "removed"
-        assert triplets[3 * place : 3 * place + 3] == [
-            f"{patch}, real", f"{patch}, lesion {change}", f"{patch}, Lesion channel",
+        mark = ", phantom" if marks[place] else ""
+        of_one = triplets[3 * place : 3 * place + 3]
+        number = place % 6 + 1
+        assert [name.partition(f", pair {number}")[2] for name in of_one] == [
+            f"{mark}, original", f"{mark}, lesion {change}", f"{mark}, Lesion channel",
         ]  # fmt: skip
     maps = [name.partition(", logit ")[0] for name in names if ", logit " in name]
     expected = []
     for directory in config.evaluations:
         with (Path(directory) / "grad_cam" / "index.csv").open(newline="") as file:
-            expected += [row["patch_id"] for row in csv.DictReader(file)]
+            index = list(csv.DictReader(file))
+        for mistake in ("false_negative", "false_positive"):
+            of_a_kind = [row["patch_id"] for row in index if row["mistake"] == mistake]
+            expected += of_a_kind[:MISTAKES_SHOWN]
     assert maps
     assert sorted(maps) == sorted(expected)
-    assert len(names) == len(plots) + len(crossed) + len(triplets) + len(maps)
+    assert len(names) == len(plots) + len(triplets) + len(maps)
 
 
 def test_pictures_open(page):
@@ -136,17 +155,26 @@ def test_pictures_open(page):
 def test_page_says_what_the_evaluations_say(page, config):
     text = re.sub(r"\s+", " ", " ".join(PageReader(page).text))
     baseline, mixed = read_evaluations(config.evaluations)
-    for evaluation in (baseline, mixed):
-        assert f"{evaluation.metrics.auc['overall'].auc:.3f}" in text
+    aucs = [auc_of(evaluation.metrics.auc["overall"]) for evaluation in (baseline, mixed)]
+    decimals = column_decimals(auc.limits for auc in aucs)
+    for auc in aucs:
+        assert text.count(auc_and_interval(auc, decimals)) >= 1
+    for words in (PHANTOM_NOTICE, FILMS_NOTICE, "normal phantom patches of"):
+        assert words in text
     assert "50% w/ decay" in text
     plain = delong_test(baseline.labels, mixed.logits, baseline.logits)
     clustered = delong_test(baseline.labels, mixed.logits, baseline.logits, baseline.patients)
     assert format_p(plain) in text
     assert format_p(clustered) in text
     effect = baseline.metrics.synthetic["removal_test"]  # held out comes before training
-    assert f"{effect.mean_logit_before:+.2f}".replace("-", "−") in text
-    for words in ("0.829", "0.846", "p < 1e-8 for 50%", "50% · 50% · 50%", "held-out"):
+    scores = (
+        1 / (1 + np.exp(-logit)) for logit in (effect.mean_logit_before, effect.mean_logit_after)
+    )
+    assert " → ".join(f"{score:.2f}" for score in scores) in text
+    for words in ("50% · 50% · 50%", "held-out", "One seed, so the interval leaves out"):
         assert words in text
+    for words in ("0.829", "0.846", "Paper's"):  # not beside the numbers of a phantom
+        assert words not in text
     for flag in ("--synthetic_fraction=0.5", "--learning_rate=0.003", "--batch_norm=batch"):
         assert flag in text
 
@@ -169,7 +197,7 @@ def test_a_single_evaluation_is_enough(config, tmp_path):
         output=str(tmp_path / "alone.html"),
     )
     write_report(alone)
-    assert "Figure 1" not in (tmp_path / "alone.html").read_text(encoding="utf-8")
+    assert "Figure 1." not in (tmp_path / "alone.html").read_text(encoding="utf-8")
 
 
 def test_the_first_evaluation_is_a_baseline(config):
@@ -212,7 +240,7 @@ def test_pairs_are_compared_on_one_scale(toy_experiment):
     assert len({pair.synthetic.patch_id for pair in pairs}) == 4
     for pair in pairs:
         assert pair.source.patch_id == pair.synthetic.source_patch_id
-        content = pages_patches.pair_comparison(pair, "k")
+        content = pages_patches.pair_comparison(pair, "k", "Pair 1")
         before, after, lesion = (
             levels_of(picture.address)
             for picture in (content.before, content.after, content.layers[0][1])
@@ -226,16 +254,17 @@ def test_pairs_are_compared_on_one_scale(toy_experiment):
 def test_the_box_is_that_of_the_lesion_added_or_removed(toy_experiment):
     patches = PatchSet(toy_experiment / "patches")
     (pair,) = pages_patches.example_pairs(toy_experiment / "removal", patches, 1, seed=0)
-    content = pages_patches.pair_comparison(pair, "k")
+    content = pages_patches.pair_comparison(pair, "k", "Pair 1")
+    assert (content.title, content.source) == ("Pair 1", pair.source.patch_id)
     assert content.boxes == [(tuple(6 * edge for edge in pair.source.box), "lesion")]
-    assert content.labels == ("real", "lesion removed")
+    assert content.labels == ("original", "lesion removed")
     assert content.start == round(100 * (pair.source.box[0] + pair.source.box[2]) / 2 / 32)
     added = dataclasses.replace(
         pair.synthetic, task="mass", box=(1.0, 2.0, 3.0, 5.0), patch_class="malignant_mass"
     )
-    content = pages_patches.pair_comparison(pages_patches.Pair(added, pair.source), "k")
+    content = pages_patches.pair_comparison(pages_patches.Pair(added, pair.source), "k", "Pair 1")
     assert content.boxes == [((6, 12, 18, 30), "added lesion")]
-    assert content.labels == ("real", "lesion added")
+    assert content.labels == ("original", "lesion added")
 
 
 def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
@@ -263,7 +292,9 @@ def test_figure_1_has_a_row_a_set_of_pairs(toy_experiment):
     for number, pair in enumerate(pairs[:4]):
         for place, view in enumerate(pages_patches.pair_views(pair)):
             np.testing.assert_array_equal(axes[2 * number + place].images[0].get_array(), view)
-        assert sliders[0].comparisons[number].title == f"Patch {pair.source.patch_id}"
+        shown = sliders[0].comparisons[number]
+        assert shown.source == pair.source.patch_id
+        assert shown.title == f"Masses synthesised, pair {number + 1}"
 
 
 def test_ledger_is_added_up():
@@ -277,6 +308,7 @@ def test_ledger_is_added_up():
         manifest={"ledger": ledger}, count=lambda split, name: 3 if name == "normal" else 0
     )
     text = html.page("", "", [appendix.data(report_inputs(patches=patches))])
+    text = re.sub(r' data-of="[^"]*"', "", text)  # headings, for narrow screens
     assert "<td>images</td><td>10</td><td>6</td><td>1</td><td>3</td><td>yes</td>" in text
     assert "<td>marks</td><td>5</td><td>4</td><td>0</td><td>0</td><td>no: 4</td>" in text
     assert "Rejected images: 3 too dark" in text
@@ -292,6 +324,7 @@ def test_every_part_escapes_its_text():
         html.Links([("<x8>", "<x9>")]),
         html.Details("<x10>", "<x11>"),
         Table("t", ["<x12>"], [["<x13>"]]),
+        html.Fold("<x20>", [html.Checks([(True, "<x21>", "<x22>")])]),
         html.Document("<x14>", "<x15>", "<x16>"),
     ]
     text = html.page("<x17>", [html.Paragraph("<x18>")], [section_of("<x19>", *parts)])
@@ -299,7 +332,7 @@ def test_every_part_escapes_its_text():
     reader = PageReader(text)
     values = [value for _, _, value in reader.attributes if value]
     shown = " ".join([*reader.text, *values])
-    assert [n for n in range(1, 20) if f"<x{n}>" not in shown] == []
+    assert [n for n in range(1, 23) if f"<x{n}>" not in shown] == []
     assert section_of("Empty") is None
 
 

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cgan_tf.pages.html import Gallery, Paragraph, Plot, Table, section_of
+from cgan_tf.pages.style import DPI, MARK_INCHES, PHANTOM_MARK, mark_as_phantom
 from cgan_tf.reporting.page import (
     files_directory,
     section_files,
@@ -64,6 +65,31 @@ def test_a_sheet_shows_its_pictures_pixel_for_pixel():
     assert [int((shown == level).sum()) for level in levels] == [600, 600, 600]
     assert shown[10, 10] == 40  # the first one above, on the left
     assert sheet_figure([(picture(0), "dark")]).get_size_inches()[0] > 0
+
+
+def test_a_phantoms_files_say_so_below_the_plot():
+    """The plot itself keeps its pixels; its title says it, too."""
+    plain, marked = plot(), plot()
+    mark_as_phantom(marked.figure)
+    first, second = (
+        cv2.imdecode(np.frombuffer(each.png, np.uint8), cv2.IMREAD_COLOR)
+        for each in (plain, marked)
+    )
+    foot = second.shape[0] - first.shape[0]
+    assert foot == pytest.approx(MARK_INCHES * DPI, abs=1)
+    np.testing.assert_array_equal(second[: first.shape[0]], first)
+    assert (second[-foot:] < 200).any()  # the mark
+    files = section_files([section_of("", marked)])
+    assert b"phantom" in files["line.png"]
+    sheet = sheet_figure([(picture(0), "dark")], marked=True)
+    assert [text.get_text() for text in sheet.texts] == [PHANTOM_MARK]
+
+
+def test_files_have_their_caption_as_title():
+    files = section_files([section_of("", plot())])
+    assert b"Title\0A line" in files["line.png"]
+    assert b"/Title (A line)" in files["line.pdf"]
+    assert b"phantom" not in files["line.png"]
 
 
 def test_files_of_the_report_before_go_and_others_stay(tmp_path):

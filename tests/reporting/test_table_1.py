@@ -4,7 +4,7 @@ import pytest
 
 from cgan_tf.labels import arm_of
 from cgan_tf.pages.html import Table
-from cgan_tf.pages.style import format_p, format_probability
+from cgan_tf.pages.style import format_p, format_probability, signed
 from cgan_tf.reporting import table_1
 from cgan_tf.reporting.comparisons import FailedRun, compare
 from cgan_tf.reporting.page import table_csv
@@ -69,7 +69,11 @@ def test_proportions_are_pooled_over_their_seeds():
     aucs = [e.metrics.auc["overall"].auc for e in evaluations if e.arm.share == 0.5]
     spread = (sum((auc - sum(aucs) / 3) ** 2 for auc in aucs) / 2) ** 0.5
     assert rows[3][1:4] == (f"{sum(aucs) / 3:.3f} ± {spread:.3f}", "3", "0.846")
-    assert rows[3][4].startswith(f"{pooled.difference:+.3f}".replace("-", "−"))
+    intervals = [each.pooled for each in results.regimes if each.pooled]
+    widest = max((each.high - each.low) / 2 for each in intervals)
+    digits = 2 if widest >= 0.1 else 3  # of the whole column
+    assert rows[3][4].startswith(signed(pooled.difference, digits))
+    assert {len(row[4].split()[0].partition(".")[2]) for row in rows[1:]} == {digits}
     assert rows[3][5] == format_probability(pooled.p_value)
 
 

@@ -50,7 +50,7 @@ def test_subgroups_of_two_classifiers_stand_side_by_side():
     for text, evaluation in ((first, chosen[0]), (second, chosen[1])):
         group = evaluation.metrics.subgroups["lesion_type"].groups["mass"]
         low, high = group.low_by_patient, group.high_by_patient
-        assert text == f"{group.auc:.3f} ({low:.3f}–{high:.3f})"
+        assert text == f"{group.auc:.2f} ({low:.2f}–{high:.2f})"  # as the widest interval allows
     assert len(table.records) == 2 * len(table.rows)
     assert "Breast density is unknown for every malignant patch." in section.parts[-1].text
 
@@ -63,7 +63,7 @@ def test_a_subgroup_of_few_women_has_no_interval():
     section = trust.subgroups(report_inputs([evaluation]))
     table = next(p for p in section.parts if getattr(p, "rows", None))
     mass = next(row for row in table.rows if row[0] == "lesion type: mass")
-    assert mass[3] == f"{groups['mass'].auc:.3f} (too few women)"
+    assert mass[3] == f"{groups['mass'].auc:.2f} (too few women)"
 
 
 def test_a_subgroup_of_one_class_is_undefined_in_a_word():
@@ -98,6 +98,32 @@ def test_pictures_of_mistakes_are_shown_with_their_logits(with_pictures):
     headings = [part.text for part in section.parts if isinstance(part, Heading)]
     assert headings == ["Baseline: lesions mistaken for normal tissue"]
     assert trust.grad_cams(report_inputs([scored_test(0.0)])) is None
+
+
+def test_maps_too_coarse_to_tell_a_place_are_left_out(with_pictures):
+    """A map of 2×2 places would colour the whole patch; the patch is the picture's first third."""
+    folder = with_pictures.directory / "grad_cam"
+    strip = np.concatenate([np.full((8, 8, 3), level, np.uint8) for level in (50, 100, 150)], 1)
+    (folder / "fn.png").write_bytes(cv2.imencode(".png", strip)[1])
+    for places, shape, words in ((2, (8, 8), "2×2 places"), (8, (8, 24), "evidence for cancer")):
+        (folder / "index.csv").write_text(
+            f"patch_id,mistake,logit,file,places\np7,false_negative,-2.5,fn.png,{places}\n"
+        )
+        section = trust.grad_cams(report_inputs([with_pictures]))
+        (gallery,) = [part for part in section.parts if isinstance(part, Gallery)]
+        shown = cv2.imdecode(np.frombuffer(gallery.pictures[0][0], np.uint8), cv2.IMREAD_COLOR)
+        assert shown.shape[:2] == shape
+        assert (shown[:, :8] == 50).all()
+        assert words in section.parts[0].text
+
+
+def test_three_mistakes_of_a_kind_are_shown(with_pictures):
+    rows = "".join(f"p{n},false_negative,-{n},fn.png\n" for n in range(9, 4, -1))
+    index = with_pictures.directory / "grad_cam" / "index.csv"
+    index.write_text(f"patch_id,mistake,logit,file\n{rows}")
+    section = trust.grad_cams(report_inputs([with_pictures]))
+    (gallery,) = [part for part in section.parts if isinstance(part, Gallery)]
+    assert [text.partition(",")[0] for _, text in gallery.pictures] == ["p9", "p8", "p7"]
 
 
 def test_a_missing_picture_is_one_line(with_pictures):

@@ -191,10 +191,11 @@ class TestOutput:
         text = " ".join(reader.text)
         assert "Synthetic patches: mass, train" in text
         assert "24 of 30 patches, drawn at random (seed 0)" in text
-        shown = [alt.removesuffix(", real") for alt in reader.values("img", "alt")[::3]]
+        names = reader.values("img", "alt")[::3]
+        assert names == [f"Pair {number}, original" for number in range(1, 25)]
+        shown = reader.values("figure", "data-source")
         assert len(shown) == 24
-        records = {record.patch_id: record for record in records_of(tmp_path / "synthetic")}
-        sources = {f"Patch {record.source_patch_id}" for record in records.values()}
+        sources = {record.source_patch_id for record in records_of(tmp_path / "synthetic")}
         assert set(shown) <= sources
         for place in (0, 23):
             addresses = reader.values("img", "src")[3 * place : 3 * place + 2]

@@ -9,6 +9,7 @@ import pytest
 from cgan_tf.classifier.evaluation import evaluate
 from cgan_tf.classifier.training import train_classifier
 from cgan_tf.config import ClassifierConfig, EvaluateConfig
+from cgan_tf.runs.directory import MANIFEST_FILE, read_json, write_json
 from tests.toys.patches import write_toy_patches, write_toy_synthetic
 from tests.toys.tiny_resnet import tiny_resnet
 
@@ -18,6 +19,8 @@ SETS = ("mass", "calcification", "removal", "removal_test")
 def write_toy_experiment(root: Path) -> Path:
     """Writes patches/, one directory per set, baseline/, mixed/ and evaluation_* under `root`."""
     write_toy_patches(root / "patches", size=32, per_class=15)
+    manifest = root / "patches" / MANIFEST_FILE
+    write_json(manifest, read_json(manifest) | {"phantom": True})  # as make_patches says of one
     for task in SETS[:3]:
         write_toy_synthetic(root / task, root / "patches", task, 8)
     write_toy_synthetic(root / "removal_test", root / "patches", "removal", 8, split="test")

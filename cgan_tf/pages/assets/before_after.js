@@ -1,7 +1,13 @@
 for (const figure of document.querySelectorAll(".compare")) {
   const views = figure.querySelector(".views"), place = figure.querySelector(".place");
+  const labels = [...figure.querySelectorAll(".view span")];
   const show = (percent) => {
     views.style.setProperty("--at", percent + "%");
+    // A label that has no room on its side of the edge would be cut.
+    const room = [percent, 100 - percent].map((side) => (side / 100) * views.clientWidth);
+    labels.forEach((label, side) => {
+      label.style.visibility = room[side] < label.offsetWidth ? "hidden" : "";
+    });
     place.setAttribute("aria-valuetext", Math.round(percent) + "% " + place.dataset.before);
   };
   const follow = (event) => {
@@ -19,11 +25,6 @@ for (const figure of document.querySelectorAll(".compare")) {
   views.addEventListener("pointermove", (event) => {
     if (views.hasPointerCapture(event.pointerId)) follow(event);
   });
-  show(place.valueAsNumber);
   figure.classList.add("live");
-}
-for (const chosen of document.querySelectorAll(".compare input[type=checkbox]")) {
-  chosen.addEventListener("change", () => {
-    for (const other of document.getElementsByName(chosen.name)) other.checked = chosen.checked;
-  });
+  show(place.valueAsNumber);
 }
