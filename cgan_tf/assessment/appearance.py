@@ -142,7 +142,7 @@ class Column:
 
     def check(self, values: Distribution, where: str) -> Check:
         """Whether the distribution differs from that of real patches."""
-        title = f"another {self.title} {where} than real"
+        title = f"{self.title} {where} differs from real"
         if values.distance is None:
             return Check(title, None, "too few lesions to measure")
         ours, real = (self.text(value) for value in values.medians if value is not None)
@@ -215,7 +215,7 @@ class LesionMeasure(ColumnMeasure[LesionDistributions]):
         return LesionDistributions(**_compare(readings, LesionDistributions))
 
     def verdict(self, values: LesionDistributions, task: str) -> Sequence[Check]:
-        where = "left of the lesion" if task == "removal" else "of the lesion"
+        where = "of what is left" if task == "removal" else "of the lesion"
         return [column.check(column.of(values), where) for column in self.columns]
 
 
@@ -240,7 +240,9 @@ class AppearanceMeasure(ColumnMeasure[AppearanceDistributions]):
         return AppearanceDistributions(**_compare(readings, AppearanceDistributions))
 
     def verdict(self, values: AppearanceDistributions, task: str) -> Sequence[Check]:
-        checks = [column.check(column.of(values), "in its place") for column in self.columns]
+        checks = [
+            column.check(column.of(values), "in the lesion's place") for column in self.columns
+        ]
         return [*checks, self._noise_check(self.noise(values))]
 
     def noise(self, values: AppearanceDistributions) -> list[Distribution]:
@@ -248,7 +250,7 @@ class AppearanceMeasure(ColumnMeasure[AppearanceDistributions]):
         return [getattr(values, name) for name in self.bands]
 
     def _noise_check(self, bands: Sequence[Distribution]) -> Check:
-        title = "other noise inside than beside, beyond real"
+        title = "texture in the lesion differs from real"
         excess = {
             band: each.distance - each.ceiling
             for band, each in zip(BANDS, bands, strict=True)
@@ -259,7 +261,8 @@ class AppearanceMeasure(ColumnMeasure[AppearanceDistributions]):
         most = max(excess, key=lambda band: excess[band])
         worst = bands[BANDS.index(most)]
         ours, real = (f"{2.0**value:.2f} times" for value in worst.medians if value is not None)
-        text = f"most at {most} cycles per pixel: {_distance_text(worst, ours, real)}"
+        where = f"noise inside over beside, at {most} cycles per pixel"
+        text = f"{where}: {_distance_text(worst, ours, real)}"
         return Check(title, any(map(_too_far, bands)), text)
 
 

@@ -180,7 +180,7 @@ class RepetitionMeasure(Measure[Repetition | None]):
         )
 
     def verdict(self, values: Repetition | None, task: str) -> Sequence[Check]:
-        name = "one lesion again and again"
+        name = "lesions repeat"
         if values is None:
             return []
         if values.repeats is None or values.alike is None or values.real_alike is None:
@@ -190,7 +190,7 @@ class RepetitionMeasure(Measure[Repetition | None]):
         if null is not None:
             beside = f"{null:.0%} of as many lesions that differ, post-processed alike"
         text = (
-            f"likeness of two lesions {values.alike:.2f} (real {values.real_alike:.2f}); "
+            f"mean likeness of two lesions {values.alike:.2f} (real {values.real_alike:.2f}); "
             f"{values.repeats:.0%} have a twin more alike than 95% of the real ones have ({beside})"
         )
         seen = values.alike > values.real_alike + ALIKE_ABOVE_REAL
@@ -365,12 +365,12 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
             f"KID {kid.synthetic:.3g}, p = {p_value.synthetic:.2g} (real against real: "
             f"{kid.ceiling:.3g}, p = {p_value.ceiling:.2g})"
         )
-        yield Check(f"another distribution {features}", p_value.synthetic < P_LIMIT, text)
+        yield Check(f"distribution differs from real {features}", p_value.synthetic < P_LIMIT, text)
         auc = values.measures.classifier_auc
         if auc.synthetic is not None and auc.ceiling is not None:
             seen = auc.synthetic > max(0.5, auc.ceiling) + AUC_ABOVE_CEILING
             text = f"AUC {auc.synthetic:.2f} (real against real: {auc.ceiling:.2f})"
-            yield Check(f"two-sample classifier {features}", seen, text)
+            yield Check(f"a classifier tells synthetic from real {features}", seen, text)
         for statistic in STATISTICS:
             each = statistic.of(values.measures)
             if statistic.low and each.synthetic is not None and each.ceiling is not None:

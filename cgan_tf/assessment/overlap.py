@@ -85,7 +85,8 @@ class BesideCeiling:
         value, spread = getattr(self, side), getattr(self, f"{side}_spread")
         if value is None or spread is None:
             return statistic.text(value)
-        return value_and_spread(value, spread)
+        spreads = (self.synthetic_spread, self.ceiling_spread)
+        return value_and_spread(value, spread, max(each for each in spreads if each is not None))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,13 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+from cgan_tf import __version__
 from cgan_tf.assessment.base import Check, Measure, Row
 from cgan_tf.assessment.measures import MEASURES
 from cgan_tf.assessment.pictures import Picture
+from cgan_tf.pages.style import minus
 from cgan_tf.runs.directory import Json, csv_bytes, read_json, write_json
 from cgan_tf.runs.errors import UserError
 
@@ -178,10 +181,18 @@ def quality_csv(results: Mapping[str, SetResult], measures: Measures = MEASURES)
 
 
 def quality_markdown(results: Mapping[str, SetResult], measures: Measures = MEASURES) -> str:
-    """The verdicts of every set, then its numbers."""
-    return "\n".join(
-        line for name, result in results.items() for line in _set_lines(name, result, measures)
-    )
+    """The verdicts of every set, then its numbers and the pictures of its pairs."""
+    lines = ["# Quality of synthetic sets", "", MARKDOWN_LEAD, ""]
+    for name, result in results.items():
+        lines += _set_lines(name, result, measures)
+    return "\n".join(lines)
+
+
+MARKDOWN_LEAD = (
+    f"By cgan_tf.quality {__version__}. Synthetic sets beside real patches of women whom no "
+    "network has trained on; “real” is the reference, real patches beside real ones, where two "
+    "sets are compared. For research only, not for diagnosis."
+)
 
 
 def _set_lines(name: str, result: SetResult, measures: Measures) -> list[str]:
@@ -190,8 +201,15 @@ def _set_lines(name: str, result: SetResult, measures: Measures) -> list[str]:
     lines += ["", "| | measure | synthetic | real |", "|---|---|---|---|"]
     for kind, measure, synthetic, real in result.rows(measures):
         lines.append(f"| {kind} | {measure} | {_cell(synthetic)} | {_cell(real)} |")
+    lines += ["", *(_picture_line(picture) for picture in result.pictures)]
     return [*lines, ""]
 
 
+def _picture_line(picture: Picture) -> str:
+    address = quote(f"{PICTURES}/{picture.file}")
+    pair = f"{picture.synthetic} and {picture.real}"
+    return f"- {picture.kind}: [{pair}]({address}), {minus(f'{picture.value:.2f}')}"
+
+
 def _cell(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
+    return "undefined" if value is None else minus(f"{value:.4g}")

@@ -88,24 +88,25 @@ COPIES = {"memorisation__copies": 0.2, "memorisation__from_training_p": 0.01,
         ({"change__outside": 1}, "a change outside the mask"),
         ({"change__inside": 2}, "a patch that is not its source with the lesion added"),
         (COPIES, "copies of training lesions"),
-        ({"repetition__repeats": 0.53}, "one lesion again and again"),
-        ({"repetition__alike": 0.26}, "one lesion again and again"),
+        ({"repetition__repeats": 0.53}, "lesions repeat"),
+        ({"repetition__alike": 0.26}, "lesions repeat"),
         ({"spread__synthetic__position": 0.09}, "too little variety over patches"),
         ({"spread__synthetic__area_spread": 0.01}, "too little variety over patches"),
         ({"spread__over_z__contrast_spread": 0.02}, "too little variety over the scalars"),
-        ({"overlap__x__kid_p__synthetic": 0.04}, "another distribution (x features)"),
+        ({"overlap__x__kid_p__synthetic": 0.04}, "distribution differs from real (x features)"),
         ({"overlap__x__measures__classifier_auc__synthetic": 0.66},
-         "two-sample classifier (x features)"),
+         "a classifier tells synthetic from real (x features)"),
         ({"overlap__x__measures__mixing__synthetic": 0.37},
          "low mixing of neighbours (x features)"),
         ({"overlap__x__measures__precision__synthetic": 0.37}, "low precision (x features)"),
         ({"overlap__x__measures__recall__synthetic": 0.37}, "low recall (x features)"),
         ({"overlap__x__measures__coverage__synthetic": 0.37}, "low coverage (x features)"),
-        ({"lesions__area__distance": 0.31}, "another area of the lesion than real"),
+        ({"lesions__area__distance": 0.31}, "area of the lesion differs from real"),
         ({"lesions__components__distance": 0.31},
-         "another number of parts of the lesion than real"),
-        ({"appearance__saturation__distance": 0.31}, "another saturation in its place than real"),
-        ({"appearance__noise_2__distance": 0.31}, "other noise inside than beside, beyond real"),
+         "number of parts of the lesion differs from real"),
+        ({"appearance__saturation__distance": 0.31},
+         "saturation in the lesion's place differs from real"),
+        ({"appearance__noise_2__distance": 0.31}, "texture in the lesion differs from real"),
     ],
 )  # fmt: skip
 def test_one_fault_is_one_verdict(changes, name):
@@ -118,8 +119,8 @@ def test_one_fault_is_one_verdict(changes, name):
 )
 def test_twins_are_judged_by_those_of_lesions_that_differ(repeats, null, fault):
     values = changed(repetition__repeats=repeats, repetition__repeats_null=null)
-    assert seen(values) == ({"one lesion again and again"} if fault else set())
-    (check,) = (check for check in checks_of(values, "mass") if "again" in check.name)
+    assert seen(values) == ({"lesions repeat"} if fault else set())
+    (check,) = (check for check in checks_of(values, "mass") if "repeat" in check.name)
     beside = "too few patients" if null is None else f"{null:.0%} of as many lesions that differ"
     assert f"{repeats:.0%} have a twin" in check.text
     assert beside in check.text
@@ -172,8 +173,8 @@ def test_removal_has_no_copies_and_no_variety_to_ask_for():
     values = changed(memorisation=None, repetition=None, spread__over_z__position=0.0)
     assert seen(values, "removal") == set()
     names = {check.name for check in checks_of(values, "removal")}
-    assert "another area left of the lesion than real" in names
-    assert not names & {"copies of training lesions", "one lesion again and again"}
+    assert "area of what is left differs from real" in names
+    assert not names & {"copies of training lesions", "lesions repeat"}
 
 
 @pytest.mark.parametrize(
@@ -183,12 +184,12 @@ def test_removal_has_no_copies_and_no_variety_to_ask_for():
         ({"memorisation__copies": None, "memorisation__note": "undefined: why"},
          "copies of training lesions", "undefined: why"),
         ({"repetition__repeats": None, "repetition__note": "undefined: few"},
-         "one lesion again and again", "undefined: few"),
+         "lesions repeat", "undefined: few"),
         ({"spread__real__position": None}, "too little variety over patches", "fewer than two"),
         ({"overlap__x__note": "undefined: so"}, "overlap (x features)", "undefined: so"),
-        ({"lesions__area__distance": None}, "another area of the lesion than real", "too few"),
+        ({"lesions__area__distance": None}, "area of the lesion differs from real", "too few"),
         ({f"appearance__noise_{n}__distance": None for n in range(4)},
-         "other noise inside than beside, beyond real", "too few"),
+         "texture in the lesion differs from real", "too few"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_looked_for_is_said(changes, name, words):
@@ -201,9 +202,9 @@ def test_what_cannot_be_looked_for_is_said(changes, name, words):
 
 def test_a_band_that_is_undefined_leaves_the_others():
     values = changed(appearance__noise_0__distance=None, appearance__noise_3__distance=0.5)
-    (check,) = (check for check in checks_of(values, "mass") if "noise" in check.name)
+    (check,) = (check for check in checks_of(values, "mass") if "texture" in check.name)
     assert check.seen
-    assert "most at 0.375–0.5 cycles per pixel: median 4.00 times" in check.text
+    assert "at 0.375–0.5 cycles per pixel: median 4.00 times" in check.text
 
 
 def test_lines():
@@ -215,7 +216,8 @@ def test_lines():
 def test_markdown_has_every_number():
     actual = result(changed(lesions__area__distance=None))
     lines = quality_markdown({"mass": actual}).splitlines()
-    assert lines[0] == "## mass: 100 patches, D"
+    assert lines[0] == "# Quality of synthetic sets"
+    assert "## mass: 100 patches, D" in lines
     rows = list(actual.rows())
     assert len([line for line in lines if line.startswith("| ")]) == len(rows) + 1
     assert "| lesions | area_median | 2 | 2 |" in lines

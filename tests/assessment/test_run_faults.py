@@ -38,9 +38,9 @@ def seen(checks):
     return {name for name, fault in checks.items() if fault}
 
 
-COPIES, REPEATS = "copies of training lesions", "one lesion again and again"
+COPIES, REPEATS = "copies of training lesions", "lesions repeat"
 VARIETY = "too little variety over patches"
-DISTRIBUTION = "another distribution (lesion shape features)"
+DISTRIBUTION = "distribution differs from real (lesion shape features)"
 RECALL = "low recall (lesion shape features)"
 OUTSIDE = "a change outside the mask"
 
@@ -87,7 +87,7 @@ def test_pure_noise(measured, patches, tmp_path):
     assert checks[DISTRIBUTION]
     assert actual["overlap"]["lesion shape"]["kid_p"]["synthetic"] <= 0.01
     assert actual["overlap"]["lesion shape"]["kid_p"]["ceiling"] > 0.05
-    assert checks["other noise inside than beside, beyond real"]
+    assert checks["texture in the lesion differs from real"]
 
 
 def test_a_change_outside_the_mask(measured, patches, tmp_path):
@@ -129,7 +129,7 @@ class TestRemoval:
     def test_a_removal_that_leaves_half(self, measured, patches, tmp_path):
         directory = quality_sets.write_removals(tmp_path / "removal", patches, left=0.5)
         checks = measured(directory)[1]
-        assert checks["another area left of the lesion than real"]
+        assert checks["area of what is left differs from real"]
         assert not checks[OUTSIDE]
 
     @pytest.mark.slow
