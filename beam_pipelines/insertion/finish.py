@@ -6,7 +6,7 @@ The pictures show it before and after: the whole image, and a row of its patches
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from beam_pipelines.insertion.generator import Answer, Setup
 from beam_pipelines.insertion.omidb_tree import image_path, side_car_bytes, side_car_path
 from beam_pipelines.insertion.places import Place, Prepared
 from beam_pipelines.insertion.tables import (
+    Detail,
     KeptMark,
     MadeImage,
     PlacedLesion,
@@ -40,8 +41,9 @@ from cgan_tf.pages.patches import patch_levels
 from cgan_tf.synthesis.postprocess import Lesion
 
 INSERTED_IMAGES, MASKS = "images", "masks"
-PREVIEWS, FIGURE_3 = "previews", "figure3"
+PREVIEWS, FIGURE_3, DETAILS = "previews", "figure3", "details"
 LONGEST_SIDE = 1600  # pixels of a preview
+DETAIL_PX, DETAIL_MARGIN_PX = 384, 48  # least side of a detail, and around a larger lesion
 _NOUNS = {"mass": "Mass", "calcification": "Calcification", "removal": "Lesion"}
 
 
@@ -278,6 +280,7 @@ def _made_image(
         spacing_mm=prepared.stored.spacing_mm,
         lesions=tuple(_lesion(item, number, height) for number, item in enumerate(accepted, 1)),
         kept_marks=tuple(KeptMark(mark.patch_class, tuple(mark.box)) for mark in kept),
+        source_file=os.path.basename(image.path),
     )
 
 
@@ -354,7 +357,48 @@ def write_preview(
         view=made.view,
         boxes=_scaled_boxes(made, (0, 0), scale),
         figure3=strip,
+        source_file=made.source_file,
+        details=write_details(setup, made, before, after),
     )
+
+
+def write_details(
+    setup: Setup, made: MadeImage, before: np.ndarray, after: np.ndarray
+) -> tuple[Detail, ...]:
+    """Writes every lesion of both images with what is around it, pixel for pixel.
+
+    Lesions beside one another are shown once.
+
+    Args:
+      before, after: float32 [H, W] grey levels in [-1, 1].
+    """
+    details: list[Detail] = []
+    for rows, columns in detail_parts([lesion.box for lesion in made.lesions], before.shape):
+        size = columns.stop - columns.start, rows.stop - rows.start
+        name = f"{made.name}_{len(details) + 1}"
+        pair = _write_pair(setup, DETAILS, name, size, before[rows, columns], after[rows, columns])
+        boxes = _scaled_boxes(made, (columns.start, rows.start), (1, 1))
+        details.append(Detail(*pair, *size, boxes))
+    return tuple(details)
+
+
+def detail_parts(
+    boxes: Sequence[tuple[int, int, int, int]], shape: tuple[int, ...]
+) -> Iterator[tuple[slice, slice]]:
+    """(rows, columns) of as few parts of an image as show every box whole, taken in their order."""
+    shown: list[tuple[slice, slice]] = []
+    for x0, y0, x1, y1 in boxes:
+        if any(r.start <= y0 and y1 <= r.stop and c.start <= x0 and x1 <= c.stop for r, c in shown):
+            continue
+        shown.append((_around(y0, y1, shape[0]), _around(x0, x1, shape[1])))
+        yield shown[-1]
+
+
+def _around(low: int, high: int, length: int) -> slice:
+    """The places from `low` to `high` of `length`, in the middle of as many as a detail has."""
+    side = min(length, max(DETAIL_PX, high - low + 2 * DETAIL_MARGIN_PX))
+    start = min(max(0, (low + high - side) // 2), length - side)
+    return slice(start, start + side)
 
 
 def write_figure3(

@@ -40,6 +40,7 @@ from beam_pipelines.storage import files
 from cgan_tf import __version__
 from cgan_tf.config import InsertionConfig, PatchesConfig
 from cgan_tf.data.keyed import unit_hash
+from cgan_tf.data.provenance import is_drawn
 from cgan_tf.gan.card import read_card
 from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.viewer import write_viewer
@@ -321,7 +322,10 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     write_json(directory / BOXES_JSON, coco(images, setup.task, about))
     files.write_atomically_from(str(directory / BOXES_CSV), boxes_csv(images, setup.task))
     previews = [image.preview.as_json() for image in images if image.preview]
-    content = {"format": 1, "task": setup.task, "images": previews}
+    phantom = {"phantom": True} if is_drawn(config.input_dir) else {}
+    if setup.card.phantom:
+        phantom["generator_phantom"] = True
+    content = {"format": 1, "task": setup.task, **phantom, "images": previews}
     write_json(directory / PREVIEWS_JSON, content)
     if previews:
         write_viewer(directory)
@@ -331,6 +335,6 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     counts = counts_of(index, results, rejections, setup)
-    finish_run(directory, PROGRAM, {**about, **counts.as_json()})
+    finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json()})
     files.remove_directory(str(directory / DIRECTORY))
     print(summary(counts, setup, directory))

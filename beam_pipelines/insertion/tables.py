@@ -15,6 +15,7 @@ COLUMNS = (
     "file", "mask", "label", "category", "x0", "y0", "x1", "y1", "area_px", "client_id",
     "study_uid", "sop_uid", "source_sop_uid", "laterality", "view", "width", "height",
     "spacing_mm", "place", "patch_left", "patch_top", "draw", "object_px", "removed_class",
+    "source_file",
 )  # fmt: skip
 
 
@@ -67,12 +68,29 @@ class Strip:
 
 
 @dataclasses.dataclass(frozen=True)
+class Detail:
+    """A lesion and what is around it, a pixel of the image for a pixel of the pictures.
+
+    Attributes:
+      before, after: files of the pictures. width, height: of both.
+      boxes: (x0, y0, x1, y1) of the lesions in their pixels.
+    """
+
+    before: str
+    after: str
+    width: int
+    height: int
+    boxes: tuple[tuple[float, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Preview:
     """An image before and after, to look at: an entry of `previews.json`.
 
     Attributes:
       before, after: files of the pictures. width, height: of the pictures.
       boxes: (x0, y0, x1, y1) of the lesions in pixels of the pictures.
+      source_file: see `MadeImage`. details: every lesion is in one.
     """
 
     name: str
@@ -85,12 +103,15 @@ class Preview:
     view: str
     boxes: tuple[tuple[float, ...], ...]
     figure3: Strip | None = None
+    source_file: str = ""
+    details: tuple[Detail, ...] = ()
 
     @property
     def files(self) -> list[str]:
         """Every picture."""
         strip = [self.figure3.before, self.figure3.after] if self.figure3 else []
-        return [self.before, self.after, *strip]
+        details = (name for each in self.details for name in (each.before, each.after))
+        return [self.before, self.after, *strip, *details]
 
     def as_json(self) -> Json:
         """The entry, without `figure3` where there is none."""
@@ -109,6 +130,7 @@ class MadeImage:
       width, height: in pixels. spacing_mm: of a pixel.
       study_date: as the source has it. lesions: in the order of their labels.
       kept_marks: of the source. preview: or None. dicom_files: the image, and its side-car if any.
+      source_file: name of the file that it was made from, as the user gave it.
     """
 
     name: str
@@ -128,6 +150,7 @@ class MadeImage:
     kept_marks: tuple[KeptMark, ...] = ()
     preview: Preview | None = None
     dicom_files: tuple[str, ...] = ()
+    source_file: str = ""
 
     @property
     def files(self) -> list[str]:
@@ -153,8 +176,13 @@ def _lesion_from(values: Json) -> PlacedLesion:
 def _preview_from(values: Json) -> Preview:
     strip = values["figure3"]
     if strip:
-        strip = Strip(**{**strip, "boxes": tuple(map(tuple, strip["boxes"]))})
-    return Preview(**{**values, "boxes": tuple(map(tuple, values["boxes"])), "figure3": strip})
+        strip = Strip(**_with_boxes(strip))
+    details = tuple(Detail(**_with_boxes(detail)) for detail in values["details"])
+    return Preview(**{**_with_boxes(values), "figure3": strip, "details": details})
+
+
+def _with_boxes(values: Json) -> Json:
+    return {**values, "boxes": tuple(map(tuple, values["boxes"]))}
 
 
 def mask_runs(support: np.ndarray, left: int, top: int, height: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from beam_pipelines.insertion.finish import to_native
+from beam_pipelines.insertion.finish import detail_parts, to_native
 from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion
 
 SIZE = 32
@@ -77,3 +77,14 @@ def test_it_never_leaves_the_image():
     x0, y0, x1, y1 = native.box
     assert 0 <= x0 < x1 <= width
     assert 0 <= y0 < y1 <= height
+
+
+def test_details_show_every_lesion_whole_and_neighbours_once():
+    boxes = [(10, 10, 50, 60), (60, 20, 90, 60), (900, 900, 1000, 1000), (0, 0, 500, 10)]
+    parts = list(detail_parts(boxes, (1200, 1000)))
+    assert parts == [
+        (slice(0, 384), slice(0, 384)),  # at the corner; the second box is in it
+        (slice(758, 1142), slice(616, 1000)),
+        (slice(0, 384), slice(0, 596)),  # wider than a detail: 48 px on both sides
+    ]
+    assert list(detail_parts([(5, 5, 9, 9)], (100, 80))) == [(slice(0, 100), slice(0, 80))]

@@ -157,6 +157,13 @@ def test_other_readers_and_previews(inserted):
             box = slice(int(y0), int(y1)), slice(int(x0), int(x1))
             assert after[box].mean() > before[box].mean() + 5
         assert entry["category"] == "mass"
+        assert entry["source_file"].endswith(".dcm")
+        # The toy images are smaller than a detail, which then is the whole image.
+        assert len(entry["details"]) == 1
+        for detail in entry["details"]:
+            shown = cv2.imread(str(inserted / detail["after"]), cv2.IMREAD_UNCHANGED)
+            np.testing.assert_array_equal(shown, after)
+            assert detail["boxes"] == entry["boxes"]
 
 
 def test_the_ledger_adds_up(inserted):
