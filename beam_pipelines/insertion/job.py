@@ -208,7 +208,11 @@ def insert_lesions(config: InsertionConfig) -> None:
         results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
         _finish(run.directory, setup, index, results)
 
-    run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)
+    scratch = str(Path(config.output_dir) / DIRECTORY)
+    run_to_the_end(
+        *(config.output_dir, PROGRAM, config, open_inputs, work),
+        drop_scratch=lambda: files.remove_directory(scratch),
+    )
 
 
 def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
@@ -336,5 +340,4 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     counts = counts_of(index, results, rejections, setup)
     finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json()})
-    files.remove_directory(str(directory / DIRECTORY))
     print(summary(counts, setup, directory))

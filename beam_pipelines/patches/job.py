@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -109,6 +110,9 @@ def make_patches(config: PatchesConfig) -> None:
         work,
         beside=LISTING_FILES,
         opened=open_run,
+        drop_scratch=lambda: files.remove_directory(
+            os.path.join(config.output_dir, shards.DIRECTORY)
+        ),
     )
 
 
@@ -261,8 +265,7 @@ def _shortfall(
 
 
 def _finish(run: Output, outcome: Outcome, rejections: Sequence[Rejection]) -> None:
-    """Writes the rejections and the manifest, removes the spills, and prints what there is."""
+    """Writes the rejections and the manifest, and prints what there is."""
     run.write(REJECTIONS_FILE, rejections_csv(rejections, outcome.config.input_dir))
     run.finish(outcome.as_json())
-    files.remove_directory(run.path(shards.DIRECTORY))
     print(summary(outcome, run.directory))

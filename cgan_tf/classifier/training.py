@@ -47,6 +47,9 @@ def train_classifier(config: ClassifierConfig) -> None:
         config,
         lambda: open_training(config),
         lambda training, run: training.run(run.directory),
+        drop_scratch=lambda: shutil.rmtree(
+            Path(config.output_dir) / "checkpoints", ignore_errors=True
+        ),
     )
 
 
@@ -223,7 +226,6 @@ class ClassifierTraining:
             "keras": settings(),
         }
         finish_run(self.directory, "train_classifier", content)
-        shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
         print(
             f"{self.directory / WEIGHTS_FILE}: validation AUC {float(state['best_auc']):.3f} "
             f"after {int(state['best_seen']):,} of {seen:,} samples"

@@ -56,6 +56,7 @@ def run_to_the_end(
     *,
     beside: Collection[str] = (),
     opened: Callable[..., AbstractContextManager[Any]] | None = None,
+    drop_scratch: Callable[[], None] | None = None,
 ) -> bool:
     """The frame of a program: one run in `directory`, begun or resumed, until it is finished.
 
@@ -68,6 +69,8 @@ def run_to_the_end(
       work: does the work with the inputs and the opened run, and ends with `finish_run`.
       beside: files that the program may have written without a run.
       opened: opens the run in the place of `open_run`, in an object store say.
+      drop_scratch: removes what only an unfinished run needs. It is called when the run is
+        finished, also by the next call: a program may be killed between the two.
 
     Returns:
       Whether there was work; without any, a line on standard output says so.
@@ -81,11 +84,14 @@ def run_to_the_end(
             _check_or_clear(Path(directory), program, config, beside)
     inputs = None if manifest.exists() and not config.restart else open_inputs()
     with (opened or open_run)(directory, program, config, beside) as run:
-        if inputs is None or run.finished:
+        todo = inputs is not None and not run.finished
+        if todo:
+            work(inputs, run)
+        else:
             print(f"{program}: {run.directory} is finished; nothing to do")
-            return False
-        work(inputs, run)
-    return True
+        if drop_scratch:
+            drop_scratch()
+    return todo
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """`UserError`, the one exception that a user may cause, and the file access that raises it."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -50,7 +51,9 @@ def check_output(path: str | Path, suffix: str) -> None:
     if not place.is_dir():
         raise UserError(f"--output={path}: expected a directory {place}, found a file")
     if not os.access(place, os.W_OK):
-        raise UserError(f"--output={path}: the directory {place} cannot be written")
+        read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise UserError(f"--output={path}: the directory {place} cannot be written: {reason}")
 
 
 def contained(directory: str | Path, name: Any) -> Path:

@@ -57,7 +57,13 @@ def synthesize(config: SynthesisConfig) -> None:
         config,
         lambda: Candidates(config, PatchSet(config.patches_dir)),
         lambda candidates, run: Synthesis(config, candidates, run.directory).run(),
+        drop_scratch=lambda: _drop_scratch(Path(config.output_dir)),
     )
+
+
+def _drop_scratch(directory: Path) -> None:
+    (directory / PENDING).unlink(missing_ok=True)
+    (directory / PROGRESS).unlink(missing_ok=True)
 
 
 def check_config(config: SynthesisConfig) -> None:
@@ -206,8 +212,6 @@ class Synthesis:
         if self.config.critic:
             content["critic"] = critic_manifest(self.config.critic)["weights_sha256"]
         finish_run(self.directory, "synthesize", content)
-        (self.directory / PENDING).unlink()
-        (self.directory / PROGRESS).unlink(missing_ok=True)
         print(
             f"{self.directory}: {state.accepted} {task} patches, "
             f"{content['acceptance_rate']:.0%} of the candidates accepted"

@@ -285,6 +285,10 @@ def test_a_finished_run_says_so(tree, tmp_path, capsys):
     make_patches(_config(tree, tmp_path / "out", beam=("--direct_num_workers=1",)))
     assert capsys.readouterr().out.strip().endswith("is finished; nothing to do")
     assert _files(tmp_path / "out") == before
+    (tmp_path / "out" / ".spill").mkdir()  # killed after the manifest
+    (tmp_path / "out" / ".spill" / "1.spill").touch()
+    make_patches(_config(tree, tmp_path / "out"))
+    assert _files(tmp_path / "out") == before
     with pytest.raises(UserError, match="--seed was 0, is 1"):
         make_patches(_config(tree, tmp_path / "out", seed=1))
 

@@ -146,6 +146,27 @@ class TestRunToTheEnd:
         assert calls == []
         assert capsys.readouterr().out == f"train_gan: {tmp_path} is finished; nothing to do\n"
 
+    def test_killed_between_the_manifest_and_the_scratch(self, tmp_path):
+        """What only an unfinished run needs goes when the run is finished, or at the next call."""
+
+        def work(opened, run):
+            (run.directory / "scratch").write_text(opened)
+            finish_run(run.directory, "train_gan", {})
+
+        def run(drop_scratch):
+            open_inputs = lambda: "inputs"  # noqa: E731
+            frame = (tmp_path, "train_gan", CONFIG, open_inputs, work)
+            return run_to_the_end(*frame, drop_scratch=drop_scratch)
+
+        def killed():
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+        assert (tmp_path / "scratch").exists()
+        assert not run((tmp_path / "scratch").unlink)
+        assert not (tmp_path / "scratch").exists()
+
     def test_interrupted_it_goes_on(self, tmp_path):
         calls = []
         with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,11 @@
 """Output files that could not be written are refused before any work."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 
+from cgan_tf.runs import errors
 from cgan_tf.runs.errors import UserError, check_output
 
 
@@ -29,3 +33,13 @@ def test_what_cannot_be_written_is_told(tmp_path, name, complaint):
     with pytest.raises(UserError, match=complaint) as refusal:
         check_output(tmp_path / name, ".png")
     assert str(refusal.value).startswith("--output=")
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"), [(os.ST_RDONLY, "Read-only file system"), (0, "Permission denied")]
+)
+def test_a_directory_that_takes_no_file(tmp_path, monkeypatch, flag, reason):
+    monkeypatch.setattr(errors.os, "access", lambda _place, _mode: False)  # root may do anything
+    monkeypatch.setattr(errors.os, "statvfs", lambda _place: SimpleNamespace(f_flag=flag))
+    with pytest.raises(UserError, match=f"cannot be written: {reason}"):
+        check_output(tmp_path / "new.png", ".png")
