@@ -84,14 +84,14 @@ def run_to_the_end(
             _check_or_clear(Path(directory), program, config, beside)
     inputs = None if manifest.exists() and not config.restart else open_inputs()
     with (opened or open_run)(directory, program, config, beside) as run:
-        todo = inputs is not None and not run.finished
-        if todo:
-            work(inputs, run)
-        else:
+        finished = inputs is None or run.finished
+        if inputs is None or run.finished:
             print(f"{program}: {run.directory} is finished; nothing to do")
+        else:
+            work(inputs, run)
         if drop_scratch:
             drop_scratch()
-    return todo
+    return not finished
 
 
 @contextlib.contextmanager
