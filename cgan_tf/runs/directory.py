@@ -84,14 +84,15 @@ def run_to_the_end(
             _check_or_clear(Path(directory), program, config, beside)
     inputs = None if manifest.exists() and not config.restart else open_inputs()
     with (opened or open_run)(directory, program, config, beside) as run:
-        finished = inputs is None or run.finished
         if inputs is None or run.finished:
             print(f"{program}: {run.directory} is finished; nothing to do")
+            worked = False
         else:
             work(inputs, run)
+            worked = True
         if drop_scratch:
             drop_scratch()
-    return not finished
+    return worked
 
 
 @contextlib.contextmanager
