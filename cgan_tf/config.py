@@ -766,9 +766,9 @@ class SynthesisConfig(GeneratedLesionsConfig, RunConfig):
     texture: str = option(
         "none",
         "Removal: what the lesion's place shows. none: what the generator makes of it, as in the "
-        "paper; tissue: that of a healthy patch (class source) that fits its surroundings, in the "
-        "objects that the generator darkens and wherever else the box is brighter than the tissue "
-        "around it.",
+        "paper; tissue: that of a healthy patch (class source; of other splits than train, "
+        "normal) that fits its surroundings, in the objects that the generator darkens and "
+        "wherever else the box is brighter than the tissue around it.",
         ("none", "tissue"),
     )
     min_share_removed: float = option(

@@ -16,7 +16,7 @@ from cgan_tf.config import SynthesisConfig
 from cgan_tf.data.lesion_layer import Box, lesion_layer
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import PatchRecord
-from cgan_tf.labels import SOURCE
+from cgan_tf.labels import NORMAL, SOURCE
 from cgan_tf.runs.directory import Json, read_manifest
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis.background import Tissue, lesion_region
@@ -50,11 +50,17 @@ def check_flags(config: SynthesisConfig, task: str) -> None:
 
 
 def tissue_of(config: SynthesisConfig, patches: PatchSet) -> Tissue | None:
-    """The healthy patches that --texture=tissue takes from; None without it."""
+    """The healthy patches that --texture=tissue takes from; None without it.
+
+    They are of class source, which has no other use. The validation and test splits have none;
+    there normal patches give the tissue, which is for measuring alone.
+    """
     if config.texture == "none":
         return None
+    split = config.source_split
+    healthy = SOURCE if split == "train" else NORMAL
     try:
-        return Tissue(patches.index(config.source_split, SOURCE), config.seed)
+        return Tissue(patches.index(split, healthy), config.seed)
     except UserError as error:
         raise UserError(f"{error}; --texture=tissue takes from them") from error
 

@@ -1,6 +1,7 @@
 """Cleaned patches: the share that is gone by hand, the lesion's place, and the test they pass."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from cgan_tf.synthesis.removal import (
     check_flags,
     replaced_lesion,
     share_removed,
+    tissue_of,
 )
 from cgan_tf.synthesis.run import check_config
 
@@ -165,3 +167,19 @@ class TestFlags:
     def test_the_paper_asks_nothing(self):
         for task in ("mass", "calcification", "removal"):
             check_flags(SynthesisConfig(), task)
+
+
+@pytest.mark.parametrize(("split", "healthy"), [("train", "source"), ("test", "normal")])
+def test_where_healthy_tissue_comes_from(split, healthy):
+    """Of train from the patches set aside; other splits have none, and normal ones will do."""
+    asked = []
+
+    def none(*place):
+        asked.append(place)
+        raise UserError("expected patches, found none")
+
+    config = SynthesisConfig(texture="tissue", source_split=split)
+    with pytest.raises(UserError, match="found none; --texture=tissue takes from them"):
+        tissue_of(config, SimpleNamespace(index=none))
+    assert asked == [(split, healthy)]
+    assert tissue_of(SynthesisConfig(), SimpleNamespace(index=none)) is None

@@ -503,14 +503,6 @@ class TestRefusal:
         with pytest.raises(UserError, match="--objects=in_box: is for removal"):
             synthesize(dataclasses.replace(config, objects="in_box"))
 
-    def test_a_split_without_healthy_patches_set_aside(self, config, generator):
-        change_card(generator, task="removal")
-        ours = dataclasses.replace(
-            config, texture="tissue", source_split="test", allow_evaluation_split=True
-        )
-        with pytest.raises(UserError, match=r"test/source.*--texture=tissue takes from them"):
-            synthesize(ours)
-
     def test_patches_of_another_size(self, config, generator):
         change_card(generator, size=64)
         with pytest.raises(UserError, match="expected patches of 64 px for G, found 32"):
