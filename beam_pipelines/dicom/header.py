@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pydicom.uid import UID_dictionary
 
 from beam_pipelines.rejections import Reason
+from cgan_tf.data.acquisition import age_band, exposure_mas, thickness_mm
 from cgan_tf.runs.directory import Json
 
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -84,6 +85,8 @@ class Header:
       modifiers: codes of ViewModifierCodeSequence.
       manufacturer: empty where the text may name a person.
       synthetic: whether (0008,001C) Synthetic Data says anything but NO.
+      age_band: one of `acquisition.AGE_BANDS`, of PatientAge. No date of birth is read.
+      thickness_mm: of BodyPartThickness. exposure_mas: of ExposureInuAs, otherwise Exposure.
     """
 
     sop_class: str = ""
@@ -106,6 +109,9 @@ class Header:
     aspect_ratio: tuple[float, ...] = ()
     quality_control: bool = False
     synthetic: bool = False
+    age_band: str = ""
+    thickness_mm: float = 0.0
+    exposure_mas: float = 0.0
 
 
 class _Attributes(Protocol):
@@ -272,6 +278,9 @@ def _header(source: _Attributes) -> Header:
         aspect_ratio=_aspect_ratio(source),
         quality_control="YES" in (_text(source, "00280300"), _text(source, "00100200")),
         synthetic=_text(source, "0008001C").upper() not in ("", "NO"),
+        age_band=age_band(_text(source, "00101010")),
+        thickness_mm=thickness_mm(_number(source, "001811A0")),
+        exposure_mas=exposure_mas(_number(source, "00181153") / 1000, _number(source, "00181152")),
     )
 
 

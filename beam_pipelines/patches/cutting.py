@@ -23,7 +23,7 @@ from beam_pipelines.patches.windows import (
     tissue_window,
 )
 from beam_pipelines.rejections import Reason, Rejected, Rejection
-from beam_pipelines.sources.base import LESION, Image, reject_image
+from beam_pipelines.sources.base import HEADER_FACTS, LESION, Image, reject_image
 from beam_pipelines.sources.outlines import Lesion, lesions_inside
 from beam_pipelines.sources.plain_images import plain_mammogram
 from beam_pipelines.storage import files
@@ -68,10 +68,11 @@ def mammogram_of(
         return plain_mammogram(data, image.facts, image.laterality, image.view)
     mammogram = decode(image, data, allow_synthetic, admitted).mammogram()
     facts, header = image.facts, mammogram.header
+    known = {name: getattr(header, name) or getattr(facts, name) for name in HEADER_FACTS}
     return dataclasses.replace(
         mammogram,
         spacing_mm=mammogram.spacing_mm or facts.spacing_mm,
-        header=dataclasses.replace(header, manufacturer=header.manufacturer or facts.manufacturer),
+        header=dataclasses.replace(header, **known),
     )
 
 
@@ -242,6 +243,10 @@ def _record(
         scale=config.size / augmentation.side,
         label_evidence=_FAR_FROM_LESIONS if image.marks else image.evidence,
         breast_density=image.breast_density,
+        age_band=mammogram.header.age_band,
+        breast_thickness_mm=mammogram.header.thickness_mm,
+        exposure_mas=mammogram.header.exposure_mas,
+        site=image.facts.site,
         synthetic=int(image.synthetic or mammogram.header.synthetic),
     )
     if lesion is None:

@@ -15,6 +15,7 @@ Cooper's ligaments make them, in polar coordinates about the nipple, so that the
 """
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -49,6 +50,14 @@ class Body:
     thickness_mm: float
     density: float
     fat_level: float
+
+    @property
+    def exposure_mas(self) -> float:
+        """As automatic exposure control chooses it: the same signal behind every breast.
+
+        25 mAs at 20 mm, 3.5% more for each further mm, and up to 30% more for dense tissue.
+        """
+        return 25.0 * math.exp(0.035 * (self.thickness_mm - 20.0)) * (0.85 + 0.3 * self.density)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

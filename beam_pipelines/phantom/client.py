@@ -276,6 +276,7 @@ def _header(
         instance=int(image.series_uid.rsplit(".", 1)[1]),
         spacing_mm=SPACINGS_MM[size],
         thickness_mm=client.body.thickness_mm,
+        exposure_mas=client.body.exposure_mas,
         labelled=picture.labelled,
     )
 

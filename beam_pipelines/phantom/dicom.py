@@ -241,6 +241,7 @@ class Header:
     instance: int
     spacing_mm: float
     thickness_mm: float
+    exposure_mas: float
     labelled: bool
 
 
@@ -322,6 +323,8 @@ def _add_geometry(dataset: Dataset, header: Header, manufacturer: Manufacturer) 
     dataset.BodyPartExamined = "BREAST"
     dataset.KVP = "29"
     dataset.BodyPartThickness = f"{header.thickness_mm:.0f}"
+    dataset.Exposure = round(header.exposure_mas)
+    dataset.ExposureInuAs = round(header.exposure_mas * 1000)
     dataset.ImagerPixelSpacing = [header.spacing_mm, header.spacing_mm]
     if manufacturer.pixel_spacing:
         dataset.PixelSpacing = [header.spacing_mm, header.spacing_mm]

@@ -56,13 +56,15 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a data set says of the pixels in a file, as far as the file does not.
+    """What a data set says of an image and its file, as far as the file does not.
 
     Attributes:
       plain: whether the file is no DICOM but a plain image, see `sources.plain_images`.
       bits: of a plain file with 16 bits a pixel, those in use; 0: as the file says.
       inverted: whether the breast is dark in a plain image.
       spacing_mm: 0 when unknown. manufacturer: of the detector or scanner.
+      age_band, thickness_mm, exposure_mas, site: as `data.acquisition` reads them; empty or 0 when
+        unknown.
     """
 
     plain: bool = False
@@ -70,6 +72,14 @@ class FileFacts:
     inverted: bool = False
     spacing_mm: float = 0.0
     manufacturer: str = ""
+    age_band: str = ""
+    thickness_mm: float = 0.0
+    exposure_mas: float = 0.0
+    site: str = ""
+
+
+# The facts that a header may hold, too.
+HEADER_FACTS = ("manufacturer", "age_band", "thickness_mm", "exposure_mas")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class Image:
       known_by_study: whether `client_id` stands for the study, as nothing else says whose it is.
       normals_beside: whether normal windows may be cut far from its marks: all of its lesions are
         among them.
-      facts: what the data set says of the pixels.
+      facts: what the data set says of the image and its file.
     """
 
     path: str

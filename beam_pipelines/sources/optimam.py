@@ -7,6 +7,7 @@ is read at a time.
 import collections
 import dataclasses
 import datetime
+import functools
 import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,7 +16,15 @@ from typing import Any
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.header import Header, header_of_side_car, selection_fault
 from beam_pipelines.rejections import FILES, IMAGES, MARKS, Origin, Reason, Rejected, Rejection
-from beam_pipelines.sources.base import HEALTHY, LESION, VIEWS, Image, Mark, UnitIndex
+from beam_pipelines.sources.base import (
+    HEALTHY,
+    LESION,
+    VIEWS,
+    FileFacts,
+    Image,
+    Mark,
+    UnitIndex,
+)
 from beam_pipelines.sources.omidb_files import PatientFiles, Tree, find_tree
 from beam_pipelines.sources.omidb_labels import (
     DOUBTFUL_BOXES,
@@ -30,6 +39,7 @@ from beam_pipelines.sources.omidb_labels import (
 )
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
+from cgan_tf.data.acquisition import age_band, site_code
 from cgan_tf.runs.directory import Json
 
 
@@ -302,12 +312,14 @@ class Optimam:
         ledger.reject_the_rest(unit, listed, paths, imagedb is not None)
         screened = [item for item in listed if not ledger.reject_unfit(item)]
         cases = _case_sides(listed, episodes)
-        images = [self._image(item, episodes, cases, ledger) for item in screened]
+        site = site_code(mapping(imagedb).get("Site"))
+        images = [self._image(item, site, episodes, cases, ledger) for item in screened]
         return ledger.index(image for image in images if image)
 
     def _image(
         self,
         item: Listed,
+        site: str,
         episodes: dict[str, Json],
         cases: set[str],
         ledger: PatientLedger,
@@ -323,6 +335,7 @@ class Optimam:
             view=sys.intern(item.header.view),
             use=HEALTHY,
             synthetic=item.header.synthetic,
+            facts=_facts(site, age_band(episodes[item.episode_id].get("PatientAge"))),
         )
         if item.marks:
             marks = tuple(ledger.marks(item, episodes[item.episode_id]))
@@ -370,6 +383,12 @@ def open_source(config: PatchesConfig) -> Optimam:
         bool(config.normals_from_lesion_images),
         config.admit_special,
     )
+
+
+@functools.lru_cache
+def _facts(site: str, age_band: str) -> FileFacts:
+    """One object for the millions of images that have the same facts."""
+    return FileFacts(site=site, age_band=age_band)
 
 
 def _case_sides(listed: list[Listed], episodes: dict[str, Json]) -> set[str]:

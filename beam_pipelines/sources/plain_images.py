@@ -23,7 +23,7 @@ from beam_pipelines.dicom.header import Header
 from beam_pipelines.dicom.pixels import LARGEST_IMAGE
 from beam_pipelines.dicom.reading import Mammogram
 from beam_pipelines.rejections import Reason, Rejected
-from beam_pipelines.sources.base import FileFacts
+from beam_pipelines.sources.base import HEADER_FACTS, FileFacts
 from beam_pipelines.storage import files
 
 SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg")
@@ -99,7 +99,7 @@ def plain_mammogram(
         Header(
             laterality=laterality,
             view=view,
-            manufacturer=facts.manufacturer,
+            **{name: getattr(facts, name) for name in HEADER_FACTS},
             rows=header.rows,
             columns=header.columns,
         ),

@@ -144,6 +144,10 @@ class TableMapping:
     spacing_mm: Value | None = None
     manufacturer: Value | None = None
     breast_density: Value | None = None
+    age: Value | None = None
+    thickness_mm: Value | None = None
+    exposure_mas: Value | None = None
+    site: Value | None = None
     type: Value | None = None
     pathology: Value | None = None
     conspicuity: Value | None = None
@@ -175,7 +179,7 @@ class TableMapping:
 
 _IMAGE_VALUES = (
     "patient", "study", "laterality", "view", "split", "spacing_mm", "manufacturer",
-    "breast_density",
+    "breast_density", "age", "thickness_mm", "exposure_mas", "site",
 )  # fmt: skip
 _LESION_VALUES = ("type", "pathology", "conspicuity")
 _BRACES = re.compile(r"\{([^{}]+)\}")

@@ -30,6 +30,7 @@ from beam_pipelines.sources.table_mapping import TableMapping
 from beam_pipelines.sources.table_marks import class_of, evidence_of, is_healthy, marks_of
 from beam_pipelines.sources.table_rows import Row, holds, is_wild, paths_of, text_of
 from beam_pipelines.storage import files
+from cgan_tf.data.acquisition import age_band, exposure_mas, site_code, thickness_mm
 from cgan_tf.data.keyed import digest
 from cgan_tf.labels import NORMAL
 
@@ -215,6 +216,10 @@ class _Patient:
             plain if file.plain else FileFacts(),
             spacing_mm=spacing_mm,
             manufacturer=firm if is_firm(firm) else "",
+            age_band=age_band(text_of(mapping.age, row, path)),
+            thickness_mm=thickness_mm(text_of(mapping.thickness_mm, row, path)),
+            exposure_mas=exposure_mas(text_of(mapping.exposure_mas, row, path)),
+            site=site_code(text_of(mapping.site, row, path)),
         )
 
     def _healthy(self, row: Row) -> bool:

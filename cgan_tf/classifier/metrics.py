@@ -1,9 +1,10 @@
 """What is measured of one classifier: AUCs, sensitivity, calibration, what synthesis changes.
 
 A sub-group of the lesions (type, size, conspicuity) is compared with all normal patches, because a
-normal patch has none of these. A sub-group of the patients (manufacturer, breast density) is
-compared with the normal patches of the same group: against all of them, a classifier that knows a
-manufacturer's images from another's would seem to know cancer.
+normal patch has none of these. A sub-group of the patients or of the images (manufacturer, breast
+density, age, thickness, exposure, site) is compared with the normal patches of the same group:
+against all of them, a classifier that knows a manufacturer's images from another's would seem to
+know cancer.
 
 A value that the scores do not define is None, with the reason in words in a note.
 """
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from cgan_tf.data.acquisition import AGE_BANDS, EXPOSURE_BANDS, THICKNESS_BANDS, Bands
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.labels import LESION_TYPES, NORMAL
 from cgan_tf.statistics.auc import auc_interval, sensitivity_at
@@ -35,12 +37,21 @@ ATTRIBUTES = {
     "lesion_size_mm": ALL_NORMALS,
     "conspicuity": ALL_NORMALS,
     "breast_density": NORMALS_OF_GROUP,
+    "age_band": NORMALS_OF_GROUP,
+    "breast_thickness_mm": NORMALS_OF_GROUP,
+    "exposure_mas": NORMALS_OF_GROUP,
+    "site": NORMALS_OF_GROUP,
 }
 UNKNOWN_GROUP = "unknown"
 # Of the longer side of the annotated box. The limits are those of the TNM stages T1c, T2 and T3.
-SIZE_BANDS_MM = ((10.0, "up to 10 mm"), (20.0, "10 to 20 mm"), (50.0, "20 to 50 mm"))
-LARGEST_BAND = "over 50 mm"
-_BANDS = (*(name for _, name in SIZE_BANDS_MM), LARGEST_BAND)
+_SIZES = Bands((10.0, 20.0, 50.0), ("up to 10 mm", "10 to 20 mm", "20 to 50 mm", "over 50 mm"))
+BANDS = {
+    "lesion_size_mm": _SIZES,
+    "breast_thickness_mm": THICKNESS_BANDS,
+    "exposure_mas": EXPOSURE_BANDS,
+}
+# In this order, whatever else is in the order of its name.
+_ORDER = (*AGE_BANDS.names, *(name for bands in BANDS.values() for name in bands.names))
 FEWEST_PATIENTS = 5  # with positive, and with negative patches: below that an interval is a guess
 SPECIFICITY = 0.9
 
@@ -59,6 +70,10 @@ class ScoreRow:
     lesion_size_mm: float | None = None
     conspicuity: str = ""
     breast_density: str = ""
+    age_band: str = ""
+    breast_thickness_mm: float | None = None
+    exposure_mas: float | None = None
+    site: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +238,10 @@ def score_row(record: PatchRecord, logit: float) -> ScoreRow:
         lesion_size_mm=round(record.lesion_size_mm, 2) or None,
         conspicuity=record.conspicuity,
         breast_density=record.breast_density,
+        age_band=record.age_band,
+        breast_thickness_mm=round(record.breast_thickness_mm, 1) or None,
+        exposure_mas=round(record.exposure_mas, 1) or None,
+        site=record.site,
     )
 
 
@@ -353,20 +372,16 @@ class _Scores:
         return _Scores(self.labels[chosen], self.logits[chosen], self.patients[chosen])
 
 
-def size_band(size_mm: float) -> str:
-    """The band of a lesion's size: (0, 10], (10, 20], (20, 50] or more, in mm."""
-    return next((name for limit, name in SIZE_BANDS_MM if size_mm <= limit), LARGEST_BAND)
-
-
 def _group(attribute: str, row: ScoreRow) -> str:
-    if attribute == "lesion_size_mm":
-        return UNKNOWN_GROUP if row.lesion_size_mm is None else size_band(row.lesion_size_mm)
-    return getattr(row, attribute) or UNKNOWN_GROUP
+    value = getattr(row, attribute)
+    if not value:
+        return UNKNOWN_GROUP
+    return BANDS[attribute].of(value) if attribute in BANDS else value
 
 
 def _ordered(names: set[str]) -> list[str]:
-    """Bands by size, others by name, the unknown last."""
-    place = {name: number for number, name in enumerate(_BANDS)}
+    """Bands by what they hold, others by name, the unknown last."""
+    place = {name: number for number, name in enumerate(_ORDER)}
     return sorted(names, key=lambda name: (name == UNKNOWN_GROUP, place.get(name, 0), name))
 
 

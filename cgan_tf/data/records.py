@@ -117,6 +117,8 @@ class PatchRecord:
       flip: 1 if mirrored left to right. rotation: degrees counter-clockwise. scale: size / side.
       mark_id, label_evidence, conspicuity, lesion_size_mm: of the mark, empty or 0 without one.
       breast_density: as the data set has it, or empty.
+      age_band, site: of the woman and of where she was screened, see `data.acquisition`, or empty.
+      breast_thickness_mm, exposure_mas: of the compressed breast and of its image; 0 when unknown.
       synthetic: 1 for generated patches and for patches of images marked synthetic.
       lesion: float32 [size, size], the masked lesion channel in [-1, 1], or None.
       mask: float32 [size, size], the soft mask in [0, 1], or None.
@@ -148,6 +150,10 @@ class PatchRecord:
     conspicuity: str = ""
     lesion_size_mm: float = 0.0
     breast_density: str = ""
+    age_band: str = ""
+    breast_thickness_mm: float = 0.0
+    exposure_mas: float = 0.0
+    site: str = ""
     synthetic: int = 0
     lesion: np.ndarray | None = None
     mask: np.ndarray | None = None
@@ -168,11 +174,15 @@ FLOATS = (
     "tissue_fraction",
     "scale",
     "lesion_size_mm",
+    "breast_thickness_mm",
+    "exposure_mas",
     "threshold",
     "min_area_fraction",
 )
 FLOAT_LISTS = ("box", "window", "z")
 FEATURES = tuple(field.name for field in dataclasses.fields(PatchRecord))
+# What the first sets lack: their records are read as if it were unknown.
+LATER = ("age_band", "breast_thickness_mm", "exposure_mas", "site")
 TEXTS = tuple(name for name in FEATURES if name not in (*IMAGES, *INTEGERS, *FLOATS, *FLOAT_LISTS))
 
 
@@ -209,6 +219,8 @@ def decode_record(serialised: bytes, where: str) -> PatchRecord:
     values: dict[str, Any] = {}
     try:
         for name in FEATURES:
+            if name in LATER and name not in feature:
+                continue
             if name in IMAGES:
                 png = feature[name].bytes_list.value[0]
                 values[name] = decode_png(png, name, where) if png else None
@@ -284,8 +296,8 @@ def _features(serialised: bytes, where: str):  # type: ignore[no-untyped-def]
         feature = Example.FromString(serialised).features.feature
     except Exception as error:  # protobuf's DecodeError has no public base class of its own
         raise UserError(f"{where}: expected a serialised tf.train.Example") from error
-    if set(feature) != set(FEATURES):
-        missing = sorted(set(FEATURES) - set(feature))
-        unknown = sorted(set(feature) - set(FEATURES))
+    missing = sorted(set(FEATURES) - set(feature) - set(LATER))
+    unknown = sorted(set(feature) - set(FEATURES))
+    if missing or unknown:
         raise UserError(f"{where}: missing features {missing}, unknown features {unknown}")
     return feature

@@ -14,7 +14,7 @@ from cgan_tf.runs.directory import Json, write_json
 
 INFO_FILE = "dataset_info.json"
 FEATURES_FILE = "features.json"
-VERSION = "1.0.0"  # of the record: another where a feature comes, goes or changes its meaning
+VERSION = "1.1.0"  # of the record: another where a feature comes, goes or changes its meaning
 NAMES = {False: "mammogram_patches", True: "synthetic_mammogram_patches"}
 DESCRIPTION = (
     "Patches of mammograms. Grey levels are q / 65535 * 2 - 1, in [-1, 1]; "

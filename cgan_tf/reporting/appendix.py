@@ -15,7 +15,14 @@ from cgan_tf.pages import html
 from cgan_tf.pages.html import Document, Part, Section, Table, section_of
 from cgan_tf.pages.style import Estimate, minus
 from cgan_tf.reporting.figures_5_and_6 import crossings_on_test, in_words
-from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, sensitivity_of, slope_of
+from cgan_tf.reporting.inputs import (
+    ReportInputs,
+    attribute_title,
+    auc_of,
+    intercept_of,
+    sensitivity_of,
+    slope_of,
+)
 from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256
 
 NETWORKS = {"resnet50": "ResNet-50", "small": "The small residual network"}
@@ -169,7 +176,7 @@ def _subgroups(evaluation: ScoredTest) -> str:
     attributes = evaluation.metrics.subgroups
     rows = [
         (
-            attribute.removesuffix("_mm").replace("_", " "), name, f"{group.positives:,}",
+            attribute_title(attribute), name, f"{group.positives:,}",
             f"{group.negatives:,}",
             *_cells(auc_of(group)),
         )

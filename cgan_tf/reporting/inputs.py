@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -143,6 +144,11 @@ class ReportInputs:
 def auc_of(metric: AucMetric | SubgroupAuc) -> Estimate:
     """An AUC with its interval by patient."""
     return _estimate(metric.auc, metric.low_by_patient, metric.high_by_patient, metric.note)
+
+
+def attribute_title(attribute: str) -> str:
+    """The name of an attribute without its unit, which its groups name: breast thickness."""
+    return re.sub(r"_(mm|mas)$", "", attribute).replace("_", " ")
 
 
 def slope_of(values: Calibration) -> Estimate:

@@ -24,7 +24,13 @@ from cgan_tf.pages.style import (
     panels,
     signed,
 )
-from cgan_tf.reporting.inputs import ReportInputs, auc_of, intercept_of, slope_of
+from cgan_tf.reporting.inputs import (
+    ReportInputs,
+    attribute_title,
+    auc_of,
+    intercept_of,
+    slope_of,
+)
 from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.runs.errors import contained, reading
 
@@ -93,17 +99,17 @@ def subgroups(inputs: ReportInputs) -> Section | None:
     named: list[tuple[str, str, str]] = []
     aucs: list[list[Estimate]] = []
     records = []
-    for attribute, content in chosen[0].metrics.subgroups.items():
-        for name, first in content.groups.items():
-            groups = [e.metrics.subgroups[attribute].groups[name] for e in chosen]
-            patches = f"{first.positives:,} / {first.negatives:,}"
-            women = f"{first.positive_patients:,} / {first.negative_patients:,}"
-            named.append((f"{_readable(attribute)}: {name}", patches, women))
-            aucs.append([auc_of(group) for group in groups])
-            records += [
-                {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
-                for e, group in zip(chosen, groups, strict=True)
-            ]
+    for attribute, name in _shared_groups(chosen):
+        groups = [e.metrics.subgroups[attribute].groups[name] for e in chosen]
+        first = groups[0]
+        patches = f"{first.positives:,} / {first.negatives:,}"
+        women = f"{first.positive_patients:,} / {first.negative_patients:,}"
+        named.append((f"{attribute_title(attribute)}: {name}", patches, women))
+        aucs.append([auc_of(group) for group in groups])
+        records += [
+            {"attribute": attribute, "group": name, "classifier": e.name, **to_json(group)}
+            for e, group in zip(chosen, groups, strict=True)
+        ]
     if named:
         decimals = column_decimals(auc.limits for row in aucs for auc in row)
         rows = [
@@ -118,9 +124,10 @@ def subgroups(inputs: ReportInputs) -> Section | None:
     notes = [content.note for content in chosen[0].metrics.subgroups.values()]
     text = (
         "Lesions of one type, size or conspicuity are compared with all normal patches; patches of "
-        "one manufacturer or breast density with the normal patches of the same group. Groups of "
-        "too few women have no interval. With so many sub-groups, a difference in one is a "
-        "question, not a finding. " + " ".join(f"{_sentence(note)}" for note in notes if note)
+        "one manufacturer, breast density, age, thickness, exposure or site with the normal "
+        "patches of the same group. Groups of too few women have no interval. With so many "
+        "sub-groups, a difference in one is a question, not a finding. "
+        + " ".join(f"{_sentence(note)}" for note in notes if note)
     )
     return section_of("Sub-groups", *parts, html.Paragraph(text.strip(), "note"))
 
@@ -128,11 +135,7 @@ def subgroups(inputs: ReportInputs) -> Section | None:
 @house_style
 def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
     """One row per sub-group, with a point and an interval for each classifier."""
-    labels = [
-        (attribute, name)
-        for attribute, content in chosen[0].metrics.subgroups.items()
-        for name in content.groups
-    ]
+    labels = _shared_groups(chosen)
     figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.9 + 0.3 * len(labels)), layout="constrained")
     axis = figure.subplots()
     for number, evaluation in enumerate(chosen):
@@ -149,7 +152,7 @@ def subgroup_figure(chosen: Sequence[ScoredTest]) -> Figure:
             if auc.limits:
                 axis.plot(auc.limits, [y, y], color=colour, linewidth=1)
         axis.plot([], [], marker="o", markersize=4, color=colour, label=evaluation.name)
-    axis.set_yticks(range(len(labels)), [f"{_readable(a)}: {name}" for a, name in labels])
+    axis.set_yticks(range(len(labels)), [f"{attribute_title(a)}: {name}" for a, name in labels])
     axis.invert_yaxis()
     axis.set_xlabel("AUC (dotted: all patches)")
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -246,10 +249,20 @@ def _subgroup_auc(auc: Estimate, decimals: int) -> str:
     return auc_and_interval(auc, decimals)
 
 
-def _readable(attribute: str) -> str:
-    return attribute.removesuffix("_mm").replace("_", " ")
+def _shared_groups(chosen: Sequence[ScoredTest]) -> list[tuple[str, str]]:
+    """(attribute, name) of the groups that all have: an older evaluation has fewer attributes."""
+    return [
+        (attribute, name)
+        for attribute, content in chosen[0].metrics.subgroups.items()
+        for name in content.groups
+        if all(
+            attribute in e.metrics.subgroups and name in e.metrics.subgroups[attribute].groups
+            for e in chosen
+        )
+    ]
 
 
 def _sentence(note: str) -> str:
-    text = note.removeprefix("undefined: ").replace("_mm", "").replace("_", " ")
+    attribute, rest = note.removeprefix("undefined: ").split(" ", 1)
+    text = f"{attribute_title(attribute)} {rest}"
     return f"{text[:1].upper()}{text[1:]}."

@@ -73,6 +73,14 @@ def test_benign_and_unlabelled_patches_never_count(toy_experiment):
         assert set(features["validation_class"]) == classes
 
 
+ACQUIRED = {
+    "age_band": ["50 to 59 years", "60 to 69 years"],
+    "breast_thickness_mm": ["45 to 60 mm", "60 to 75 mm"],
+    "exposure_mas": ["50 to 100 mAs", "100 to 200 mAs"],
+    "site": ["adde", "stge"],
+}
+
+
 def test_scores_say_what_the_records_know(toy_experiment):
     rows = _rows(toy_experiment / "evaluation_mixed" / "scores.csv")
     patches = PatchSet(toy_experiment / "patches")
@@ -83,6 +91,9 @@ def test_scores_say_what_the_records_know(toy_experiment):
         assert row["manufacturer"] == record.manufacturer
         assert row["conspicuity"] == record.conspicuity
         assert row["breast_density"] == record.breast_density
+        assert (row["age_band"], row["site"]) == (record.age_band, record.site)
+        assert float(row["breast_thickness_mm"] or 0) == record.breast_thickness_mm
+        assert float(row["exposure_mas"] or 0) == record.exposure_mas
         assert float(row["lesion_size_mm"] or 0) == pytest.approx(record.lesion_size_mm)
     known = {
         name: {bool(row[name]) for row in rows if row["label"] == "1"}
@@ -158,6 +169,14 @@ def test_calibration_and_subgroups_follow_from_the_scores(toy_experiment):
         assert group["low_by_patient"] is None
         assert group["note"].startswith("undefined: ")
     assert set(groups["breast_density"]["groups"]) == {"b", "c", "unknown"}
+    acquired = {name: list(groups[name]["groups"]) for name in ACQUIRED}
+    assert acquired == {name: [*bands, "unknown"] for name, bands in ACQUIRED.items()}
+    for name in ACQUIRED:
+        values = [row[name] for row in rows]
+        ordered = sorted(set(values) - {""}, key=lambda value: (len(value), value))
+        for group, value in zip(groups[name]["groups"].values(), ordered, strict=False):
+            chosen = np.array([found == value for found in values])
+            assert group["auc"] == pytest.approx(exact_auc(labels[chosen], logits[chosen]))
     assert groups["lesion_size_mm"]["groups"]["unknown"]["positives"] == 10
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from cgan_tf.classifier.metrics import (
     ALL_NORMALS,
+    BANDS,
     NORMALS_OF_GROUP,
     ScoreRow,
-    size_band,
     subgroup_aucs,
 )
 from cgan_tf.statistics.auc import auc_interval, exact_auc
@@ -51,7 +51,7 @@ def _rows():
     ],
 )
 def test_size_bands(size_mm, band):
-    assert size_band(size_mm) == band
+    assert BANDS["lesion_size_mm"].of(size_mm) == band
 
 
 def test_lesions_are_compared_with_all_normals():
@@ -118,3 +118,67 @@ def test_an_attribute_that_nobody_knows_has_no_groups():
     found = subgroup_aucs(_rows())["breast_density"]
     assert found.groups == {}
     assert found.note == "undefined: breast_density is unknown for every malignant patch"
+
+
+# Malignant logits, normal logits and AUC of each group, whose pairs are counted by hand. Against
+# the normals of all groups, the first AUC would be 3/8 and the second 4.5/8, or nearly.
+ACQUIRED = {
+    "age_band": {
+        "under 50 years": ((1.0, 3.0), (0.0, 2.0), 3 / 4),
+        "60 to 69 years": ((12.0, 11.0), (12.0, 13.0), 0.5 / 4),
+        "70 years and over": ((5.0,), (), None),
+    },
+    "breast_thickness_mm": {
+        45.0: ((1.0,), (0.0, 1.0), 1.5 / 2),
+        46.0: ((12.0, 11.0), (12.0, 13.0), 0.5 / 4),
+        76.0: ((1.0,), (0.0,), 1.0),
+    },
+    "exposure_mas": {
+        50.0: ((1.0, 3.0), (0.0, 2.0), 3 / 4),
+        100.1: ((12.0, 11.0), (12.0, 13.0), 0.5 / 4),
+        900.0: ((2.0,), (3.0,), 0.0),
+    },
+    "site": {
+        "adde": ((1.0, 3.0), (0.0, 2.0), 3 / 4),
+        "stge": ((12.0, 11.0), (12.0, 13.0), 0.5 / 4),
+    },
+}
+NAMES = {
+    "breast_thickness_mm": ["up to 45 mm", "45 to 60 mm", "over 75 mm"],
+    "exposure_mas": ["up to 50 mAs", "100 to 200 mAs", "over 200 mAs"],
+}
+
+
+@pytest.mark.parametrize("attribute", ACQUIRED)
+def test_groups_by_acquisition_by_hand(attribute):
+    content = ACQUIRED[attribute]
+    rows = [
+        row(label, logit, f"{value} {label} {number}", **{attribute: value})
+        for value, (malignant, normal, _) in reversed(content.items())
+        for label, logits in ((1, malignant), (0, normal))
+        for number, logit in enumerate(logits)
+    ]
+    found = subgroup_aucs(rows)[attribute]
+    assert found.negatives == NORMALS_OF_GROUP
+    assert list(found.groups) == NAMES.get(attribute, list(content))  # in order, not as met
+    for group, (malignant, normal, auc) in zip(
+        found.groups.values(), content.values(), strict=True
+    ):
+        assert (group.positives, group.negatives) == (len(malignant), len(normal))
+        assert group.auc == (auc if auc is None else pytest.approx(auc))
+        assert group.low_by_patient is None  # of fewer than five women
+        assert group.note.startswith("undefined: ")
+
+
+def test_rows_without_acquisition_are_unknown_and_never_join_a_band():
+    rows = [row(1, 1.0, "a", exposure_mas=60.0), row(0, 0.0, "b", exposure_mas=60.0)]
+    rows += [row(1, -9.0, "c"), row(0, 9.0, "d")]
+    found = subgroup_aucs(rows)
+    groups = found["exposure_mas"].groups
+    assert {name: group.auc for name, group in groups.items()} == {
+        "50 to 100 mAs": 1.0,
+        "unknown": 0.0,
+    }
+    for attribute in ("age_band", "breast_thickness_mm", "site"):
+        assert found[attribute].groups == {}
+        assert found[attribute].note.startswith(f"undefined: {attribute} is unknown")

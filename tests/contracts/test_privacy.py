@@ -1,5 +1,6 @@
 """Nothing of a header that may name a person leaves the input: every output is searched."""
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,11 @@ from tests.toys.omidb_tree import MARK, Tree, malignant, screening, side_car, wr
 
 NAME, BORN, ACCESSION = "Plantagenet^Eleanor", "19371224", "ACC40417723"
 # In any case; parts of the name, and the date as people write it, too.
-TRACES = re.compile(rb"plantagenet|eleanor|1937-?12-?24|24[./]12[./]1937|40417723", re.IGNORECASE)
+AGE = "074Y"  # comes out as a band of ten years, or not at all
+TRACES = re.compile(
+    rb"plantagenet|eleanor|1937-?12-?24|24[./]12[./]1937|40417723|074y", re.IGNORECASE
+)
+ACQUIRED = {"PatientAge": NAME, "BodyPartThickness": BORN, "ExposureInuAs": BORN, "Exposure": NAME}
 
 
 def _plant(header: Dataset) -> None:
@@ -29,6 +34,7 @@ def _plant(header: Dataset) -> None:
     header.PatientComments = header.ImageComments = f"{NAME}, born {BORN}, {ACCESSION}"
     header.StudyDescription = header.SeriesDescription = header.ProtocolName = NAME
     header.StudyID = ACCESSION[:16]
+    header.PatientAge = AGE
     header.DeviceSerialNumber = header.StationName = ACCESSION
     request = Dataset()
     request.AccessionNumber, request.RequestedProcedureDescription = ACCESSION, NAME
@@ -72,12 +78,19 @@ def tree(tmp_path_factory):
     tree.client("demd1", {"LCC": {"7": MARK}, "LMLO": {"7": MARK}}, screening(SURGERY=malignant()))
     for number in range(2, 8):
         tree.client(f"demd{number}", dict.fromkeys(("LCC", "LMLO", "RCC", "RMLO")))
+    for number in range(3, 6):
+        for kind, key in (("IMAGEDB", "Site"), ("NBSS", "PatientAge")):
+            path = tree.data / f"demd{number}" / f"{kind}_demd{number}.json"
+            content = json.loads(path.read_text())
+            (content if key == "Site" else content["200"])[key] = f"{NAME} {BORN}"
+            write_json(path, content)
     wrong = iter(_MISUSED)
     for number, path in enumerate(sorted(tree.images.rglob("*.dcm"))):
         header = pydicom.dcmread(path)
         _plant(header)
         if number % 2:
             header.Manufacturer = NAME.replace("^", " ")
+            _misuse(header, ACQUIRED)
         elif number > 2:
             _misuse(header, next(wrong, {}))
         header.save_as(path)
@@ -156,6 +169,10 @@ def test_nothing_of_a_person_comes_out(tree, tmp_path, flags):
     index = patches.index("train", "normal")
     makers = {index.record(number).manufacturer for number in range(len(index))}
     assert makers <= {"ACME", ""}
+    records = [index.record(number) for number in range(len(index))]
+    assert {record.site for record in records} == {"adde", ""}
+    assert {record.age_band for record in records} == {"70 years and over", ""}
+    assert {(record.breast_thickness_mm, record.exposure_mas) for record in records} == {(0, 0)}
 
 
 @pytest.mark.slow

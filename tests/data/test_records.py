@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from cgan_tf.data.records import (
     FEATURES,
+    LATER,
     LEVELS,
     Example,
     PatchRecord,
@@ -50,6 +51,10 @@ RECORD = PatchRecord(
     conspicuity="Obvious",
     lesion_size_mm=11.5,
     breast_density="c",
+    age_band="50 to 59 years",
+    breast_thickness_mm=57.0,
+    exposure_mas=84.5,
+    site="adde",
     synthetic=1,
     lesion=RNG.uniform(-1, 1, (16, 16)).astype(np.float32),
     mask=RNG.uniform(0, 1, (16, 16)).astype(np.float32),
@@ -96,6 +101,23 @@ def test_a_decoded_record_encodes_to_the_same_bytes():
     first = encode_record(RECORD)
     assert encode_record(decode_record(first, "shard")) == first
     assert encode_record(dataclasses.replace(RECORD)) == first
+
+
+@pytest.mark.parametrize("missing", [LATER, LATER[:1], ("exposure_mas",)])
+def test_a_record_of_an_older_set_is_read_with_what_it_lacks_unknown(missing):
+    example = Example.FromString(encode_record(RECORD))
+    for name in missing:
+        del example.features.feature[name]
+    older = example.SerializeToString(deterministic=True)
+    found, now = decode_record(older, "shard"), decode_record(encode_record(RECORD), "shard")
+    for name in FEATURES:
+        expected = getattr(PLAIN if name in missing else now, name)
+        np.testing.assert_array_equal(getattr(found, name), expected, err_msg=name)
+    assert set(Example.FromString(encode_record(found)).features.feature) == set(FEATURES)
+    np.testing.assert_array_equal(decode_pixels(older, "shard"), now.patch)
+    assert decode_text(older, "age_band", "shard") == (
+        "" if "age_band" in missing else now.age_band
+    )
 
 
 def test_features_are_written_in_one_order():

@@ -13,10 +13,11 @@ from beam_pipelines.dicom.header import (
     SECONDARY_CAPTURE,
     SPECIAL_IMAGES,
     header_of_dataset,
+    header_of_side_car,
     selection_fault,
 )
 from beam_pipelines.rejections import Reason, Rejected
-from tests.toys.omidb_tree import dataset
+from tests.toys.omidb_tree import dataset, side_car
 
 
 def _fault(strict=False, **attributes):
@@ -158,3 +159,40 @@ def test_entries_of_8_bits_in_every_encoding(data, vr):
     found = grey_table(dataset(VOILUTSequence=[_table([5, 0, 8], data, vr)]), 12)
     np.testing.assert_allclose(found[:5], [-1, -0.6, -0.2, 0.2, 1], atol=1e-6)
     assert (found[5:] == 1).all()
+
+
+_ACQUIRED = {
+    "PatientAge": "061Y",
+    "BodyPartThickness": "57.4",
+    "ExposureInuAs": 84560,
+    "Exposure": 85,
+}
+_UNKNOWN = ("", 0.0, 0.0)
+
+
+def _acquired(header) -> tuple:
+    return header.age_band, header.thickness_mm, header.exposure_mas
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        (_ACQUIRED, ("60 to 69 years", 57.0, 84.6)),
+        ({**_ACQUIRED, "ExposureInuAs": None}, ("60 to 69 years", 57.0, 85.0)),
+        ({}, _UNKNOWN),
+        ({"PatientBirthDate": "19371224", "StudyDate": "20120301"}, _UNKNOWN),
+        ({"PatientAge": "732M", "BodyPartThickness": "0", "Exposure": 0}, _UNKNOWN),
+        ({"BodyPartThickness": "5.7", "ExposureInuAs": 84_560_000}, _UNKNOWN),
+        ({"BodyPartThickness": ["57", "58"]}, ("", 57.0, 0.0)),
+        ({"Exposure": 85, "ExposureInuAs": 850_000}, _UNKNOWN),
+    ],
+)
+def test_how_an_image_was_acquired(attributes, expected):
+    """From the file, and from its side-car, whose values may be texts."""
+    header = dataset(**attributes)
+    assert _acquired(header_of_dataset(header)) == expected
+    content = side_car(header)
+    assert _acquired(header_of_side_car(content)) == expected
+    for element in content.values():
+        element["Value"] = [str(value) for value in element.get("Value", [])]
+    assert _acquired(header_of_side_car(content)) == expected

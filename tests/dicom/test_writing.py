@@ -234,7 +234,7 @@ def phantom_header(number: int) -> Header:
         client_id="demd100001", study_uid="1.2.3.4", series_uid=f"1.2.3.4.{number}",
         sop_uid=f"1.2.3.4.{number}.1", study_date="20120301", age=55, side="L", view="CC",
         purpose="presentation", shot="", instance=1, spacing_mm=0.07, thickness_mm=55,
-        labelled=False,
+        exposure_mas=84.6, labelled=False,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ COUNTS = {
     "eval_malignant_mass": 0,
     "eval_malignant_calcification": 0,
 }
+ACQUIRED = {"PatientAge": "061Y", "BodyPartThickness": "57", "ExposureInuAs": 84560}
 CALCIFICATION = {**MARK, "Mass": None, "SuspiciousCalcifications": 1, "MarkID": 8}
 
 
@@ -41,7 +42,8 @@ CALCIFICATION = {**MARK, "Mass": None, "SuspiciousCalcifications": 1, "MarkID": 
 def tree(tmp_path):
     tree = Tree(tmp_path / "tree")
     case = screening(SURGERY=malignant())
-    tree.client("demd1", {"LCC": {"7": MARK}, "LMLO": {"7": MARK, "8": CALCIFICATION}}, case)
+    marks = {"LCC": {"7": MARK}, "LMLO": {"7": MARK, "8": CALCIFICATION}}
+    tree.client("demd1", marks, {**case, "PatientAge": 72}, {"LCC": ACQUIRED})
     tree.client("demd2", {"LCC": {"8": CALCIFICATION}, "RCC": None}, case)
     for number in range(3, 8):
         tree.client(f"demd{number}", {"LCC": None, "LMLO": None})
@@ -91,7 +93,7 @@ def test_counts_are_met_and_the_ledger_adds_up(tree, tmp_path, capsys):
 def test_records_hold_what_is_known(tree, tmp_path):
     make_patches(_config(tree, tmp_path / "out"))
     patches = PatchSet(tmp_path / "out")
-    ids, sources, normals = set(), set(), set()
+    ids, sources, normals, acquired = set(), set(), set(), set()
     for name in ("normal", "malignant_mass", "malignant_calcification", "source"):
         index = patches.index("train", name)
         for number in range(len(index)):
@@ -122,6 +124,14 @@ def test_records_hold_what_is_known(tree, tmp_path):
                     int(name == "malignant_mass"),
                     int(name != "malignant_mass"),
                 )
+            assert record.site == "adde"
+            found = record.age_band, record.breast_thickness_mm, record.exposure_mas
+            known = {"demd1": ("70 years and over", 0.0, 0.0)}.get(record.client_id, ("", 0.0, 0.0))
+            if record.sop_uid == "1.2.826.0.1.1.1":  # its header comes before NBSS
+                known = "60 to 69 years", 57.0, pytest.approx(84.6)
+            assert found == known
+            acquired.add(record.sop_uid)
+    assert {"1.2.826.0.1.1.1", "1.2.826.0.1.2.1"} < acquired
     assert len(ids) == 30
     assert not sources & normals
 

@@ -253,6 +253,7 @@ def header(purpose: str = "presentation") -> Header:
         instance=1,
         spacing_mm=SPACING,
         thickness_mm=50.0,
+        exposure_mas=70.0,
         labelled=False,
     )
 

@@ -268,3 +268,24 @@ def test_boxes_are_missing_from_about_a_quarter_of_the_cases(root):
     lesions = {row["client"] for row in truth(root, "lesions")}
     marked = {row["client"] for row in truth(root, "marks")}
     assert 0.6 < len(marked) / len(lesions) < 0.9
+
+
+def test_every_header_says_how_the_image_was_acquired(root):
+    """Plausibly, in both of DICOM's units, and differently from woman to woman."""
+    found = set()
+    for row in truth(root, "images"):
+        path = sidecar_path(root, row)
+        if row["damage"] or not path.exists():
+            continue
+        header = json.loads(path.read_text(encoding="utf-8"))
+        age, thickness, exposure, fine = (
+            header[tag]["Value"][0] for tag in ("00101010", "001811A0", "00181152", "00181153")
+        )
+        assert 50 <= int(age.removesuffix("Y")) <= 70
+        assert 30 <= thickness <= 75
+        assert 25 <= exposure <= 200
+        assert abs(fine / 1000 - exposure) <= 0.5
+        found.add((row["client"], age, thickness, fine))
+    assert len(found) == len({row["client"] for row in truth(root, "images")})
+    ordered = sorted((thickness, fine) for _, _, thickness, fine in found)
+    assert ordered[0][1] < ordered[-1][1]

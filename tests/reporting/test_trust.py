@@ -66,6 +66,35 @@ def test_a_subgroup_of_few_women_has_no_interval():
     assert mass[3] == f"{groups['mass'].auc:.2f} (too few women)"
 
 
+def _rows_by_group(chosen):
+    section = trust.subgroups(report_inputs(chosen))
+    table = next(p for p in section.parts if getattr(p, "rows", None))
+    return {row[0]: row[1:] for row in table.rows}, section.parts[-1].text
+
+
+def test_bands_of_the_exposure_are_rows_with_their_unit():
+    """Women 0 to 10 have at most 100 mAs, 11 to 35 at most 200, and four more."""
+    rows, text = _rows_by_group([scored_test(0.0)])
+    exposure = [(name, row[1]) for name, row in rows.items() if name.startswith("exposure")]
+    assert exposure == [
+        ("exposure: 50 to 100 mAs", "11 / 11"),
+        ("exposure: 100 to 200 mAs", "25 / 25"),
+        ("exposure: over 200 mAs", "4 / 4"),
+    ]
+    assert rows["exposure: over 200 mAs"][2].endswith("(too few women)")
+    assert "Breast thickness is unknown for every malignant patch." in text
+
+
+def test_an_older_evaluation_stands_beside_a_newer_one():
+    """The groups are those of both: an older evaluation knows no exposure."""
+    for older in (0, 1):
+        chosen = [scored_test(0.0), scored_test(0.5)]
+        del chosen[older].metrics.subgroups["exposure_mas"]
+        rows, _ = _rows_by_group(chosen)
+        assert len(rows["lesion type: mass"]) == 4  # patches, women, and both AUCs
+        assert not any(name.startswith("exposure") for name in rows)
+
+
 def test_a_subgroup_of_one_class_is_undefined_in_a_word():
     """Its long note would push the columns off the page; it stays in the records."""
     evaluation = scored_test(0.0)

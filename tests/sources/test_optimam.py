@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 
 import pytest
 
@@ -268,6 +269,26 @@ def test_a_marked_breast_is_healthy_in_no_other_episode(tmp_path):
     (folder.parent / "9").mkdir()
     (folder.parent / "9" / "9.1.1.dcm").write_bytes((folder / f"{study}.1.1.dcm").read_bytes())
     assert _reasons(_index(tmp_path, normals_from_cases=True)) == {"case_in_other_image": 1}
+
+
+@pytest.mark.parametrize(
+    ("site", "age", "expected"),
+    [
+        ("stge", 61, ("stge", "60 to 69 years")),
+        ("stge", "70", ("stge", "70 years and over")),
+        (None, None, ("", "")),
+        ("Mrs Smith's clinic", "19371224", ("", "")),
+        (["stge"], {"age": 61}, ("", "")),
+    ],
+)
+def test_site_and_age_are_a_code_and_a_band(tmp_path, site, age, expected):
+    tree = Tree(tmp_path)
+    tree.client("demd1", {"LCC": None, "RCC": None}, screening(PatientAge=age))
+    path = tree.data / "demd1" / "IMAGEDB_demd1.json"
+    write_json(path, {**json.loads(path.read_text()), "Site": site})
+    left, right = _index(tmp_path).images
+    assert (left.facts.site, left.facts.age_band) == expected
+    assert left.facts is right.facts  # one object for millions of images
 
 
 def test_follow_up(tmp_path):

@@ -2,16 +2,19 @@
 
 import collections
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from beam_pipelines.patches.cutting import mammogram_of
 from beam_pipelines.patches.job import make_patches
 from beam_pipelines.sources.base import HEALTHY, LESION, FileFacts
 from beam_pipelines.sources.index import index_from, open_source
 from beam_pipelines.sources.outlines import pixels_inside
 from beam_pipelines.sources.table import draw_by_class
 from beam_pipelines.sources.table_checks import Brightness, brightness_of
+from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.labels import SPLITS
@@ -255,6 +258,41 @@ def test_dicom_files_say_what_the_table_does_not(tmp_path):
     assert (image.sop_uid, image.laterality, image.view) == ("1.2.7", "L", "MLO")
     assert image.facts == FileFacts(spacing_mm=0.07, manufacturer="ACME")
     assert index_from(dataclasses.asdict(index)) == index
+
+
+def test_columns_may_say_how_an_image_was_acquired(tmp_path):
+    """Where they hold something else, it is unknown, and the image is used all the same."""
+    root = tmp_path / "set"
+    _images(root, "a.png", "b.png")
+    write(root / "c.dcm", dataset(SOPInstanceUID="1.2.7", PatientAge="049Y", Exposure=30))
+    columns = {"age": "years", "thickness_mm": "thick", "exposure_mas": "mas"}
+    extra = "".join(f'{key} = "{column}"\n' for key, column in columns.items())
+    words = (
+        'site = { column = "clinic", words = { "Mrs Smith" = "A", "" = "", "Other" = "a name" } }'
+    )
+    mapping = (MAPPING + BOX).replace("pseudonyms", f"{extra}{words}\npseudonyms")
+    rows = ["a.png,v,L,CC,healthy,,,,,,61,57.0,84.56,Mrs Smith",
+            "b.png,w,L,CC,healthy,,,,,,Mrs Smith,5.7,n/a,Other",
+            "c.dcm,x,L,CC,healthy,,,,,,61,57,85,"]  # fmt: skip
+    index = _index(root, rows, mapping, f"{HEADING},years,thick,mas,clinic")
+    assert not index.rejections
+    facts = {image.client_id: image.facts for image in index.images}
+    known = {"age_band": "60 to 69 years", "thickness_mm": 57.0}
+    assert facts["v"] == FileFacts(True, 12, exposure_mas=84.6, site="A", **known)
+    assert facts["w"] == FileFacts(True, 12)
+    assert facts["x"] == FileFacts(exposure_mas=85.0, **known)
+    assert index_from(json.loads(json.dumps(dataclasses.asdict(index)))) == index
+    for image in index.images:
+        header = mammogram_of(image, files.read_bytes(image.path), False, ()).header
+        found = header.age_band, header.thickness_mm, header.exposure_mas
+        assert (
+            found
+            == {
+                "v": ("60 to 69 years", 57.0, 84.6),
+                "w": ("", 0.0, 0.0),
+                "x": ("under 50 years", 57.0, 30.0),  # the file's own come first
+            }[image.client_id]
+        )
 
 
 def test_a_column_prescribes_the_split_by_patient(tmp_path):

@@ -115,6 +115,7 @@ def test_rsna_2022(tmp_path):
     index = _checked(index_of(config_of(tmp_path, ready("rsna_2022"))))
     assert _healthy(index) == [("10", "cancer 0, biopsy 0, BIRADS 1")]
     assert [(i.laterality, i.view, i.breast_density) for i in index.images] == [("L", "CC", "2")]
+    assert [(i.facts.age_band, i.facts.site) for i in index.images] == [("50 to 59 years", "1")]
     found = reasons(index)
     assert found["2.dcm"] == "not_normal "
     assert found["3.dcm"] == "wrong_view row 4"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from cgan_tf.config import PatchesConfig, SynthesisConfig
+from cgan_tf.data.acquisition import AGE_BANDS
 from cgan_tf.data.patch_sets import PatchSet, splits_json, write_patch_set
 from cgan_tf.data.records import PatchRecord, encode_record
 from cgan_tf.labels import (
@@ -147,6 +148,11 @@ def _toy_record(split: str, name: str, size: int, number: int, key: list[int]) -
         # The cases' boxes stand for lesions of 5, 15, 25, ... mm; every third size is unknown.
         lesion_size_mm=(5.0 + 10 * client) * (number % 3 > 0) if box else 0.0,
         breast_density="bc"[client % 2] if client else "",
+        # One woman is known by nothing; the others differ, and their two bands hold both classes.
+        age_band=AGE_BANDS.names[1 + client % 2] if client else "",
+        breast_thickness_mm=50.0 + 20.0 * (client % 2) if client else 0.0,
+        exposure_mas=80.5 + 40.0 * (client % 2) if client else 0.0,
+        site=("adde", "stge")[client % 2] if client else "",
         synthetic=0,
     )
 

@@ -30,6 +30,7 @@ def scored_test(
             lesion_type=str(kind), logit=float(logit), manufacturer=f"M{number % 2}",
             lesion_size_mm=5.0 + number % 30 if label else None,
             conspicuity="Obvious" if label else "",
+            exposure_mas=60.0 + 4.0 * (number % PATIENTS),
         )
         for number, (label, logit, patient, kind) in enumerate(
             zip(labels, logits, patients, kinds, strict=True)
