@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from beam_pipelines.insertion.finish import detail_parts, to_native
+from beam_pipelines.insertion.finish import to_native
+from beam_pipelines.insertion.pictures import detail_parts
 from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion
 
 SIZE = 32
