@@ -708,6 +708,11 @@ class QualityConfig(RunConfig):
     generators: tuple[str, ...] = option(
         (), "Generator directories of train_gan: how far lesions differ over the random scalars."
     )
+    gan_dirs: tuple[str, ...] = option(
+        (),
+        "Output directories of train_gan with their checkpoints: does the discriminator tell the "
+        "patients it learned from?",
+    )
     real_splits: tuple[str, ...] = option(
         ("validation", "test"), "Splits of the real patches that synthetic ones are compared with."
     )

@@ -81,7 +81,7 @@ def measure_memorisation(synthetic: Lesions, held_out: Lesions, training: Lesion
         return Memorisation(counts, {}, None, None, None, None, None, None, None, [], note)
     mean = training.vectors.mean(axis=0)
     made, known, unknown = (
-        _without(each.vectors, mean) for each in (synthetic, training, held_out)
+        without_shared(each.vectors, mean) for each in (synthetic, training, held_out)
     )
     ours, index = nearest(made, known)
     theirs, _ = nearest(unknown, known)
@@ -149,7 +149,7 @@ def nearest(queries: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.n
     return similarity, position
 
 
-def _without(descriptions: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def without_shared(descriptions: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Descriptions [n, d] without what all lesions share, as unit vectors; zeros stay zeros."""
     own = descriptions - mean
     length = np.linalg.norm(own, axis=1, keepdims=True)

@@ -23,6 +23,7 @@ from cgan_tf.assessment.copies import (
 )
 from cgan_tf.assessment.distributions import Quantiles, quantiles
 from cgan_tf.assessment.lesions import Spread, lesion_spread
+from cgan_tf.assessment.membership import MembershipMeasure
 from cgan_tf.assessment.overlap import SIDES, STATISTICS, Overlap
 from cgan_tf.assessment.pictures import examples, likely_copies, nearest_real
 from cgan_tf.assessment.reading import Readings
@@ -409,6 +410,7 @@ class OverlapMeasure(Measure[dict[str, Overlap]]):
 
 
 LESIONS, APPEARANCE, OVERLAP = LesionMeasure(), AppearanceMeasure(), OverlapMeasure()
+MEMBERSHIP = MembershipMeasure()
 
 # In the order of quality.json.
 MEASURES: tuple[Measure[Any], ...] = (
@@ -419,5 +421,6 @@ MEASURES: tuple[Measure[Any], ...] = (
     RepetitionMeasure(),
     RemovalMeasure(),
     MemorisationMeasure(),
+    MEMBERSHIP,
     OVERLAP,
 )

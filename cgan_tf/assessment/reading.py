@@ -210,6 +210,30 @@ class CriticScores:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class PatchScores:
+    """A score for each patch, and whose it is.
+
+    Attributes:
+      scores: float64 [n]. patients: text [n].
+    """
+
+    scores: np.ndarray
+    patients: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DiscriminatorScores:
+    """What the discriminator of a run makes of real patches of the class that is real to it.
+
+    Attributes:
+      members: log-odds of "real" for patches of women it learned from; others: of other women.
+    """
+
+    members: PatchScores
+    others: PatchScores
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Readings:
     """A synthetic set and what it is set beside: all that measures are computed from.
 
@@ -220,6 +244,7 @@ class Readings:
       training: lesions that the generator learned from; None for removal, which makes none.
       differing: draws of `differing_lesions`; empty for removal.
       critic: of a removal, with --critic.
+      discriminator: of the run that made the set, with --gan_dirs.
       over_z: lesions of one patch with many draws of the random scalars; None without a generator.
       points: (synthetic, real) patches in every feature space, networks' first.
     """
@@ -233,6 +258,7 @@ class Readings:
     training: Lesions | None = None
     differing: Sequence[Lesions] = ()
     critic: CriticScores | None = None
+    discriminator: DiscriminatorScores | None = None
     over_z: Sequence[LesionShape | None] | None = None
     points: Mapping[str, tuple[Points, Points]] = dataclasses.field(default_factory=dict)
 

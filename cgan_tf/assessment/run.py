@@ -10,9 +10,11 @@ from cgan_tf.assessment.base import Pair
 from cgan_tf.assessment.features import Features, Points, feature_spaces
 from cgan_tf.assessment.lesions import SIDE, LesionShape
 from cgan_tf.assessment.measures import MEASURES
+from cgan_tf.assessment.membership import discriminator_attackers
 from cgan_tf.assessment.pictures import write_pictures
 from cgan_tf.assessment.reading import (
     CriticScores,
+    DiscriminatorScores,
     Reader,
     Readings,
     TrainingLesions,
@@ -36,9 +38,9 @@ from cgan_tf.assessment.results import (
     read_results,
     write_results,
 )
-from cgan_tf.config import DiversityConfig, LesionsConfig, QualityConfig
+from cgan_tf.config import DiversityConfig, LesionsConfig, QualityConfig, SynthesisConfig
 from cgan_tf.data.patch_sets import PatchPool, PatchSet, whole_sets
-from cgan_tf.gan.card import card_path
+from cgan_tf.gan.card import GENERATOR, card_path
 from cgan_tf.labels import SPLITS, TASKS
 from cgan_tf.runs import console
 from cgan_tf.runs.directory import (
@@ -92,7 +94,7 @@ def open_set(directory: str, taken: Collection[str] = ()) -> SyntheticSet:
         generator_checksum=manifest["generator_checksum"],
         flags=LesionsConfig(**{name: flags[name] for name in POST_PROCESSING}),
         min_area_fraction=flags["min_area_fraction"],
-        max_area_fraction=flags["max_area_fraction"],
+        max_area_fraction=flags.get("max_area_fraction", SynthesisConfig().max_area_fraction),
         critic=manifest.get("critic", "") if flags["max_critic_score"] else "",
     )
 
@@ -113,16 +115,27 @@ def set_name(task: str, splits: Sequence[str], taken: Collection[str]) -> str:
     return name if count == 1 else f"{name}-{count}"
 
 
-def match_generators(directories: Sequence[str], sets: Sequence[SyntheticSet]) -> list[str]:
+def match_generators(
+    directories: Sequence[str], sets: Sequence[SyntheticSet], what: str = "a generator that"
+) -> list[str]:
     """The generator of each synthetic set, or ""; `UserError` for one that made none of them."""
     checksums = [each.generator_checksum for each in sets]
     known = {}
     for directory in directories:
         checksum = read_json(card_path(directory)).get("checksum")
         if checksum not in checksums:
-            raise UserError(f"{directory}: expected a generator that made one of --synthetic_dirs")
+            raise UserError(f"{directory}: expected {what} made one of --synthetic_dirs")
         known[checksum] = directory
     return [known.get(checksum, "") for checksum in checksums]
+
+
+def match_runs(directories: Sequence[str], sets: Sequence[SyntheticSet]) -> list[str]:
+    """The train_gan run of each synthetic set, or ""; `UserError` for one that made none."""
+    for directory in directories:
+        read_manifest(directory, "train_gan")
+    generators = [str(Path(directory) / GENERATOR) for directory in directories]
+    found = match_generators(generators, sets, "a run whose generator")
+    return [str(Path(generator).parent) if generator else "" for generator in found]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,7 +143,8 @@ class SetAssessment:
     """One synthetic set to be measured.
 
     Attributes:
-      generator: directory of the one that made it, or empty. spaces: networks' features, by name.
+      generator: directory of the one that made it, or empty. gan_dir: of its run, or empty.
+      spaces: networks' features, by name.
       measures: what is measured.
     """
 
@@ -138,6 +152,7 @@ class SetAssessment:
     patches: PatchSet
     subject: SyntheticSet
     generator: str
+    gan_dir: str
     spaces: Mapping[str, Features]
     measures: Measures = MEASURES
 
@@ -197,6 +212,7 @@ class SetAssessment:
         return dataclasses.replace(
             readings,
             critic=self._critic_scores(pool, real, held_out) if removal else None,
+            discriminator=self._discriminator_scores(real) if self.gan_dir else None,
             over_z=self._over_z() if self.generator else None,
             points=self._network_points(readings, pool, real) | lesion_points(readings),
         )
@@ -228,6 +244,11 @@ class SetAssessment:
         )
         selected = manifest["weights_sha256"] == self.subject.critic
         return CriticScores(ours, real, others, selected)
+
+    def _discriminator_scores(self, others: PatchPool) -> DiscriminatorScores:
+        task, batch_size = self.subject.task, self.config.batch_size
+        sides = discriminator_attackers(self.gan_dir, self.patches, others, task, batch_size)
+        return DiscriminatorScores(*sides)
 
     def _network_points(
         self, readings: Readings, pool: PatchPool, real: PatchPool
@@ -305,10 +326,11 @@ def open_assessments(config: QualityConfig, measures: Measures = MEASURES) -> li
     for directory in config.synthetic_dirs:
         sets.append(open_set(directory, [each.name for each in sets]))
     generators = match_generators(config.generators, sets)
+    runs = match_runs(config.gan_dirs, sets)
     spaces = feature_spaces(config)
     return [
-        SetAssessment(config, patches, subject, generator, spaces, measures)
-        for subject, generator in zip(sets, generators, strict=True)
+        SetAssessment(config, patches, subject, generator, gan_dir, spaces, measures)
+        for subject, generator, gan_dir in zip(sets, generators, runs, strict=True)
     ]
 
 

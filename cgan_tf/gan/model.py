@@ -119,11 +119,11 @@ class ContextualGan(keras.Model):
         config, source, task = self.config, data["source"], data["task"]
         z = self._uniform(_Z_DISCRIMINATOR, 0, source, z_width(config))
         lesion = tf.stop_gradient(self._generate(source, z, task, alpha))
-        parts = {losses.REAL: _real_input(config, data["real"])}
+        parts = {losses.REAL: real_input(config, data["real"])}
         parts[losses.FAKE] = _fake_input(config, source, lesion)
         for label, name in ((losses.BENIGN, "benign"), (losses.NORMAL, "normal")):
             if name in data:
-                parts[label] = _real_input(config, data[name])
+                parts[label] = real_input(config, data[name])
         sigma = _iterate(self.discriminator)
         with tf.GradientTape() as tape:
             every = tf.concat(list(parts.values()), axis=0)
@@ -332,7 +332,7 @@ def _lesion_sign(task: tf.Tensor) -> tf.Tensor:
     return 1.0 - 2.0 * removal[:, None, None, None]
 
 
-def _real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:
+def real_input(config: GanConfig, images: tf.Tensor) -> tf.Tensor:
     """What the discriminator sees of a real patch: the patch, or [no lesion, patch, patch]."""
     if config.discriminator_input == "combined":
         return images

@@ -14,6 +14,7 @@ from cgan_tf.assessment.copies import Memorisation, Repetition
 from cgan_tf.assessment.distributions import Distribution
 from cgan_tf.assessment.lesions import Spread
 from cgan_tf.assessment.measures import ChangeSummary, RemovalSummary, Spreads
+from cgan_tf.assessment.membership import Attack, Membership
 from cgan_tf.assessment.overlap import BesideCeiling, Overlap, OverlapStatistics, PValues
 from cgan_tf.assessment.results import (
     SetResult,
@@ -27,6 +28,9 @@ from cgan_tf.runs.errors import UserError
 GUIDE = Path(__file__).parents[2] / "docs" / "synthesis.md"
 SPREAD = Spread(9, 0, position=0.2, area=0.1, area_spread=0.04, contrast=0.3, contrast_spread=0.1)
 COLUMN = Distribution((0, 1, 2, 3, 4), (0, 1, 2, 3, 5), distance=0.29, ceiling=0.1)
+
+
+ATTACK = Attack(90, 90, 0.5, 0.4, 0.6, 0.4, 0.6, 0.5, 0.05)
 
 
 def good():
@@ -43,6 +47,7 @@ def good():
             counts={}, quartiles={}, auc=0.5, low=0.4, high=0.6, copies=0.05, from_training=0.7,
             from_training_expected=0.7, from_training_p=0.5, nearest=[], note="",
         ),
+        "membership": Membership(neighbours=ATTACK, discriminator=ATTACK),
         "overlap": {"x": Overlap("", 9, 9, 9, 9, 5, 5, statistics, PValues(0.5, 0.5))},
     }  # fmt: skip
 
@@ -88,6 +93,10 @@ COPIES = {"memorisation__copies": 0.2, "memorisation__from_training_p": 0.01,
         ({"change__outside": 1}, "a change outside the mask"),
         ({"change__inside": 2}, "a patch that is not its source with the lesion added"),
         (COPIES, "copies of training lesions"),
+        ({"membership__neighbours__auc": 0.61, "membership__neighbours__p_value": 0.04},
+         "training patients recognisable in the set"),
+        ({"membership__discriminator__auc": 0.61, "membership__discriminator__p_value": 0.04},
+         "training patients recognisable by the discriminator"),
         ({"repetition__repeats": 0.53}, "lesions repeat"),
         ({"repetition__alike": 0.26}, "lesions repeat"),
         ({"spread__synthetic__position": 0.09}, "too little variety over patches"),

@@ -38,6 +38,7 @@ def seen(checks):
     return {name for name, fault in checks.items() if fault}
 
 
+MEMBERS = "training patients recognisable in the set"
 COPIES, REPEATS = "copies of training lesions", "lesions repeat"
 VARIETY = "too little variety over patches"
 DISTRIBUTION = "distribution differs from real (lesion shape features)"
@@ -49,7 +50,7 @@ def test_an_honest_set_passes_every_check(measured, patches, tmp_path):
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.honest)
     actual, checks = measured(directory)
     assert seen(checks) == set()
-    assert {OUTSIDE, COPIES, REPEATS, VARIETY, DISTRIBUTION, RECALL} <= set(checks)
+    assert {OUTSIDE, COPIES, MEMBERS, REPEATS, VARIETY, DISTRIBUTION, RECALL} <= set(checks)
     assert None not in checks.values()
     assert actual["change"]["patches"] == quality_sets.LESIONS
     assert actual["change"]["inside"] <= 1
@@ -59,6 +60,8 @@ def test_copies_of_training_lesions(measured, patches, tmp_path):
     directory = quality_sets.write_masses(tmp_path / "mass", patches, quality_sets.copied)
     actual, checks = measured(directory)
     assert checks[COPIES]
+    assert checks[MEMBERS]
+    assert actual["membership"]["neighbours"]["auc"] > 0.9
     assert not checks[REPEATS]
     for synthetic, training, _ in actual["memorisation"]["nearest"]:
         assert training == f"train-malignant_mass-{synthetic.partition('~mass')[2]}"

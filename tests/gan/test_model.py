@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cgan_tf.config import GanConfig
 from cgan_tf.gan import losses
-from cgan_tf.gan.model import ContextualGan, _fake_input, _real_input, ema_decay, fade_in_alpha
+from cgan_tf.gan.model import ContextualGan, _fake_input, ema_decay, fade_in_alpha, real_input
 from cgan_tf.labels import TASKS
 from cgan_tf.models.layers import halve, spectral_layers
 from tests.toys.small_gan import random_images, randomise, singular_value_errors, small_config
@@ -417,7 +417,7 @@ class TestLosses:
 def test_triplets():
     config = small_config(discriminator_input="triplet")
     image, lesion = random_images(2, 4, 4, 1), 0.5 * random_images(2, 4, 4, 1, seed=9)
-    real = _real_input(config, image).numpy()
+    real = real_input(config, image).numpy()
     np.testing.assert_array_equal(real[..., 0], 0)
     np.testing.assert_array_equal(real[..., 1:], np.concatenate([image] * 2, axis=-1))
     fake = _fake_input(config, image, lesion).numpy()
@@ -425,7 +425,7 @@ def test_triplets():
     np.testing.assert_array_equal(fake[..., 1:2], image)
     np.testing.assert_array_equal(fake[..., 2:], np.clip(image + lesion, -1, 1))
     combined = small_config()
-    np.testing.assert_array_equal(_real_input(combined, image), image)
+    np.testing.assert_array_equal(real_input(combined, image), image)
     np.testing.assert_array_equal(_fake_input(combined, image, lesion), fake[..., 2:])
 
 
