@@ -1134,6 +1134,40 @@ class ReportConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class PackageConfig:
+    """`cgan_tf.package`: a generator or a synthetic set as a directory for others."""
+
+    output_dir: str = option("", "Directory to write, which must not exist yet (required).")
+    generator: str = option("", "Generator directory of train_gan: packs the generator.")
+    synthetic_dir: str = option("", "Output directory of synthesize: packs the synthetic set.")
+    patches_dir: str = option(
+        "",
+        "The patches that it was made from, which say what the data are; empty: where the run's "
+        "flags say.",
+    )
+    quality_dir: str = option(
+        "", "Output directory of quality that measured the set, or a set of the generator."
+    )
+    title: str = option("", "Title of the card; empty: one made of the task.")
+    authors: tuple[str, ...] = option((), "Whom to cite, each as 'Family, Given' or an entity.")
+    licence: str = option(
+        "",
+        "Licence of the package by its SPDX name, such as CC-BY-4.0; empty: that of the "
+        "generator's card, or unsaid. The licence of the images must permit it.",
+    )
+    notice: str = option("", "A sentence on the card, e.g. what the data are and who may use them.")
+    contact_sheet: bool = option(
+        True, "With pictures of patches. They show tissue of the women of the patch set."
+    )
+    list_patients: bool = option(
+        False,
+        "Keep the digests of the patients in the generator's model.json: whoever has the same data "
+        "can keep them out of a test, and tell of any patient whether she is among them.",
+    )
+    seed: int = option(0, "Keys the patches and random scalars of the contact sheet.", WHOLE)
+
+
 # Flags of released versions that have another name now: the name, and what takes its place.
 REPLACED_FLAGS: dict[str, str] = {}
 

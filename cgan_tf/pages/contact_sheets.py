@@ -40,13 +40,18 @@ BOX_COLOUR, MASK_COLOUR = "#ffb000", "#28c8c8"
 _WHITE = 255
 
 
-def sheet_png(title: str, subtitle: str, records: Sequence[PatchRecord]) -> bytes:
-    """One sheet; the same records give the same bytes. `records` are of one size."""
-    return png(sheet_figure(title, subtitle, records), PNG_EFFORT)
+def sheet_png(
+    title: str, subtitle: str, records: Sequence[PatchRecord], legend: str | None = None
+) -> bytes:
+    """One sheet; the same records give the same bytes. `records` are of one size; `legend` stands
+    in the place of `legend_of` them."""
+    return png(sheet_figure(title, subtitle, records, legend), PNG_EFFORT)
 
 
 @house_style
-def sheet_figure(title: str, subtitle: str, records: Sequence[PatchRecord]) -> Figure:
+def sheet_figure(
+    title: str, subtitle: str, records: Sequence[PatchRecord], legend: str | None = None
+) -> Figure:
     """The sheet as a figure whose data coordinates are pixels from its top left corner."""
     picture = tiles_picture(records)
     height, width = picture.shape
@@ -57,8 +62,9 @@ def sheet_figure(title: str, subtitle: str, records: Sequence[PatchRecord]) -> F
     axes.set(xlim=(0, width), ylim=(height, 0))
     figure.add_artist(_Pixels(picture))
     _write(axes, GAP, GAP + TITLE_TEXT, title, TITLE_TEXT, weight="bold")
+    legend = legend_of(records) if legend is None else legend
     _write(axes, GAP, GAP + TITLE_TEXT + 1.4 * LINE, subtitle, CAPTION_TEXT + 1)
-    _write(axes, GAP, GAP + TITLE_TEXT + 2.6 * LINE, legend_of(records), CAPTION_TEXT + 1)
+    _write(axes, GAP, GAP + TITLE_TEXT + 2.6 * LINE, legend, CAPTION_TEXT + 1)
     for number, record in enumerate(records):
         left, top = corner_of(number, len(record.patch))
         _mark_lesion(axes, record, left, top)

@@ -226,6 +226,38 @@ ROWS = (
         1,
         "expected column 'loss', found step, loss_d",
     ),
+    # Packages
+    ("package --output_dir=out", 1, "expected --generator or --synthetic_dir, found neither"),
+    (
+        "package --generator=train_gan/generator --synthetic_dir=syn --output_dir=out",
+        1,
+        "expected --generator or --synthetic_dir, found both",
+    ),
+    ("package --synthetic_dir=syn", 2, "^--output_dir required; see --help"),
+    ("package --synthetic_dir=syn --output_dir=empty", 1, "empty: expected no such directory"),
+    ("package --synthetic_dir=nowhere --output_dir=out", 1, "nowhere: expected an output direc"),
+    ("package --synthetic_dir=patches --output_dir=out", 1, "of synthesize, found one of make_"),
+    ("package --generator=empty --output_dir=out", 1, "empty: expected a generator directory"),
+    (
+        "package --generator=train_gan/generator --output_dir=out",
+        1,
+        "expected the patches that train_gan/generator was made from",
+    ),
+    (
+        "package --synthetic_dir=syn --quality_dir=evaluate --output_dir=out",
+        1,
+        "expected a manifest of quality, found 'evaluate'",
+    ),
+    (
+        "quality --patches_dir=patches --synthetic_dirs=syn --gan_dirs=evaluate --output_dir=out",
+        1,
+        "expected a manifest of train_gan, found 'evaluate'",
+    ),
+    (
+        "quality --patches_dir=patches --synthetic_dirs=syn --gan_dirs=train_gan --output_dir=out",
+        1,
+        "expected a run whose generator made one of --synthetic_dirs",
+    ),
     ("export_onnx --generator=train_gan/generator --output=m.pb", 1, r"ends with \.onnx"),
     # Films
     ("make_patches --source=folder --input_dir=empty --output_dir=out", 1, "found no file"),
