@@ -1150,7 +1150,9 @@ class PackageConfig:
         "", "Output directory of quality that measured the set, or a set of the generator."
     )
     title: str = option("", "Title of the card; empty: one made of the task.")
-    authors: tuple[str, ...] = option((), "Whom to cite, each as 'Family, Given' or an entity.")
+    authors: tuple[str, ...] = option(
+        (), "Whom to cite: entities, or persons as Family, Given, each of these in double quotes."
+    )
     licence: str = option(
         "",
         "Licence of the package by its SPDX name, such as CC-BY-4.0; empty: that of the "

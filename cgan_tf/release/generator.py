@@ -61,24 +61,24 @@ def pack_generator(config: PackageConfig, directory: Path) -> str:
     abstract = f"A generator that {what_it_does(card)}, made from {source.name}."
     cff = citation(title, config.authors, licence, "software", abstract)
     write_bytes(directory / "CITATION.cff", cff)
-    return f"the {card.task} generator of step {card.step:,}, SavedModel" + (
-        " and ONNX"
-        if onnx
-        else "; no ONNX file: pip install '.[onnx]' first"
-        if not card.conditional
-        else "; a conditional generator has no ONNX file"
-    )
+    return f"the {card.task} generator of step {card.step:,}, {_formats(card, onnx)}"
+
+
+def _formats(card: GeneratorCard, onnx: bool) -> str:
+    if onnx:
+        return "SavedModel and ONNX"
+    if card.conditional:
+        return "SavedModel; a conditional generator has no ONNX file"
+    return "SavedModel; for an ONNX file, pip install '.[onnx]' first"
 
 
 def released_card(card: GeneratorCard, config: PackageConfig) -> GeneratorCard:
     """The card without paths and, unless asked for, without the patients' digests."""
-    start = {name: value for name, value in card.init_from.items() if name != "directory"}
     return dataclasses.replace(
         card,
         patients=card.patients if config.list_patients else [],
         licence=config.licence or card.licence,
         flags=released_flags(card.flags),
-        init_from=start,
     )
 
 

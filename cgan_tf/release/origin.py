@@ -8,7 +8,9 @@ from typing import Any
 
 from cgan_tf.config import PackageConfig
 from cgan_tf.data.patch_sets import PatchSet
-from cgan_tf.data.provenance import are_drawn, is_drawn, manifest_sha256
+from cgan_tf.data.provenance import are_drawn, attribution, is_drawn, manifest_sha256
+from cgan_tf.data.records import decode_text
+from cgan_tf.labels import PATCH_CLASSES
 from cgan_tf.runs.directory import MANIFEST_FILE, Json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.identity import INPUT_FLAGS, OWN_FLAGS
@@ -38,12 +40,14 @@ class DataSource:
     Attributes:
       name: in words. phantom: whether they are drawn and no patient's; None where nobody knows.
       patches_manifest_sha256: of the patch set cut from them.
+      attribution: of a public set that is known by its UIDs, with its licence; or empty.
       women, images: of the training split by class, as the patch set's manifest counts them.
     """
 
     name: str
     phantom: bool | None
     patches_manifest_sha256: str
+    attribution: str
     women: Mapping[str, int]
     images: Mapping[str, int]
 
@@ -114,9 +118,17 @@ def data_source(patches: PatchSet) -> DataSource:
         name=_name_of(flags, phantom),
         phantom=phantom,
         patches_manifest_sha256=manifest_sha256(patches),
+        attribution=_attribution(patches),
         women={name: int(each.get("clients", 0)) for name, each in origins.items()},
         images={name: int(each.get("images", 0)) for name, each in origins.items()},
     )
+
+
+def _attribution(patches: PatchSet) -> str:
+    """As the first training patch of each class tells it."""
+    classes = [name for name in PATCH_CLASSES if patches.count("train", name)]
+    indices = [patches.index("train", name) for name in classes]
+    return attribution(decode_text(index.payload(0), "sop_uid", index.name) for index in indices)
 
 
 def _is_phantom(patches: PatchSet) -> bool | None:

@@ -101,7 +101,8 @@ def test_it_is_in_the_tables(directory):
 def test_it_is_in_the_report(directory):
     results = read_results(directory / "quality.json", MORE)
     section = quality(results, str(directory), MORE)
-    (table,) = (part for part in section.parts if getattr(part, "name", "") == "quality_mass_peaks")
+    parts = [each for part in section.parts for each in (part, *getattr(part, "parts", ()))]
+    (table,) = (part for part in parts if getattr(part, "name", "") == "quality_mass_peaks")
     assert table.rows == [("Greatest", "1.00")]
     assert f"Seen: {LINE}" in python_html.unescape(html.page("", "", [section]))
 

@@ -1,10 +1,13 @@
 """Front matter that hubs read, the citation, and what a card says of the data."""
 
+import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.records import encode_record
 from cgan_tf.release.cards import citation, front_matter, licence_fields, tags_of, to_yaml
 from cgan_tf.release.measured import criterion_of
 from cgan_tf.release.origin import Licence, data_source, released_flags
@@ -89,6 +92,21 @@ def test_real_data_are_called_by_their_name(patches):
     assert told(patches, flags=flags).phantom is False  # its images are there, and not drawn
     flags = {"source": "table", "mapping": "configs/sources/mini_mias.toml"}
     assert told(patches, flags=flags).name == "mini-mias"
+
+
+def test_a_public_set_is_named_with_its_licence(tmp_path):
+    directory = write_toy_patches(tmp_path / "patches", per_class=1)
+    patch_set = PatchSet(directory)
+    real = patch_set.index
+
+    def index(split, *classes):
+        found = real(split, *classes)
+        record = dataclasses.replace(found.record(0), sop_uid="1.3.6.1.4.1.9590.100.1.2.77")
+        return SimpleNamespace(payload=lambda _: encode_record(record), name=found.name)
+
+    assert data_source(patch_set).attribution == ""
+    patch_set.index = index
+    assert "CC BY 3.0" in data_source(patch_set).attribution
 
 
 def test_what_nobody_recorded_is_not_made_up(patches):
