@@ -25,7 +25,7 @@ from cgan_tf.runs.errors import UserError
 from tests.toys.phantom_tree import tree_digest, truth, write_phantom
 
 SPACING = 0.28
-RECIPES = list(dict.fromkeys((*MALIGNANT, *BENIGN, *IMITATORS)))  # in one order: workers compare theirs
+RECIPES = list(dict.fromkeys((*MALIGNANT, *BENIGN, *IMITATORS)))  # in every process in one order
 
 
 def looks(count, pathology="malignant"):
