@@ -108,7 +108,7 @@ def corner_of(number: int, size: int) -> tuple[int, int]:
 
 def legend_of(records: Sequence[PatchRecord]) -> str:
     """What lines and captions on a sheet of these records mean."""
-    parts = ["Under each patch: client, view, side of the patch"]
+    parts = ["Under each patch: client, view, width of the patch"]
     if any(record.lesion_size_mm for record in records):
         parts.append("longer side of the lesion")
     if not any(record.task for record in records):

@@ -14,10 +14,10 @@ from cgan_tf.runs.errors import UserError
 
 
 def caption(record: PatchRecord) -> tuple[str, str]:
-    """Two lines: client, view and side of the patch; size and evidence of its label."""
+    """Two lines: client, view and width of the patch; size and evidence of its label."""
     first = [record.client_id, f"{record.laterality} {record.view}".strip()]
     if record.pixel_spacing_mm and record.window:
-        first.append(f"patch {record.window[2] * record.pixel_spacing_mm:.0f} mm wide")
+        first.append(f"{record.window[2] * record.pixel_spacing_mm:.0f} mm")
     second = [record.label_evidence.partition(" of lesion ")[0]]  # its number says nothing here
     if record.lesion_size_mm:
         second.insert(0, f"lesion {record.lesion_size_mm:.0f} mm")

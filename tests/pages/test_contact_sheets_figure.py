@@ -124,8 +124,8 @@ def test_outlines_of_a_mask_by_hand():
 
 
 def test_captions_say_who_where_and_on_what_the_label_rests():
-    assert caption(NORMAL) == ("demd7 · L CC · patch 18 mm wide", "episode status N")
-    assert caption(MASS) == ("demd7 · L CC · patch 18 mm wide", "lesion 13 mm · SURGERY H5")
+    assert caption(NORMAL) == ("demd7 · L CC · 18 mm", "episode status N")
+    assert caption(MASS) == ("demd7 · L CC · 18 mm", "lesion 13 mm · SURGERY H5")
     changed = dataclasses.replace(MASS, lesion_area_px=410, lesion_size_mm=0, task="mass")
     assert caption(changed)[1] == "change: 10% of the patch"
     bare = PatchRecord("x", np.zeros((8, 8)), "unlabelled")
@@ -147,7 +147,7 @@ def test_long_text_is_cut_at_its_end():
 
 def test_the_legend_explains_what_is_there():
     assert legend_of([NORMAL]) == (
-        "Under each patch: client, view, side of the patch, what the label rests on."
+        "Under each patch: client, view, width of the patch, what the label rests on."
     )
     assert "longer side of the lesion" in legend_of([NORMAL, MASS])
     assert "Yellow: the lesion's box." in legend_of([NORMAL, MASS])
