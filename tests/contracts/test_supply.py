@@ -21,7 +21,7 @@ ALLOWED = (
     r"mpl-2\.0|mozilla public license 2\.0( \(mpl 2\.0)?",
 )
 # Their metadata say nothing; their repositories do.
-TOLD_ELSEWHERE = {"namex": "Apache-2.0", "atheris": "Apache-2.0"}
+TOLD_ELSEWHERE = {"namex": "Apache-2.0", "atheris": "Apache-2.0", "mlcroissant": "Apache-2.0"}
 
 
 def reachable(name: str, extras: tuple[str, ...] = ()) -> dict[str, Distribution]:

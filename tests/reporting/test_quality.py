@@ -90,6 +90,7 @@ def test_numbers_are_those_of_the_file(directory, sets):
     tables = {p.name: p for p in parts_of(directory) if isinstance(p, Table)}
     assert list(tables) == [
         "quality_mass_overlap", "quality_mass_lesions", "quality_mass_spread",
+        "quality_mass_membership",
         "quality_removal_lesions", "quality_removal_spread",
     ]  # fmt: skip
     measures = sets["mass"]["overlap"]["lesion shape"]["measures"]
