@@ -31,7 +31,7 @@ from cgan_tf.synthesis.postprocess import (
     NEAR,
     Extraction,
     extract_lesion,
-    extraction_of,
+    limited_extraction,
 )
 
 __all__ = [
@@ -267,13 +267,7 @@ class LesionGenerator:
         _one_of("objects", [settings.objects], (LARGEST, NEAR, IN_BOX))
         try:
             check_ranges(settings)
-            return extraction_of(
-                settings,
-                self.size,
-                removal=self.task == "removal",
-                min_area_fraction=settings.min_area_fraction,
-                max_area_fraction=settings.max_area_fraction,
-            )
+            return limited_extraction(settings, self.size, removal=self.task == "removal")
         except UserError as error:  # it names a flag
             raise ValueError(str(error).removeprefix("--")) from error
 

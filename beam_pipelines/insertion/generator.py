@@ -24,7 +24,7 @@ from cgan_tf.runs.console import quiet_tensorflow
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import check_ranges, config_to_dict
 from cgan_tf.runs.machine import Threads, set_threads
-from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion, extraction_of
+from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion, limited_extraction
 
 ELSEWHERE = "elsewhere"  # the largest object is not at the lesion that is to be removed
 SATURATED = "saturated"  # most of it is lost at the end of the grey scale
@@ -110,13 +110,7 @@ def _fault(lesion: Lesion, request: Request, place: int) -> str:
 
 def extraction_for(config: InsertionConfig, card: GeneratorCard) -> Extraction:
     """The post-processing of a run."""
-    return extraction_of(
-        config,
-        card.size,
-        removal=task_of(config, card) == "removal",
-        min_area_fraction=config.min_area_fraction,
-        max_area_fraction=config.max_area_fraction,
-    )
+    return limited_extraction(config, card.size, removal=task_of(config, card) == "removal")
 
 
 class LesionModelHandler(ModelHandler[Request, Answer, Any]):

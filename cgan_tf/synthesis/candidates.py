@@ -26,7 +26,7 @@ from cgan_tf.labels import (
 )
 from cgan_tf.runs.errors import UserError
 from cgan_tf.synthesis import removal
-from cgan_tf.synthesis.postprocess import Lesion, extract_lesion, extraction_of
+from cgan_tf.synthesis.postprocess import Lesion, extract_lesion, limited_extraction
 
 # Class of the result by task: a cleaned patch is a normal one.
 RESULT_CLASS = {
@@ -95,13 +95,7 @@ class Candidates:
         self.overlaps = check_origins(patches, [origin_of(config, self.card)], config.allow_overlap)
         self.task = task_of(config, self.card)
         removal.check_flags(config, self.task)
-        self.extraction = extraction_of(
-            config,
-            self.card.size,
-            removal=self.task == "removal",
-            min_area_fraction=config.min_area_fraction,
-            max_area_fraction=config.max_area_fraction,
-        )
+        self.extraction = limited_extraction(config, self.card.size, removal=self.task == "removal")
         classes = config.source_classes or source_classes(self.task)
         self.sources = open_sources(config, patches, self.card, config.source_split, classes)
         self.tissue = removal.tissue_of(config, patches)

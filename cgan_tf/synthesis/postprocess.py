@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cgan_tf.config import LesionsConfig
+from cgan_tf.config import InsertionConfig, LesionsConfig, SynthesisConfig
 from cgan_tf.labels import PAPER_SIZE, scaled_length
 from cgan_tf.runs.errors import UserError
 
@@ -93,6 +93,19 @@ def extraction_of(
         objects=config.objects,
         near_px=scaled_length(config.near, size),
         max_area_fraction=max_area_fraction,
+    )
+
+
+def limited_extraction(
+    config: SynthesisConfig | InsertionConfig, size: int, *, removal: bool
+) -> Extraction:
+    """`extraction_of` with the limits of the area that the flags ask for."""
+    return extraction_of(
+        config,
+        size,
+        removal=removal,
+        min_area_fraction=config.min_area_fraction,
+        max_area_fraction=config.max_area_fraction,
     )
 
 
