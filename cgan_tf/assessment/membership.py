@@ -26,7 +26,6 @@ from cgan_tf.data.patch_sets import PatchPool, PatchSet
 from cgan_tf.data.provenance import patient_digest
 from cgan_tf.gan.card import GENERATOR, config_of, read_card
 from cgan_tf.pages.html import Table
-from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.auc import auc_interval
 
 P_LIMIT = 0.05
@@ -253,7 +252,7 @@ def _discriminator_of(gan_dir, config, task):  # type: ignore[no-untyped-def]
     from cgan_tf.labels import TASKS
     from cgan_tf.models.discriminator import Discriminator, discriminator_scalars
     from cgan_tf.models.generator import condition_of
-    from cgan_tf.runs.training import Checkpoints
+    from cgan_tf.runs.training import restore_finished
 
     network, scalars = Discriminator(config), discriminator_scalars(config)
 
@@ -269,10 +268,7 @@ def _discriminator_of(gan_dir, config, task):  # type: ignore[no-untyped-def]
     one = np.zeros((1, config.size, config.size), np.float32)
     logits(one, "fade", tf.constant(0.5))  # builds every layer
     variables = {weight.path: weight.value for weight in network.weights}
-    checkpoints = Checkpoints(Path(gan_dir) / "checkpoints", variables, minutes=0)
-    if not checkpoints.steps():
-        raise UserError(f"{checkpoints.directory}: expected a checkpoint, found none")
-    checkpoints.restore(partly=True)
+    restore_finished(Path(gan_dir), variables)
 
     def score(patches: np.ndarray) -> np.ndarray:
         values = logits(patches).numpy().astype(np.float64)

@@ -94,13 +94,10 @@ def _value(config: GanConfig, name: str) -> object:
 
 def load_networks(start: Start, model) -> None:
     """Fills both networks, and the averaged one with the generator, from the last checkpoint."""
-    from cgan_tf.runs.training import Checkpoints
+    from cgan_tf.runs.training import restore_finished
 
     for networks in ((model.generator, model.discriminator), (model.averaged,)):
         weights = [weight for network in networks for weight in network.weights]
         names = (weight.path.replace("averaged/", "generator/", 1) for weight in weights)
         variables = {name: w.value for name, w in zip(names, weights, strict=True)}
-        checkpoints = Checkpoints(start.directory / "checkpoints", variables, minutes=0)
-        if not checkpoints.steps():
-            raise UserError(f"{checkpoints.directory}: expected a checkpoint, found none")
-        checkpoints.restore(partly=True)
+        restore_finished(start.directory, variables)

@@ -143,6 +143,17 @@ class Checkpoints:
         return f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no earlier one"
 
 
+def restore_finished(run: Path, variables: dict[str, tf.Variable]) -> None:
+    """Fills variables from the last checkpoint of a finished run, which may hold more of them.
+
+    Raises `UserError` where there is none.
+    """
+    checkpoints = Checkpoints(run / "checkpoints", variables, minutes=0)
+    if not checkpoints.steps():
+        raise UserError(f"{checkpoints.directory}: expected a checkpoint, found none")
+    checkpoints.restore(partly=True)
+
+
 def _write_checksums(directory: Path) -> None:
     sums = {path.name: sha256(path) for path in sorted(directory.iterdir())}
     write_json(directory / "checksums.json", sums)
