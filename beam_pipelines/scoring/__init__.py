@@ -1,0 +1,1 @@
+"""A patch classifier at work on whole mammograms."""

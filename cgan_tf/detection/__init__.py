@@ -1,0 +1,1 @@
+"""Finding lesions in whole mammograms: predictions, scores of images, breasts and patients."""
