@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -38,9 +39,10 @@ def beam_options(flags: Sequence[str]) -> PipelineOptions:
     # What workers do is in modules, not in the program's own; Dataflow would send that along.
     chosen.view_as(SetupOptions).save_main_session = False
     try:
-        beam.Pipeline(options=chosen)
+        trial = beam.Pipeline(options=chosen)
     except Exception as error:  # of a runner that is not there, of options, of a cloud's client
         raise UserError(f"--beam: {' '.join(str(error).split())[:1000]}") from error
+    shutil.rmtree(trial.local_tempdir, ignore_errors=True)  # Beam does so after a run alone
     FileSystems.set_options(chosen)
     return chosen
 

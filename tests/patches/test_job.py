@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -330,6 +331,12 @@ def test_a_folder_of_films(tree, tmp_path):
 
 
 # Beam
+
+
+def test_reading_beam_options_leaves_no_temporary_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    beam_options(())
+    assert not list(tmp_path.iterdir())
 
 
 def test_unknown_beam_options_are_refused():
