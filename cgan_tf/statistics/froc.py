@@ -17,17 +17,21 @@ words in `note`.
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.stats import binomtest
 
 from cgan_tf.statistics.auc import holm, patient_numbers
 from cgan_tf.statistics.bands import EXACT, PERCENTILE, drawn_weights
+from cgan_tf.statistics.seeds import PooledDifference, pooled_difference
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # exact in binary: their rounding moves no step
 AREA_LIMIT = 1.0
+_BLOCK = 200_000  # lesions and images of drawn patients at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,14 +81,13 @@ class FrocCurve:
 
 def froc_curve(response: FreeResponse) -> FrocCurve:
     """The curve of one classifier; NaN where there are no lesions or no counted images."""
-    order = _Order(response)
+    levels = _Levels(response, merged=False)
     lesions, images = len(response.lesion_scores), len(response.image_patients)
-    found, false = order.counts(np.ones(lesions), np.ones(images))
-    scores = order.scores[order.order][order.last_of_tie]
+    ((found,), (false,)) = levels.counts(np.ones((1, lesions + images)))
     return FrocCurve(
         false / images if images else np.full(len(false), math.nan),
         found / lesions if lesions else np.full(len(found), math.nan),
-        np.insert(scores, 0, math.inf),
+        np.insert(levels.scores, 0, math.inf),
     )
 
 
@@ -95,51 +98,70 @@ def sensitivities_at(curve: FrocCurve, rates: Sequence[float] = RATES) -> np.nda
 
 def froc_area(curve: FrocCurve, limit: float = AREA_LIMIT) -> float:
     """Mean sensitivity over rates from 0 to `limit`, 0 to 1."""
-    return _area(curve.rates, curve.sensitivities, limit)
+    return float(_areas(curve.rates[None], curve.sensitivities[None], limit)[0])
 
 
-def _area(rates: np.ndarray, sensitivities: np.ndarray, limit: float) -> float:
-    inside = rates <= limit
-    end = np.interp(limit, rates, sensitivities)
-    across = np.append(rates[inside], limit)
-    return float(np.trapezoid(np.append(sensitivities[inside], end), across) / limit)
+def _areas(rates: np.ndarray, sensitivities: np.ndarray, limit: float) -> np.ndarray:
+    """The areas of curves float64 [n, points], by trapezoids that end at the limit: float64 [n]."""
+    starts, ends = np.minimum(rates[:, :-1], limit), np.minimum(rates[:, 1:], limit)
+    widths = np.diff(rates, axis=1)
+    inside = np.divide(ends - starts, widths, out=np.zeros_like(widths), where=widths > 0)
+    lower = sensitivities[:, :-1]
+    middles = lower + inside * np.diff(sensitivities, axis=1) / 2
+    level = np.maximum(limit - rates[:, -1], 0) * sensitivities[:, -1]
+    return (((ends - starts) * middles).sum(axis=1) + level) / limit
 
 
-class _Order:
-    """The marks of one classifier in the order of their scores, sorted only once."""
+class _Levels:
+    """The marks of one classifier by their scores, sorted only once.
 
-    def __init__(self, response: FreeResponse):
-        self.scores = np.concatenate([response.lesion_scores, response.false_scores])
-        self.lesions = len(response.lesion_scores)
-        self.false_images = response.false_images
-        there = np.flatnonzero(self.scores > -np.inf)  # a missed lesion has no mark
-        self.order = there[np.argsort(-self.scores[there], kind="stable")]
-        self.is_lesion = self.order < self.lesions
-        ordered = self.scores[self.order]
-        self.last_of_tie = np.append(np.diff(ordered) != 0, True)[: len(ordered)]
+    A level is a score with all of its marks. `merged`: neighbours that are false positives alone,
+    or hits alone, are one level; the curve is straight there, whoever is drawn.
+    """
 
-    def counts(
-        self, lesion_weights: np.ndarray, image_weights: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(lesions found, false positives) at every corner, float64 [points], from 0."""
-        weights = np.concatenate([lesion_weights, image_weights[self.false_images]])[self.order]
+    def __init__(self, response: FreeResponse, merged: bool):
+        scores = np.concatenate([response.lesion_scores, response.false_scores])
+        marks = np.flatnonzero(scores > -np.inf)  # a missed lesion has no mark
+        marks = marks[np.argsort(-scores[marks], kind="stable")]
+        starts = np.insert(np.diff(scores[marks]) != 0, 0, True)[: len(marks)]
+        self.scores = scores[marks][starts]
+        level = np.cumsum(starts) - 1
+        lesions, count = len(response.lesion_scores), len(self.scores)
+        hit = marks < lesions
+        if merged:
+            kinds = np.zeros((2, count), bool)  # holds false positives, holds hits
+            kinds[hit.astype(int), level] = True
+            changes = (np.diff(kinds, axis=1, prepend=~kinds[:, :1]) != 0).any(axis=0)
+            level = (np.cumsum(changes | kinds.all(axis=0)) - 1)[level]
+            count = int(level.max(initial=-1)) + 1
+        # A column for each lesion, then one for each counted image.
+        columns = np.concatenate([np.arange(lesions), lesions + response.false_images])[marks]
+        shape = (count, lesions + len(response.image_patients))
+        self.found, self.false = (
+            csr_array((np.ones(chosen.sum()), (level[chosen], columns[chosen])), shape)
+            for chosen in (hit, ~hit)
+        )
+        self.lesions = lesions
+
+    def counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(lesions found, false positives) down to every level, from 0: float64 [n, levels + 1].
+
+        Args:
+          weights: [n, lesions + counted images], how often each is drawn.
+        """
         found, false = (
-            np.insert(np.cumsum(weights * chosen)[self.last_of_tie], 0, 0.0)
-            for chosen in (self.is_lesion, ~self.is_lesion)
+            np.pad(np.cumsum(matrix @ weights.T, axis=0).T, ((0, 0), (1, 0)))
+            for matrix in (self.found, self.false)
         )
         return found, false
 
-    def measures(
-        self,
-        lesion_weights: np.ndarray,
-        image_weights: np.ndarray,
-        rates: Sequence[float],
-        limit: float,
-    ) -> np.ndarray:
-        """The sensitivity at each rate, then the area: float64 [rates + 1]."""
-        found, false = self.counts(lesion_weights, image_weights)
-        across, up = false / image_weights.sum(), found / lesion_weights.sum()
-        return np.append(np.interp(rates, across, up), _area(across, up, limit))
+    def measures(self, weights: np.ndarray, rates: Sequence[float], limit: float) -> np.ndarray:
+        """The sensitivity at each rate, then the area: float64 [n, rates + 1]."""
+        found, false = self.counts(weights)
+        up = found / weights[:, : self.lesions].sum(axis=1, keepdims=True)
+        across = false / weights[:, self.lesions :].sum(axis=1, keepdims=True)
+        at_rates = [np.interp(rates, *curve) for curve in zip(across, up, strict=True)]
+        return np.column_stack([at_rates, _areas(across, up, limit)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,13 +211,12 @@ def froc_draws(
     if note:
         nothing = np.full(shape, math.nan)
         return FrocDraws(tuple(rates), nothing, np.empty((0, *shape)), *counts, note)
-    orders = [_Order(response) for response in responses]
+    levels = [_Levels(response, merged=True) for response in responses]
 
-    def measured(weights: np.ndarray) -> np.ndarray:
-        split = weights[:lesions], weights[lesions:]
-        return np.array([order.measures(*split, rates, limit) for order in orders])
+    def measured(weights: np.ndarray) -> np.ndarray:  # to [n, classifiers, rates + 1]
+        return np.stack([each.measures(weights, rates, limit) for each in levels], axis=1)
 
-    values = measured(np.ones(lesions + images))
+    (values,) = measured(np.ones((1, lesions + images)))
     if min(counts) < max(2, fewest_patients):
         note = (
             f"undefined: {with_lesions} patients with lesions and {with_images} with images on "
@@ -205,8 +226,13 @@ def froc_draws(
     patients = np.concatenate([first.lesion_patients, first.image_patients])
     is_lesion = np.arange(lesions + images) < lesions
     patient = patient_numbers(patients, lesions + images)
-    draws = np.array([measured(w) for w in drawn_weights(is_lesion, patient, rounds, seed)])
-    return FrocDraws(tuple(rates), values, draws, *counts)
+    drawn = drawn_weights(is_lesion, patient, rounds, seed)
+    at_a_time = max(1, _BLOCK // (lesions + images))
+    blocks = [
+        measured(np.stack(list(itertools.islice(drawn, at_a_time))))
+        for _ in range(0, rounds, at_a_time)
+    ]
+    return FrocDraws(tuple(rates), values, np.concatenate(blocks), *counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,13 +293,12 @@ class FrocDifference:
 
 
 def froc_differences(
-    draws: FrocDraws, baseline: int = 0, level: float = 0.95
+    draws: FrocDraws, baseline: int, others: Sequence[int], level: float = 0.95
 ) -> dict[int, list[FrocDifference]]:
-    """Every other classifier minus the baseline, by its number: the measures in their order.
+    """Each of the others minus the baseline, by its number: the measures in their order.
 
-    Holm's method covers, for each measure, all classifiers but the baseline.
+    Holm's method covers, for each measure, all of the others.
     """
-    others = [number for number in range(len(draws.values)) if number != baseline]
     table = [
         [_difference(draws, number, baseline, measure, level) for number in others]
         for measure in range(draws.values.shape[1])
@@ -299,6 +324,29 @@ def _difference(
     # Of rounds + 1, as the classifiers' own patients are one draw, too: p is never 0.
     beyond = 1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return FrocDifference(difference, low, high, min(1.0, 2 * beyond / (len(drawn) + 1)))
+
+
+def pooled_froc(
+    draws: FrocDraws, pairs: Mapping[int, tuple[int, int]], level: float = 0.95
+) -> list[PooledDifference]:
+    """The mean difference over seeds of each measure, for other patients and other seeds.
+
+    Args:
+      pairs: by seed, the numbers of a classifier and of the baseline.
+    """
+    pooled = []
+    for measure in range(draws.values.shape[1]):
+        differences = {
+            seed: float(draws.values[own, measure] - draws.values[base, measure])
+            for seed, (own, base) in pairs.items()
+        }
+        drawn = [draws.draws[:, a, measure] - draws.draws[:, b, measure] for a, b in pairs.values()]
+        covariance, note = math.nan, draws.note
+        if not note and len(pairs) > 1:
+            table = np.cov(drawn)
+            covariance = float(table[~np.eye(len(table), dtype=bool)].mean())
+        pooled.append(pooled_difference(differences, covariance, note, level))
+    return pooled
 
 
 def chance_sensitivities(covered: np.ndarray, rates: Sequence[float] = RATES) -> np.ndarray:

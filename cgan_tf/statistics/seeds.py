@@ -195,11 +195,24 @@ def _pooled(
     positive: np.ndarray, gains: Mapping[int, np.ndarray], patient: np.ndarray, level: float
 ) -> PooledDifference:
     """`gains`: by seed, the placements of the arm minus those of the baseline, [n]."""
-    seeds, total = tuple(gains), len(gains)
-    differences = [mean_placement(positive, gain) for gain in gains.values()]
-    mean = float(np.mean(differences)) if seeds else math.nan
-    result = PooledDifference(mean, _spread(differences), seeds)
-    covariance, note = _covariance(positive, gains, patient)
+    differences = {seed: mean_placement(positive, gain) for seed, gain in gains.items()}
+    return pooled_difference(differences, *_covariance(positive, gains, patient), level=level)
+
+
+def pooled_difference(
+    differences: Mapping[int, float], covariance: float, note: str = "", level: float = 0.95
+) -> PooledDifference:
+    """The mean of differences by seed, with its test.
+
+    Args:
+      covariance: of the differences of two seeds over patients, the mean over the pairs of seeds.
+      note: why it is undefined, or empty.
+    """
+    seeds, total = tuple(differences), len(differences)
+    values = list(differences.values())
+    mean = float(np.mean(values)) if seeds else math.nan
+    result = PooledDifference(mean, _spread(values), seeds)
+    note = note or _TOO_FEW.get(total, "")
     if note:
         return dataclasses.replace(result, note=note)
     seed_variance, patient_variance = result.spread**2 / total, max(0.0, covariance)
@@ -214,7 +227,7 @@ def _pooled(
         if mean == 0:
             return dataclasses.replace(result, degrees=math.inf, p_value=1.0, low=0.0, high=0.0)
         return dataclasses.replace(
-            result, note="undefined: the AUCs differ but the difference has no variance"
+            result, note="undefined: the values differ but the difference has no variance"
         )
     degrees = math.inf if seed_variance == 0 else (total - 1) * (variance / seed_variance) ** 2
     reach = float(t.ppf((1 + level) / 2, degrees)) * math.sqrt(variance)
@@ -227,6 +240,12 @@ def _pooled(
     )
 
 
+_TOO_FEW = {
+    0: "undefined: no seed has both this arm and a baseline",
+    1: "undefined: one seed does not show how seeds differ",
+}
+
+
 def _covariance(
     positive: np.ndarray, gains: Mapping[int, np.ndarray], patient: np.ndarray
 ) -> tuple[float, str]:
@@ -235,10 +254,8 @@ def _covariance(
     The variance of a sum holds every covariance twice: no pair of seeds need be visited.
     """
     seeds = len(gains)
-    if seeds == 0:
-        return math.nan, "undefined: no seed has both this arm and a baseline"
-    if seeds == 1:
-        return math.nan, "undefined: one seed does not show how seeds differ"
+    if seeds < 2:
+        return math.nan, ""
     of_sum, note = mean_variance(positive, np.sum(list(gains.values()), axis=0), patient)
     if note:
         return math.nan, note

@@ -1,5 +1,6 @@
 """FROC by hand, against MONAI's and PI-CAI's, and against what chance gives."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -11,12 +12,14 @@ from cgan_tf.statistics.bands import EXACT, PERCENTILE
 from cgan_tf.statistics.froc import (
     RATES,
     FreeResponse,
+    _Levels,
     chance_sensitivities,
     froc_area,
     froc_curve,
     froc_differences,
     froc_draws,
     froc_estimates,
+    pooled_froc,
     sensitivities_at,
 )
 
@@ -131,6 +134,32 @@ def simulated(seed, patients=60, skill=1.0, noise=0.0, classifiers=1):
     ]
 
 
+@pytest.mark.parametrize("decimals", [1, 6], ids=["ties", "no ties"])
+def test_drawn_measures_are_those_of_a_curve_of_the_drawn_patients(decimals):
+    """Weights in the bootstrap against a curve in which drawn lesions and images are repeated."""
+    (one,) = simulated(3)
+    one = dataclasses.replace(
+        one,
+        lesion_scores=np.where(np.arange(30) % 7 == 0, -np.inf, one.lesion_scores.round(decimals)),
+        false_scores=one.false_scores.round(decimals),
+    )
+    rng = np.random.default_rng(0)
+    for weights in (np.ones(60, int), *rng.multinomial(60, np.full(60, 1 / 60), 5)):
+        lesions = np.repeat(np.arange(30), weights[:30])
+        times = weights[30:][one.false_images]
+        repeated = FreeResponse(
+            one.lesion_scores[lesions],
+            lesions,
+            np.repeat(one.false_scores, times),
+            np.zeros(times.sum(), int),
+            np.arange(weights[30:].sum()),
+        )
+        curve = froc_curve(repeated)
+        measures = _Levels(one, merged=True).measures(weights[None].astype(float), RATES, 1.0)
+        np.testing.assert_allclose(measures[0, :-1], sensitivities_at(curve), atol=1e-12)
+        assert measures[0, -1] == pytest.approx(froc_area(curve), abs=1e-12)
+
+
 def test_one_binomial_gives_a_binomial_interval():
     """False positives that never vary: the sensitivity is a proportion of independent patients."""
     lesions = np.where(np.arange(200) < 120, 0.9, 0.1)
@@ -192,7 +221,7 @@ def test_some_lesions_keep_all_false_positives():
 
 def test_a_classifier_against_itself_does_not_differ():
     (one,) = simulated(0)
-    (differences,) = froc_differences(froc_draws([one, one], rounds=50)).values()
+    (differences,) = froc_differences(froc_draws([one, one], rounds=50), 0, [1]).values()
     for each in differences:
         assert (each.difference, each.low, each.high, each.p_value) == (0, 0, 0, 1)
 
@@ -200,13 +229,29 @@ def test_a_classifier_against_itself_does_not_differ():
 def test_a_plain_difference_is_found_and_adjusted():
     better, worse = simulated(1, 200, 2.0)[0], simulated(1, 200, 0.0)[0]
     draws = froc_draws([worse, better, better], rounds=199)
-    differences = froc_differences(draws)
+    differences = froc_differences(draws, 0, [1, 2])
     area = differences[1][-1]
     assert area.low > 0
     assert area.p_value == pytest.approx(2 / 200)  # no round on the other side
     assert area.holm == pytest.approx(4 / 200)
     assert differences[2][-1].p_value == area.p_value
-    assert froc_differences(draws, baseline=1)[0][-1].difference == -area.difference
+    assert froc_differences(draws, 1, [0])[0][-1].difference == -area.difference
+
+
+def test_seeds_are_pooled_as_those_of_table_1():
+    """Three seeds of two arms; the covariance of two seeds is that of the drawn patients."""
+    runs = simulated(2, 60, 1.5, noise=0.5, classifiers=3)
+    runs += simulated(2, 60, 0.5, noise=0.5, classifiers=3)
+    draws = froc_draws(runs, rounds=300)
+    area = pooled_froc(draws, {seed: (seed, seed + 3) for seed in range(3)})[-1]
+    values = draws.values[:3, -1] - draws.values[3:, -1]
+    assert area.difference == pytest.approx(values.mean())
+    assert area.seed_variance == pytest.approx(values.var(ddof=1) / 3)
+    drawn = draws.draws[:, :3, -1] - draws.draws[:, 3:, -1]
+    pairs = [np.cov(drawn[:, a], drawn[:, b])[0, 1] for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert area.patient_variance == pytest.approx(np.mean(pairs))
+    assert area.low > 0
+    assert pooled_froc(draws, {0: (0, 3)})[-1].note.startswith("undefined: one seed")
 
 
 def test_other_lesions_are_refused():
@@ -220,7 +265,7 @@ def test_equal_classifiers_rarely_differ():
     rejected = 0
     for seed in range(160):
         pair = simulated(seed, 80, noise=0.7, classifiers=2)
-        (differences,) = froc_differences(froc_draws(pair, rounds=99, seed=seed)).values()
+        (differences,) = froc_differences(froc_draws(pair, rounds=99, seed=seed), 0, [1]).values()
         rejected += differences[-1].p_value < 0.05
     assert rejected <= 15
 

@@ -210,7 +210,7 @@ def test_degenerate_differences():
     perfect = np.arange(4.0)
     opposite = [_Run(f, s, sign * perfect) for f, sign in ((0.0, -1), (0.5, 1)) for s in (0, 1)]
     pooled = pool_seeds(labels, opposite, clusters, 0.0)[1].pooled
-    assert pooled.note == "undefined: the AUCs differ but the difference has no variance"
+    assert pooled.note == "undefined: the values differ but the difference has no variance"
     one_patient = pool_seeds(labels, same, np.zeros(4), 0.0)[1].pooled
     assert one_patient.note.startswith("undefined: 1 patients with positive")
 
