@@ -44,6 +44,7 @@ class NativeLesion:
       left, top: of its rectangle.
       layer: float32 [h, w], grey levels to be added; 0 where `support` is false.
       support: bool [h, w], the support of the smoothed mask.
+      objects: bool [h, w], every pixel that the expanded object touches; in the support.
       box: (x0, y0, x1, y1) of the expanded object in the image, x1 and y1 exclusive.
     """
 
@@ -51,6 +52,7 @@ class NativeLesion:
     top: int
     layer: np.ndarray
     support: np.ndarray
+    objects: np.ndarray
     box: tuple[int, int, int, int]
 
     @property
@@ -79,6 +81,7 @@ def to_native(
     assert lesion.lesion is not None
     assert lesion.mask is not None
     assert lesion.box is not None
+    assert lesion.objects is not None
     size = len(lesion.mask)
     spans = [
         _span(corner[axis], corner[axis] + size, scale[axis], shape[1 - axis]) for axis in (0, 1)
@@ -94,6 +97,9 @@ def to_native(
         layer = ndimage.affine_transform(layer, *grid, order=3, mode="grid-constant")
         mask = ndimage.affine_transform(mask, *grid, order=1, mode="grid-constant")
     support = mask > 0
+    rows_of, columns_of = (
+        _touching(size, corner[axis], scale[axis], shape[1 - axis]) for axis in (1, 0)
+    )
     x0, y0, x1, y1 = lesion.box
     columns = _span(corner[0] + x0, corner[0] + x1, scale[0], shape[1])
     rows = _span(corner[1] + y0, corner[1] + y1, scale[1], shape[0])
@@ -102,8 +108,20 @@ def to_native(
         top,
         np.where(support, layer, 0).astype(np.float32).clip(-1.0, 1.0),
         support,
+        (rows_of @ lesion.objects.astype(np.float32) @ columns_of.T) > 0,
         (columns[0], rows[0], columns[1], rows[1]),
     )
+
+
+def _touching(count: int, corner: int, scale: float, length: int) -> np.ndarray:
+    """float32 [n, count]: which of the n stored pixels from the patch's first one on touch each
+    of its `count` pixels."""
+    spans = [_span(corner + place, corner + place + 1, scale, length) for place in range(count)]
+    first = spans[0][0]
+    touching = np.zeros((spans[-1][1] - first, count), np.float32)
+    for place, (start, end) in enumerate(spans):
+        touching[start - first : end - first, place] = 1
+    return touching
 
 
 def _span(low: float, high: float, scale: float, length: int) -> tuple[int, int]:
@@ -279,7 +297,7 @@ def _lesion(item: Accepted, number: int, height: int) -> PlacedLesion:
         label=number,
         box=native.box,
         area_px=int(native.support.sum()),
-        runs=mask_runs(native.support, native.left, native.top, height),
+        runs=mask_runs(native.objects, native.left, native.top, height),
         place=place.key,
         patch=(place.left, place.top),
         draw=item.draw,

@@ -26,7 +26,8 @@ class PlacedLesion:
     Attributes:
       label: its value in the mask, from 1 on.
       box: (x0, y0, x1, y1) in pixels of the image, x1 and y1 exclusive.
-      area_px: pixels of the image that its mask covers. runs: of the mask, see `mask_runs`.
+      area_px: pixels of the image that its mask covers, which reaches further than the box.
+      runs: of its pixels in the box, see `mask_runs`.
       place: names the place in its image. patch: (left, top) of the generator's patch.
       draw: number of the draw that gave it, from 0 on.
       object_px: area of the object in the generator's patch.
@@ -213,8 +214,9 @@ def whole_runs(runs: Sequence[int], height: int, width: int) -> list[int]:
 def coco(images: Sequence[MadeImage], task: str, about: Json) -> Json:
     """The object-detection format of cocodataset.org; x, y, width, height in stored pixels.
 
-    Segmentations are uncompressed run lengths. A box of task removal is where a lesion was: the
-    image has none there.
+    Segmentations are uncompressed run lengths of the objects that the boxes enclose, and areas are
+    theirs, as that format has it; the smooth masks reach further, and are files of their own. A box
+    of task removal is where a lesion was: the image has none there.
     """
     lesions = [
         (number, image, lesion)
@@ -264,7 +266,7 @@ def _coco_annotation(
         "image_id": image_number,
         "category_id": CATEGORIES[task],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": lesion.area_px,
+        "area": sum(lesion.runs[1::2]),
         "iscrowd": 0,
         "segmentation": {
             "size": [image.height, image.width],

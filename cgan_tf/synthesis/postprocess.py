@@ -32,6 +32,7 @@ class Lesion:
         `TOO_LARGE`.
       mask: float32 [size, size] in [0, 1]. lesion: float32 [size, size], mask times channel.
       box: (x0, y0, x1, y1) of the expanded objects, x1 and y1 exclusive.
+      objects: bool [size, size], the expanded objects; the mask is smoother and reaches further.
     """
 
     area_px: int
@@ -39,6 +40,7 @@ class Lesion:
     mask: np.ndarray | None = None
     lesion: np.ndarray | None = None
     box: tuple[int, int, int, int] | None = None
+    objects: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +123,8 @@ def extract_lesion(channel: np.ndarray, how: Extraction, box: Sequence[float] = 
         return Lesion(area, reason)
     expanded = expand(kept, how.dilation_px)
     mask = smooth(expanded, how.sigma_px)
-    return Lesion(area, "", mask, mask * channel.astype(np.float32), box_around(expanded))
+    lesion = mask * channel.astype(np.float32)
+    return Lesion(area, "", mask, lesion, box_around(expanded), expanded)
 
 
 def darkened(channel: np.ndarray, threshold: float) -> np.ndarray:

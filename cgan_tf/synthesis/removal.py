@@ -91,7 +91,7 @@ def replaced_lesion(
     change = tissue.filled(patch, place, rng) - patch
     # A calcification at the end of the grey scale may fall by more than a stored lesion can say.
     lesion = np.clip(change, -1, 1).astype(np.float32)
-    return Lesion(area, "", place.astype(np.float32), lesion, box_around(place))
+    return Lesion(area, "", place.astype(np.float32), lesion, box_around(place), place)
 
 
 def share_removed(source: np.ndarray, cleaned: np.ndarray, box: Box) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from beam_pipelines.insertion.finish import to_native
 from beam_pipelines.insertion.pictures import detail_parts
-from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion
+from cgan_tf.synthesis.postprocess import Extraction, Lesion, box_around, extract_lesion
 
 SIZE = 32
 
@@ -43,7 +43,9 @@ def test_at_the_images_own_resolution_it_is_copied():
 def test_resampled_it_is_the_same_bump_in_the_same_place(scale):
     """A mask of ones, so that the layer is a bump that is known at every point."""
     bump = gaussian(SIZE, 17, 15, 4)
-    lesion = Lesion(100, "", np.ones_like(bump), bump, (10, 8, 24, 22))
+    objects = np.zeros(bump.shape, bool)
+    objects[8:22, 10:24] = True
+    lesion = Lesion(100, "", np.ones_like(bump), bump, (10, 8, 24, 22), objects)
     corner, shape = (23, 11), (300, 280)
     native = to_native(lesion, corner, scale, shape)
     rows = (native.top + np.arange(native.layer.shape[0]) + 0.5) * scale[1] - corner[1]
@@ -78,6 +80,36 @@ def test_it_never_leaves_the_image():
     x0, y0, x1, y1 = native.box
     assert 0 <= x0 < x1 <= width
     assert 0 <= y0 < y1 <= height
+
+
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.5, 0.5), (0.37, 0.41), (1.3, 1.3), (2.5, 2.5)])
+@pytest.mark.parametrize("corner", [(23, 11), (0, 0)])
+def test_the_box_is_that_of_the_objects(scale, corner):
+    lesion = blob()
+    native = to_native(lesion, corner, scale, (150, 160))
+    whole = np.zeros((150, 160), bool)
+    whole[native.place] = native.objects
+    assert box_around(whole) == native.box
+    assert whole.sum() == native.objects.sum() > 0
+    middle = ((np.argwhere(lesion.objects).mean(axis=0) + 0.5 + corner[::-1]) / scale[::-1]).astype(
+        int
+    )
+    assert whole[tuple(middle)]
+    assert native.support[native.objects].mean() > 0.99
+    if scale == (1.0, 1.0):
+        np.testing.assert_array_equal(native.objects, lesion.objects)
+
+
+def test_a_lesion_s_pixels_by_hand():
+    """At half the image's resolution a pixel of the patch is two of the image each way."""
+    objects = np.zeros((4, 4), bool)
+    objects[1, 1] = objects[2, 1:3] = True
+    ones = np.ones((4, 4), np.float32)
+    native = to_native(
+        Lesion(3, "", ones, ones, (1, 1, 3, 3), objects), (3, 1), (0.5, 0.5), (20, 30)
+    )
+    assert (native.left, native.top, native.box) == (6, 2, (8, 4, 12, 8))
+    np.testing.assert_array_equal(native.objects, np.kron(objects, np.ones((2, 2), bool)))
 
 
 def test_details_show_every_lesion_whole_and_neighbours_once():
