@@ -656,6 +656,11 @@ class InsertionConfig(LesionsConfig, RunConfig):
         "quality_control.",
     )
     previews: int = option(24, "Images shown before and after as PNG, at most.", WHOLE)
+    structured_reports: bool = option(
+        False,
+        "Also write the boxes as DICOM Structured Reports (TID 1500), one file per study; needs "
+        "the extra sr.",
+    )
     intra_op_threads: int = option(
         1, "TensorFlow threads within an operation of a worker; 0: all cores.", WHOLE
     )

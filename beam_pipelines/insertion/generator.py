@@ -159,7 +159,7 @@ class LesionModelHandler(ModelHandler[Request, Answer, Any]):
 # Flags that decide neither the pixels of an image nor its header.
 _OTHER_FLAGS = frozenset(
     {"generator", "input_dir", "output_dir", "images", "previews", "beam", "normals_from_cases",
-     "normal_follow_up", "allow_synthetic", "admit_special", "source"}
+     "normal_follow_up", "allow_synthetic", "admit_special", "source", "structured_reports"}
 )  # fmt: skip
 # Flags that came later: where they are what was done before, UIDs are those from before.
 _LATER_FLAGS = {

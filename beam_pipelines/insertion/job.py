@@ -13,6 +13,7 @@ from typing import Any
 from beam_pipelines.insertion.finish import INSERTED_IMAGES
 from beam_pipelines.insertion.generator import Setup, setup_of
 from beam_pipelines.insertion.omidb_tree import write_documents
+from beam_pipelines.insertion.structured_reports import check_possible, write_structured_reports
 from beam_pipelines.insertion.tables import MadeImage, boxes_csv, coco
 from beam_pipelines.insertion.work import (
     DIRECTORY,
@@ -191,6 +192,8 @@ def insert_lesions(config: InsertionConfig) -> None:
 
     def open_inputs() -> tuple[Setup, PatchesConfig, Source]:
         setup, patches = setup_of(config, read_card(config.generator)), _as_patches(config)
+        if config.structured_reports:
+            check_possible(setup)
         return setup, patches, open_source(patches)
 
     def work(inputs: tuple[Setup, PatchesConfig, Source], run: Run) -> None:
@@ -335,9 +338,13 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
         write_viewer(directory)
     if config.source == "optimam":
         write_documents(str(directory / INSERTED_IMAGES), images, setup.task, about)
+    written = {}
+    if config.structured_reports:
+        number = write_structured_reports(str(directory), images, setup)
+        written = {"structured_reports": number}
     rejections = [*index.rejections, *new]
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     counts = counts_of(index, results, rejections, setup)
-    finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json()})
+    finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json(), **written})
     print(summary(counts, setup, directory))

@@ -29,8 +29,8 @@ GROUPS: dict[str, str] = {
         synthetic_dirs pasted_dirs oracle_dirs scored_dirs showcase_dirs showcase_patches_dir
         insertion_dirs synthetic_dir quality_dir reader_study_dir analyse gan_dirs classifier critic
         generator generators weights init_from imagenet_weights report_flagfile quality_flagfile
-        paste_flagfile failed_runs list_only keep_patient previews shard_megabytes title notice
-        authors licence columns contact_sheet list_patients""",
+        paste_flagfile failed_runs list_only keep_patient previews structured_reports
+        shard_megabytes title notice authors licence columns contact_sheet list_patients""",
     "Task": """
         task conditional count images lesions_per_image places split split_by all_in_split classes
         source_classes source_split real_splits seeds synthetic_fractions synthetic_fraction filling

@@ -10,7 +10,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "contextual-gan-mammography"
-EXTRAS = ("demo", "onnx", "dev", "fuzz")  # cuda and gcp are for machines that tests do not run on
+EXTRAS = (
+    "demo",
+    "onnx",
+    "sr",
+    "dev",
+    "fuzz",
+)  # cuda and gcp are for machines that tests do not run on
 INSTALLERS = {"pip", "setuptools", "wheel"}  # come with the environment
 # By SPDX, and how older metadata write the same. A library under MPL-2.0 may be used by anything.
 ALLOWED = (

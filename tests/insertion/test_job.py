@@ -20,6 +20,7 @@ from cgan_tf.config import InsertionConfig, PatchesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.runs.directory import read_json
 from cgan_tf.runs.errors import UserError
+from cgan_tf.synthesis.postprocess import box_around
 from tests.toys.blob_generator import write_generator
 from tests.toys.omidb_tree import MARK, Tree, breast, dataset, malignant, screening, write
 
@@ -127,6 +128,22 @@ def test_a_mass_is_brighter_tissue_inside_its_box(tree, inserted):
             assert change[highest] > 0.15
             assert y0 <= highest[0] < y1
             assert x0 <= highest[1] < x1
+
+
+def test_coco_s_boxes_enclose_their_segmentations(tree, inserted):
+    """What COCO's readers rely on: a box is that of its segmentation, an area its pixels."""
+    rows, content = tables_of(inserted)
+    masks = {image["id"]: mask for image, _, _, mask in pairs(tree, inserted)}
+    for row, item in zip(rows, content["annotations"], strict=True):
+        counts, size = item["segmentation"]["counts"], item["segmentation"]["size"]
+        pixels = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size[::-1]).T.astype(bool)
+        x0, y0, x1, y1 = box_around(pixels)
+        assert item["bbox"] == [x0, y0, x1 - x0, y1 - y0]
+        assert [x0, y0, x1, y1] == [int(row[edge]) for edge in ("x0", "y0", "x1", "y1")]
+        assert pixels.sum() == item["area"] <= (x1 - x0) * (y1 - y0)
+        soft = masks[item["image_id"]] == int(row["label"])
+        assert soft[pixels].mean() > 0.9  # another lesion's mask may lie over it
+        assert soft.sum() == int(row["area_px"]) > item["area"]
 
 
 def test_headers_say_what_they_are(tree, inserted):
@@ -363,6 +380,28 @@ def test_a_row_is_contiguous_and_shown_as_a_figure(generators, tmp_path):
         assert 256 * number <= x0 < x1 <= 256 * (number + 1)
         box = slice(int(y0), int(y1)), slice(int(x0), int(x1))
         assert after[box].mean() > before[box].mean() + 5
+
+
+def test_boxes_as_structured_reports(tree, generators, tmp_path):
+    pytest.importorskip("highdicom")
+    output = tmp_path / "out"
+    insert_lesions(config_of(tree, output, generators, images=3, structured_reports=True))
+    rows, _ = tables_of(output)
+    documents = list(map(pydicom.dcmread, (output / "structured_reports").iterdir()))
+    assert {item.StudyInstanceUID for item in documents} == {row["study_uid"] for row in rows}
+    assert read_json(output / "manifest.json")["structured_reports"] == len(documents)
+    named = {
+        item.ReferencedSOPInstanceUID
+        for document in documents
+        for series in document.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert named == {row["sop_uid"] for row in rows}
+    with pytest.raises(UserError, match="--structured_reports: expected a generator that inserts"):
+        insert_lesions(
+            config_of(tree, tmp_path / "no", generators, "removal", structured_reports=True)
+        )
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_conditional_generator_is_asked_for_a_task(tree, generators, tmp_path):

