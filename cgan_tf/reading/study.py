@@ -20,7 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from cgan_tf.config import ReaderStudyConfig
-from cgan_tf.pages.html import script_source
+from cgan_tf.pages.html import RESEARCH_ONLY, script_source
 from cgan_tf.reading.cases import LESION, REAL, TWO_ALTERNATIVES, Case, Cases, Picture
 from cgan_tf.runs.dataclass_json import from_json, to_json
 from cgan_tf.runs.directory import Json, read_json
@@ -251,6 +251,7 @@ def study_page(config: ReaderStudyConfig, data: str, instructions: Sequence[str]
         .get_template("study.html.j2")
         .render(
             title=config.title,
+            notice=RESEARCH_ONLY,
             checksum=checksum_of(data),
             wording=wording,
             instructions=instructions,

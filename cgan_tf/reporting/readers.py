@@ -10,9 +10,9 @@ from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.runs.directory import read_manifest
 
 NOBODY_YET = (
-    "A page is ready that asks readers about synthetic and real patches; nobody's answers have "
-    "been analysed yet. They decide whether synthetic lesions look real to a radiologist; no "
-    "number above does."
+    "A page that asks readers about synthetic and real patches is ready; nobody's answers have "
+    "been analysed yet. Only they can tell whether synthetic lesions look real to a radiologist; "
+    "no number above can."
 )
 
 

@@ -90,6 +90,9 @@ class TestPage:
         assert reader.values("script", "src") == reader.values("link", "href") == []
         assert not {"img", "iframe"} & set(reader.tags)
 
+    def test_it_says_what_it_is_for(self, study):
+        assert "For research only, not for diagnosis." in (study / "study.html").read_text()
+
     def test_a_title_stays_text(self, study):
         reader = PageReader((study / "study.html").read_text(encoding="utf-8"))
         assert reader.tags.count("script") == 2
