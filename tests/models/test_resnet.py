@@ -60,7 +60,8 @@ def test_features_are_the_last_layer(resnet):
     assert np.allclose(logits, resnet.head(features)[:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the default run has every mode in a tiny network
+@pytest.mark.parametrize("batch", [1, 4])
 def test_moving_statistics_are_bit_identical_after_a_step(resnet, batch):
     moving = [weight for weight in resnet.weights if "moving_" in weight.path]
     scales = [weight for weight in resnet.weights if weight.path.endswith("bn/gamma")]
@@ -133,7 +134,8 @@ def test_bfloat16_convolves_in_bfloat16_and_scores_in_float32(tiny):
     assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
-@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the default run has every mode in a tiny network
+@pytest.mark.parametrize("batch", [1, 4])
 def test_a_bfloat16_step_is_the_float32_step_rounded(tiny, batch):
     """Both passes convolve in bfloat16; weights, Adam's moments and the loss stay float32."""
     kernels, losses = [], []
