@@ -39,7 +39,8 @@ class Range:
         if self.without_most:
             text = f"{low} and below {self.most:g}"
         elif self.most < math.inf:
-            text = f"{self.least:g} to {self.most:g}"
+            most = f"{self.most:g}"
+            text = f"{low}, at most {most}" if self.without_least else f"{self.least:g} to {most}"
         else:
             text = low
         return text if self.also is None else f"{text}, or {self.also:g}"
@@ -1066,15 +1067,47 @@ class ExperimentConfig(ClassifierTrainingConfig, RunConfig):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(RunConfig):
-    """`cgan_tf.evaluate`: one classifier on real test patches and on synthetic sets."""
+    """`cgan_tf.evaluate`: one classifier on real test patches and on synthetic sets, or the
+    predictions of several on whole mammograms."""
 
-    classifier: str = option("", "Output directory of train_classifier (required).")
-    patches_dir: str = option("", "Output directory of make_patches (required).")
+    classifier: str = option("", "Output directory of train_classifier, to score patches.")
+    patches_dir: str = option("", "Output directory of make_patches, to score patches.")
     synthetic_dirs: tuple[str, ...] = option(
         (), "Output directories of synthesize: scored beside their source patches."
     )
-    output_dir: str = option("", "Directory for scores.csv, features.npz, metrics.json (required).")
+    prediction_dirs: tuple[str, ...] = option(
+        (),
+        "In the place of a classifier and patches: output directories of predict_images, or of a "
+        "detector, on the same mammograms; the first is the one that others are compared with. "
+        "Gives FROC and the AUCs of images, breasts and patients.",
+    )
+    output_dir: str = option("", "Directory for tables and metrics (required).")
     split: str = option("test", "Split to score.", SPLITS)
+    hit: str = option(
+        "centre",
+        "With --prediction_dirs: when a candidate hits a lesion. centre: its centre is in the "
+        "lesion's box; iou: the boxes overlap by --least_iou.",
+        ("centre", "iou"),
+    )
+    least_iou: float = option(
+        0.2, "With --hit=iou: the least intersection over union.", Range(0, 1, without_least=True)
+    )
+    false_positives_on: str = option(
+        "healthy",
+        "With --prediction_dirs: images on which false positives are counted. healthy: those "
+        "without a malignant lesion; all: beside lesions, too.",
+        ("healthy", "all"),
+    )
+    benign_marks: str = option(
+        "false_positive",
+        "With --prediction_dirs: what a candidate on a benign lesion is; neither: it counts "
+        "nowhere, and images with benign lesions alone are in no AUC.",
+        ("false_positive", "neither"),
+    )
+    rounds: int = option(2_000, "With --prediction_dirs: bootstrap samples of patients.", COUNT)
+    seed: int = option(
+        0, "With --prediction_dirs: keys the bootstrap, and where chance puts candidates.", WHOLE
+    )
     grad_cams: int = option(
         12,
         "Grad-CAM pictures of the surest mistakes, half false negatives and half false positives, "
@@ -1196,6 +1229,7 @@ ALIASES: dict[type, dict[str, str]] = {
     GanConfig: {"workdir": "output_dir"},
     ClassifierConfig: {"workdir": "output_dir"},
     QualityConfig: {"real": "patches_dir", "synthetic": "synthetic_dirs"},
+    EvaluateConfig: {"images": "prediction_dirs"},
     CurvesConfig: {"runs": "gan_dirs"},
     ReaderStudyConfig: {"real": "patches_dir", "synthetic": "synthetic_dirs"},
 }

@@ -113,6 +113,26 @@ def arm_named(name: str, share: float) -> Arm:
     return Arm(name.removesuffix("_decayed"), share, decayed=name == DECAYED)
 
 
+ARM_TITLES = {
+    "oversampled": "Oversampled",
+    "augmented": "Classical augmentation",
+    "pasted": "Pasted real lesions",
+    "lesions": "Synthetic lesions",
+    "removal": "Lesions removed",
+    "both": "Synthetic and removed",
+    "oracle": "Lesions of other women",
+}
+
+
+def arm_title(arm: Arm) -> str:
+    """For tables and curves; the paper's as its Table 1 calls them: Baseline, 50% w/ decay."""
+    if arm.is_baseline:
+        return "Baseline"
+    if arm.decayed and arm.filling == "both":
+        return f"{arm.share:.0%} w/ decay"
+    return f"{ARM_TITLES[arm.filling]}, {arm.share:.0%}" + (" w/ decay" if arm.decayed else "")
+
+
 # What --augment of train_gan takes.
 AUGMENTATIONS = ("dihedral", "translation", "contrast", "cutout")
 

@@ -22,6 +22,7 @@ from cgan_tf.classifier.metrics import (
 )
 from cgan_tf.classifier.results import write_table
 from cgan_tf.config import EvaluateConfig
+from cgan_tf.detection.evaluation import evaluate_images
 from cgan_tf.labels import NORMAL
 from cgan_tf.runs import console
 from cgan_tf.runs.dataclass_json import to_json
@@ -34,14 +35,19 @@ from cgan_tf.runs.directory import (
     write_json,
 )
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import check_ranges
+from cgan_tf.runs.flags import check_ranges, require
 
 FILES = ("scores.csv", "synthetic_scores.csv", "features.npz", "metrics.json")
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Runs an evaluation, or says that it is done."""
+    """Runs an evaluation of patches, or of images, or says that it is done."""
     check_ranges(config)
+    if config.prediction_dirs:
+        _refuse_patches(config)
+        evaluate_images(config)
+        return
+    require(config, ("classifier", "patches_dir"))
     console.quiet_tensorflow()
     run_to_the_end(
         config.output_dir,
@@ -50,6 +56,12 @@ def evaluate(config: EvaluateConfig) -> None:
         lambda: Evaluation(config),
         lambda evaluation, run: evaluation.run(run.directory),
     )
+
+
+def _refuse_patches(config: EvaluateConfig) -> None:
+    for name in ("classifier", "patches_dir", "synthetic_dirs"):
+        if getattr(config, name):
+            raise UserError(f"--{name}: not with --prediction_dirs, which are scored already")
 
 
 class Evaluation:

@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from cgan_tf.data.acquisition import AGE_BANDS, EXPOSURE_BANDS, THICKNESS_BANDS, Bands
+from cgan_tf.data.acquisition import (
+    AGE_BANDS,
+    EXPOSURE_BANDS,
+    LESION_SIZE_BANDS,
+    THICKNESS_BANDS,
+)
 from cgan_tf.data.records import PatchRecord
 from cgan_tf.labels import LESION_TYPES, NORMAL
 from cgan_tf.statistics.auc import auc_interval, sensitivity_at
@@ -43,10 +48,8 @@ ATTRIBUTES = {
     "site": NORMALS_OF_GROUP,
 }
 UNKNOWN_GROUP = "unknown"
-# Of the longer side of the annotated box. The limits are those of the TNM stages T1c, T2 and T3.
-_SIZES = Bands((10.0, 20.0, 50.0), ("up to 10 mm", "10 to 20 mm", "20 to 50 mm", "over 50 mm"))
 BANDS = {
-    "lesion_size_mm": _SIZES,
+    "lesion_size_mm": LESION_SIZE_BANDS,
     "breast_thickness_mm": THICKNESS_BANDS,
     "exposure_mas": EXPOSURE_BANDS,
 }

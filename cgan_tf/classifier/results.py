@@ -12,7 +12,7 @@ import numpy as np
 from cgan_tf.classifier.metrics import Metrics
 from cgan_tf.classifier.sampling import SYNTHETIC
 from cgan_tf.config import ClassifierConfig
-from cgan_tf.labels import Arm, arm_of
+from cgan_tf.labels import Arm, arm_of, arm_title
 from cgan_tf.runs.dataclass_json import from_json
 from cgan_tf.runs.directory import Json, csv_bytes, read_json, read_manifest, write_bytes
 from cgan_tf.runs.errors import UserError, reading
@@ -52,26 +52,6 @@ class ScoredTest:
     def classes(self) -> np.ndarray:
         """normal, mass or calcification, text [n]."""
         return np.where(self.lesion_types == "", "normal", self.lesion_types)
-
-
-TITLES = {
-    "oversampled": "Oversampled",
-    "augmented": "Classical augmentation",
-    "pasted": "Pasted real lesions",
-    "lesions": "Synthetic lesions",
-    "removal": "Lesions removed",
-    "both": "Synthetic and removed",
-    "oracle": "Lesions of other women",
-}
-
-
-def arm_title(arm: Arm) -> str:
-    """For tables and curves; the paper's as its Table 1 calls them: Baseline, 50% w/ decay."""
-    if arm.is_baseline:
-        return "Baseline"
-    if arm.decayed and arm.filling == "both":
-        return f"{arm.share:.0%} w/ decay"
-    return f"{TITLES[arm.filling]}, {arm.share:.0%}" + (" w/ decay" if arm.decayed else "")
 
 
 def read_evaluations(directories: tuple[str, ...]) -> list[ScoredTest]:

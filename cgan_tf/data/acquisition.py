@@ -42,6 +42,10 @@ THICKNESS_BANDS = Bands(
 EXPOSURE_BANDS = Bands(
     (50.0, 100.0, 200.0), ("up to 50 mAs", "50 to 100 mAs", "100 to 200 mAs", "over 200 mAs")
 )
+# Of the longer side of the annotated box. The limits are those of the TNM stages T1c, T2 and T3.
+LESION_SIZE_BANDS = Bands(
+    (10.0, 20.0, 50.0), ("up to 10 mm", "10 to 20 mm", "20 to 50 mm", "over 50 mm")
+)
 
 
 def age_band(said: object) -> str:

@@ -189,19 +189,20 @@ def _counted(marks: Marks, rules: Rules, found: np.ndarray, false: np.ndarray) -
     )
 
 
-def elsewhere(marks: Marks, seed: int) -> Marks:
+def elsewhere(marks: Marks, seed: int, draw: int = 0) -> Marks:
     """The same candidates on other images: what they find there is chance.
 
     They keep how many there are on an image, their scores and their places in the breast, and lose
     what they knew of the lesions. Images of one side and view stand in a circle, in random order,
     and each gets the candidates of the one before. Those alone in their group stand together.
+    Every `draw` of a seed gives another order.
     """
     images = marks.truth.images
     groups: dict[tuple[str, str], list[int]] = {}
     for number, image in enumerate(images):
         groups.setdefault((image.laterality, image.view), []).append(number)
     alone = [group[0] for group in groups.values() if len(group) == 1]
-    rng = keyed_generator(seed, "candidates elsewhere")
+    rng = keyed_generator(seed, "candidates elsewhere", draw)
     target = np.full(len(images), -1)
     for group in (*(each for each in groups.values() if len(each) > 1), alone):
         if len(group) > 1:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cgan_tf import __version__
 from cgan_tf.classifier.metrics import SPECIFICITY
-from cgan_tf.classifier.results import TITLES, ScoredTest
+from cgan_tf.classifier.results import ScoredTest
 from cgan_tf.data.provenance import manifest_sha256
-from cgan_tf.labels import DECAYED, PATCH_CLASSES, SPLITS
+from cgan_tf.labels import ARM_TITLES, DECAYED, PATCH_CLASSES, SPLITS
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Document, Part, Section, Table, section_of
 from cgan_tf.pages.style import Estimate, minus
@@ -130,7 +130,7 @@ def _share(evaluation: ScoredTest) -> str:
     if arm.is_baseline or arm.name == DECAYED:
         what, share = "Synthetic share", f"{arm.share:.0%} at the start"
     else:
-        what, share = f"Share of {TITLES[arm.filling].lower()}", f"{arm.share:.0%}"
+        what, share = f"Share of {ARM_TITLES[arm.filling].lower()}", f"{arm.share:.0%}"
     if flags["decay"] == "constant":
         return f"{what}: {share}, constant."
     return (

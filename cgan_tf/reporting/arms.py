@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cgan_tf.classifier.results import ScoredTest, arm_title, by_arm
-from cgan_tf.labels import Arm
+from cgan_tf.classifier.results import ScoredTest, by_arm
+from cgan_tf.labels import Arm, arm_title
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.pages.style import difference_and_interval, format_probability, signed

@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 
 from cgan_tf.classifier.metrics import Metrics
-from cgan_tf.classifier.results import ScoredTest, arm_title
-from cgan_tf.labels import DECAYED, LESION_TYPES, Arm
+from cgan_tf.classifier.results import ScoredTest
+from cgan_tf.labels import DECAYED, LESION_TYPES, Arm, arm_title
 from cgan_tf.pages import html
 from cgan_tf.pages.html import Part, Section, Table, section_of
 from cgan_tf.pages.style import (

@@ -27,6 +27,7 @@ GROUPS: dict[str, str] = {
     "Input and output": """
         output_dir output restart evaluations input_dir source mapping table normals_dir patches_dir
         synthetic_dirs pasted_dirs oracle_dirs scored_dirs showcase_dirs showcase_patches_dir
+        prediction_dirs
         insertion_dirs synthetic_dir quality_dir reader_study_dir analyse gan_dirs classifier critic
         generator generators weights init_from imagenet_weights report_flagfile quality_flagfile
         paste_flagfile failed_runs list_only keep_patient previews structured_reports
@@ -39,6 +40,7 @@ GROUPS: dict[str, str] = {
         train_malignant_mass train_benign_mass train_malignant_calcification
         train_benign_calcification train_source train_lesion_clients eval_normal eval_malignant_mass
         eval_malignant_calcification allow_shortfall draws patches real_lesions splits grad_cams
+        hit least_iou false_positives_on benign_marks rounds
         tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass tsne_synthetic_calcification
         corrections""",
     "Data": """

@@ -81,14 +81,27 @@ class FrocCurve:
 
 def froc_curve(response: FreeResponse) -> FrocCurve:
     """The curve of one classifier; NaN where there are no lesions or no counted images."""
-    levels = _Levels(response, merged=False)
+    scores, marks, last_of_tie = _in_order(response)
     lesions, images = len(response.lesion_scores), len(response.image_patients)
-    ((found,), (false,)) = levels.counts(np.ones((1, lesions + images)))
+    hit = marks < lesions
+    found, false = (
+        np.insert(np.cumsum(chosen)[last_of_tie], 0, 0).astype(float) for chosen in (hit, ~hit)
+    )
     return FrocCurve(
         false / images if images else np.full(len(false), math.nan),
         found / lesions if lesions else np.full(len(found), math.nan),
-        np.insert(levels.scores, 0, math.inf),
+        np.insert(scores[last_of_tie], 0, math.inf),
     )
+
+
+def _in_order(response: FreeResponse) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(scores from the highest down, marks: lesions by number, then false positives, bool: the last
+    of its score)."""
+    scores = np.concatenate([response.lesion_scores, response.false_scores])
+    marks = np.flatnonzero(scores > -np.inf)  # a missed lesion has no mark
+    marks = marks[np.argsort(-scores[marks], kind="stable")]
+    scores = scores[marks]
+    return scores, marks, np.append(np.diff(scores) != 0, True)[: len(marks)]
 
 
 def sensitivities_at(curve: FrocCurve, rates: Sequence[float] = RATES) -> np.ndarray:
@@ -115,28 +128,22 @@ def _areas(rates: np.ndarray, sensitivities: np.ndarray, limit: float) -> np.nda
 class _Levels:
     """The marks of one classifier by their scores, sorted only once.
 
-    A level is a score with all of its marks. `merged`: neighbours that are false positives alone,
-    or hits alone, are one level; the curve is straight there, whoever is drawn.
+    A level is a score with all of its marks. Neighbours that are false positives alone, or hits
+    alone, are one level: the curve is straight there, whoever is drawn.
     """
 
-    def __init__(self, response: FreeResponse, merged: bool):
-        scores = np.concatenate([response.lesion_scores, response.false_scores])
-        marks = np.flatnonzero(scores > -np.inf)  # a missed lesion has no mark
-        marks = marks[np.argsort(-scores[marks], kind="stable")]
-        starts = np.insert(np.diff(scores[marks]) != 0, 0, True)[: len(marks)]
-        self.scores = scores[marks][starts]
-        level = np.cumsum(starts) - 1
-        lesions, count = len(response.lesion_scores), len(self.scores)
+    def __init__(self, response: FreeResponse):
+        _, marks, last_of_tie = _in_order(response)
+        level = np.cumsum(last_of_tie) - last_of_tie
+        lesions = len(response.lesion_scores)
         hit = marks < lesions
-        if merged:
-            kinds = np.zeros((2, count), bool)  # holds false positives, holds hits
-            kinds[hit.astype(int), level] = True
-            changes = (np.diff(kinds, axis=1, prepend=~kinds[:, :1]) != 0).any(axis=0)
-            level = (np.cumsum(changes | kinds.all(axis=0)) - 1)[level]
-            count = int(level.max(initial=-1)) + 1
+        kinds = np.zeros((2, int(last_of_tie.sum())), bool)  # holds false positives, holds hits
+        kinds[hit.astype(int), level] = True
+        changes = (np.diff(kinds, axis=1, prepend=~kinds[:, :1]) != 0).any(axis=0)
+        level = (np.cumsum(changes | kinds.all(axis=0)) - 1)[level]
         # A column for each lesion, then one for each counted image.
         columns = np.concatenate([np.arange(lesions), lesions + response.false_images])[marks]
-        shape = (count, lesions + len(response.image_patients))
+        shape = (int(level.max(initial=-1)) + 1, lesions + len(response.image_patients))
         self.found, self.false = (
             csr_array((np.ones(chosen.sum()), (level[chosen], columns[chosen])), shape)
             for chosen in (hit, ~hit)
@@ -211,7 +218,7 @@ def froc_draws(
     if note:
         nothing = np.full(shape, math.nan)
         return FrocDraws(tuple(rates), nothing, np.empty((0, *shape)), *counts, note)
-    levels = [_Levels(response, merged=True) for response in responses]
+    levels = [_Levels(response) for response in responses]
 
     def measured(weights: np.ndarray) -> np.ndarray:  # to [n, classifiers, rates + 1]
         return np.stack([each.measures(weights, rates, limit) for each in levels], axis=1)

@@ -134,7 +134,21 @@ ROWS = (
         1,
         "--lesions_per_image: expected 1 or more, found -1",
     ),
+    ("evaluate --output_dir=out", 2, "--classifier and --patches_dir required; see --help"),
+    (
+        "evaluate --images=nowhere --classifier=train_classifier --output_dir=out",
+        1,
+        "--classifier: not with --prediction_dirs, which are scored already",
+    ),
+    (
+        "evaluate --images=p --least_iou=0 --output_dir=out",
+        1,
+        "expected more than 0, at most 1, found 0",
+    ),
+    ("evaluate --images=p --hit=corner --output_dir=out", 2, "one of <centre|iou>"),
     # Directories that are not what they should be
+    ("evaluate --images=patches --output_dir=out", 1, "expected a manifest of predict_images or"),
+    ("evaluate --images=nowhere --output_dir=out", 1, "nowhere: expected an output directory of"),
     (
         "train_gan --patches_dir=nowhere --output_dir=out",
         1,

@@ -155,7 +155,7 @@ def test_drawn_measures_are_those_of_a_curve_of_the_drawn_patients(decimals):
             np.arange(weights[30:].sum()),
         )
         curve = froc_curve(repeated)
-        measures = _Levels(one, merged=True).measures(weights[None].astype(float), RATES, 1.0)
+        measures = _Levels(one).measures(weights[None].astype(float), RATES, 1.0)
         np.testing.assert_allclose(measures[0, :-1], sensitivities_at(curve), atol=1e-12)
         assert measures[0, -1] == pytest.approx(froc_area(curve), abs=1e-12)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from cgan_tf.classifier.metrics import ScoreRow, metrics_of
-from cgan_tf.classifier.results import ScoredTest, arm_title
-from cgan_tf.labels import Arm, arm_of
+from cgan_tf.classifier.results import ScoredTest
+from cgan_tf.labels import Arm, arm_of, arm_title
 
 PATIENTS = 40
 
