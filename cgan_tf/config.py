@@ -1121,6 +1121,133 @@ class EvaluateConfig(RunConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class PredictConfig(RunConfig):
+    """`cgan_tf.predict`: the scores of a classifier for every patch of a set, labelled or not."""
+
+    classifier: str = option("", "Output directory of train_classifier (required).")
+    patches_dir: str = option(
+        "", "Output directory of make_patches, synthesize or paste_lesions (required)."
+    )
+    output_dir: str = option("", "Directory for scores.csv and manifest.json (required).")
+    splits: tuple[str, ...] = option((), f"Splits to score, of {', '.join(SPLITS)}; empty: all.")
+    classes: tuple[str, ...] = option(
+        (), "Classes to score, such as normal or malignant_mass; empty: all."
+    )
+    batch_size: int = option(64, "Patches a batch.", COUNT)
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictImagesConfig(RunConfig):
+    """`beam_pipelines.predict_images`: whole mammograms scored by a patch classifier."""
+
+    classifier: str = option("", "Output directory of train_classifier (required).")
+    source: str = option(
+        "optimam",
+        "The data set, as in make_patches: optimam (OMI-DB), cbis_ddsm (CBIS-DDSM), table (files "
+        "with a table), folder (any folder of mammogram DICOM files), or one's own as "
+        "module:function.",
+    )
+    input_dir: str = option("", "Root of the data set (required).")
+    mapping: str = option("", "--source=table: as in make_patches.")
+    table: str = option("", "--source=table: as in make_patches.")
+    bits: int = option(0, "--source=table: as in make_patches.", Range(0, 16))
+    inverted: bool = option(False, "--source=table: as in make_patches.")
+    split_by: str = option("", "--source=table: as in make_patches.", ("", "column", "hash"))
+    output_dir: str = option(
+        "", "Directory for tables, heat maps, pictures and manifest.json (required)."
+    )
+    split: str = option(
+        "",
+        "Score only the patients of this split of --patches_dir. Empty: every image, those of "
+        "women that the classifier has learnt from too.",
+        ("", *SPLITS),
+    )
+    patches_dir: str = option(
+        "",
+        "Output directory of make_patches, which says who is in which split; empty: the one that "
+        "the classifier was trained on, where it was then.",
+    )
+    images: int = option(0, "Images to score, at most, drawn at random; 0: every one.", WHOLE)
+    seed: int = option(0, "Keys the choice of the images and of those shown.", WHOLE)
+    stride: int = option(
+        64,
+        "Pixels from a window to the next, at 256. Half of it is four times the work for a finer "
+        "heat map.",
+        COUNT,
+    )
+    dense: bool = option(
+        False,
+        "Run ResNet-50 over whole images in place of windows: far less work, other scores, see "
+        "docs/mammograms.md. The stride and the patch size must be multiples of 32 pixels.",
+    )
+    min_tissue: float = option(
+        0.5,
+        "Of a window that is scored: the share of breast tissue in it. With half, the centres of "
+        "windows reach the skin.",
+        FRACTION,
+    )
+    separation: int = option(
+        128, "Two candidates of an image are at least so many pixels apart, at 256.", COUNT
+    )
+    candidate_side: int = option(192, "Side of a candidate's box in pixels, at 256.", COUNT)
+    candidates: int = option(20, "Candidates of an image, at most.", COUNT)
+    calibration_dir: str = option(
+        "",
+        "Output directory of predict_images on labelled images of other women, scored in the same "
+        "way: gives the calibrated scores. Empty: there are none.",
+    )
+    resample_spacing_mm: float = option(
+        -1.0,
+        "Pixel spacing that the classifier is shown. 0: native; -1: as its training patches were.",
+        Range(0, also=-1),
+    )
+    reduction: int = option(
+        0,
+        "Side in pixels of the blocks whose averages the classifier is shown; 0: as its training "
+        "patches were.",
+        WHOLE,
+    )
+    normals_from_cases: bool = option(
+        False, "Also score the contralateral breast of cases, as healthy."
+    )
+    normal_follow_up: bool = option(
+        False, "Of healthy images, score only those with a later non-malignant episode."
+    )
+    allow_synthetic: bool = option(
+        False, "Score images that are marked as synthetic data (0008,001C) too."
+    )
+    admit_special: tuple[str, ...] = option(
+        (),
+        "Kinds of images to score that no screening makes, by the reason for which they are left "
+        "out: stereotactic, tomosynthesis_projection, synthesised_2d, subtraction, high_energy, "
+        "quality_control.",
+    )
+    heat_maps: bool = option(True, "Keep the heat map of every image.")
+    overlays: int = option(
+        24,
+        "Images shown with their heat maps as PNG and in viewer.html, at most: half of them with "
+        "malignant lesions, where there are so many.",
+        WHOLE,
+    )
+    batch_size: int = option(64, "Windows a batch.", COUNT)
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+    intra_op_threads: int = option(
+        1, "TensorFlow threads within an operation of a worker; 0: all cores.", WHOLE
+    )
+    inter_op_threads: int = option(
+        1, "TensorFlow threads across operations of a worker; 0: all cores.", WHOLE
+    )
+    beam: tuple[str, ...] = option(
+        (), "A Beam pipeline option, e.g. --beam=--direct_num_workers=2; may be repeated."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ReportConfig:
     """`cgan_tf.report`: evaluations and synthetic sets to one self-contained HTML file."""
 

@@ -22,7 +22,7 @@ import numpy as np
 from cgan_tf.data import tfrecords
 from cgan_tf.data.records import PatchRecord, decode_pixels, decode_record, decode_text
 from cgan_tf.labels import MALIGNANT_CLASSES, NORMAL, PATCH_CLASSES, SOURCE, SPLITS
-from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_manifest, sha256
+from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, read_manifest, sha256
 from cgan_tf.runs.errors import UserError, contained
 
 PROGRAMS = ("make_patches", "synthesize", "paste_lesions")
@@ -377,3 +377,9 @@ def find_sources(
             f"made from, and {len(missing) - 1} more; were they made from other patches?"
         )
     return tuple(indices), [numbers[source_id] for source_id in source_ids]
+
+
+def resolution_of(patches_dir: str | Path) -> dict[str, float]:
+    """How make_patches resampled the images of a patch set, for those who learn from it."""
+    flags = read_json(Path(patches_dir) / MANIFEST_FILE).get("flags", {})
+    return {name: flags[name] for name in ("resample_spacing_mm", "reduction") if name in flags}

@@ -8,7 +8,7 @@ from typing import Any
 
 from cgan_tf.config import GanConfig, LesionsConfig
 from cgan_tf.labels import TASKS
-from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256, write_json
+from cgan_tf.runs.directory import Json, read_json, sha256, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import config_from_dict, config_to_dict, renamed
 
@@ -33,7 +33,8 @@ class GeneratorCard:
       step: of the training. patches_manifest_sha256: of the patches it was trained on; empty for
         those of several sets (see `init_from`).
       patients: of these, as `provenance.patient_digest` names them; empty where nobody knows.
-      resolution: how these were resampled, see `resolution_of`; empty where nobody knows.
+      resolution: how these were resampled, see `data.patch_sets.resolution_of`; empty where nobody
+        knows.
       licence: of the generator. flags: of its training.
       init_from: the generator that the training started from, see `fine_tuning.Start.summary`;
         empty for one that started from random weights.
@@ -172,9 +173,3 @@ def config_of(card: GeneratorCard) -> GanConfig:
     Raises `UserError` for flags that there are no more.
     """
     return config_from_dict(GanConfig, config_to_dict(GanConfig()) | renamed(GanConfig, card.flags))
-
-
-def resolution_of(patches_dir: str | Path) -> dict[str, float]:
-    """How make_patches resampled the images of a patch set: for the card of its generator."""
-    flags = read_json(Path(patches_dir) / MANIFEST_FILE).get("flags", {})
-    return {name: flags[name] for name in ("resample_spacing_mm", "reduction") if name in flags}

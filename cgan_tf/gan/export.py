@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import GanConfig, OnnxConfig
-from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.data.patch_sets import PatchSet, resolution_of
 from cgan_tf.data.provenance import are_drawn, manifest_sha256, patients_of
 from cgan_tf.gan.card import (
     CARD,
@@ -24,7 +24,6 @@ from cgan_tf.gan.card import (
     config_of,
     directory_checksum,
     read_card,
-    resolution_of,
     write_card,
     wrong_card,
 )

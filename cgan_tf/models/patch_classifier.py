@@ -51,6 +51,13 @@ class PatchClassifier(keras.Model):
         features = self.features(patches, training=False)
         return self.logits(features), features
 
+    @tf.function(reduce_retracing=True)
+    def infer_places(self, image: tf.Tensor) -> tf.Tensor:
+        """The logit of each place of the maps, [B, H, W]; their mean is the logit of a patch."""
+        maps = self.maps(image, training=False)
+        shape = tf.shape(maps)
+        return tf.reshape(self.logits(tf.reshape(maps, [-1, self.feature_count])), shape[:3])
+
     def logits(self, features: tf.Tensor) -> tf.Tensor:
         """Logits [B] of features [B, feature_count]."""
         return self.head(features)[:, 0]

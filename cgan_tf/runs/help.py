@@ -30,8 +30,9 @@ GROUPS: dict[str, str] = {
         prediction_dirs
         insertion_dirs synthetic_dir quality_dir reader_study_dir analyse gan_dirs classifier critic
         generator generators weights init_from imagenet_weights report_flagfile quality_flagfile
-        paste_flagfile failed_runs list_only keep_patient previews structured_reports
-        shard_megabytes title notice authors licence columns contact_sheet list_patients""",
+        paste_flagfile failed_runs list_only keep_patient previews structured_reports overlays
+        heat_maps calibration_dir shard_megabytes title notice authors licence columns contact_sheet
+        list_patients""",
     "Task": """
         task conditional count images lesions_per_image places split split_by all_in_split classes
         source_classes source_split real_splits seeds synthetic_fractions synthetic_fraction filling
@@ -42,7 +43,7 @@ GROUPS: dict[str, str] = {
         eval_malignant_calcification allow_shortfall draws patches real_lesions splits grad_cams
         hit least_iou false_positives_on benign_marks rounds
         tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass tsne_synthetic_calcification
-        corrections""",
+        corrections stride dense separation candidate_side candidates""",
     "Data": """
         size bits inverted train_fraction validation_fraction min_tissue min_tissue_lesion
         exclude_pectoral max_offset flip_probability rotate scale_min scale_max augment_eval

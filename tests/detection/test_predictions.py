@@ -9,7 +9,6 @@ from cgan_tf.detection.predictions import (
     ImagePrediction,
     KnownLesion,
     ScoredBreast,
-    ScoredImage,
     ScoredPatient,
     read_predictions,
     read_rows,
@@ -18,34 +17,16 @@ from cgan_tf.detection.predictions import (
 )
 from cgan_tf.runs.directory import write_json
 from cgan_tf.runs.errors import UserError
+from tests.toys.predictions import scored_image
 
 PLACE = ("women/1", "L", "CC")
-
-
-def image(uid="1.2", **changes) -> ScoredImage:
-    values = {
-        "sop_uid": uid,
-        "client_id": PLACE[0],
-        "study_uid": "9",
-        "laterality": "L",
-        "view": "CC",
-        "split": "test",
-        "malignant": 1,
-        "width": 400,
-        "height": 600,
-        "spacing_mm": 0.07,
-        "score": 0.9,
-        "calibrated_score": None,
-        "source_file": 'a "b", c.dcm',
-    }
-    return ScoredImage(**{**values, **changes})
 
 
 def predicted() -> list[ImagePrediction]:
     """Two images: one with a malignant and a benign lesion, one of which nothing is known."""
     return [
         ImagePrediction(
-            image(),
+            scored_image(),
             (
                 Candidate("1.2", *PLACE, 10.0, 20.0, 30.0, 60.5, 0.9),
                 Candidate("1.2", *PLACE, 0.0, 0.0, 8.0, 8.0, 0.25),
@@ -56,7 +37,7 @@ def predicted() -> list[ImagePrediction]:
             ),
         ),
         ImagePrediction(
-            image("1.3", malignant=None, score=1 / 3, calibrated_score=0.125, laterality=""),
+            scored_image("1.3", malignant=None, score=1 / 3, calibrated_score=0.125, laterality=""),
             (Candidate("1.3", "women/1", "", "CC", 5.0, 5.0, 9.0, 9.0, 1 / 3),),
             (),
         ),
@@ -156,7 +137,7 @@ def test_memory_does_not_grow_with_the_candidates(tmp_path):
         candidate = predicted()[0].candidates[0]
         many = (
             ImagePrediction(
-                image(str(n)), (dataclasses.replace(candidate, sop_uid=str(n)),) * 50, ()
+                scored_image(str(n)), (dataclasses.replace(candidate, sop_uid=str(n)),) * 50, ()
             )
             for n in range(images)
         )

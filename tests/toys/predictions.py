@@ -23,6 +23,26 @@ MASS, CALCIFICATION, BENIGN = "malignant_mass", "malignant_calcification", "beni
 Box = tuple[float, float, float, float]
 
 
+def scored_image(sop_uid: str = "1.2", **changes) -> ScoredImage:
+    """A CC view of a left breast, 600 x 400 pixels, with a malignant lesion."""
+    values = {
+        "sop_uid": sop_uid,
+        "client_id": "women/1",
+        "study_uid": "9",
+        "laterality": "L",
+        "view": "CC",
+        "split": "test",
+        "malignant": 1,
+        "width": 400,
+        "height": 600,
+        "spacing_mm": 0.07,
+        "score": 0.9,
+        "calibrated_score": None,
+        "source_file": 'a "b", c.dcm',
+    }
+    return ScoredImage(**{**values, **changes})
+
+
 def predicted(
     uid: str,
     marks: Sequence[tuple[Box, float]] = (),

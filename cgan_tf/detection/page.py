@@ -1,0 +1,144 @@
+"""viewer.html of a directory of predictions: mammograms and their heat maps, side over side.
+
+The pictures are files beside the page, which needs no network.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from cgan_tf.data.provenance import PHANTOM_NOTICE
+from cgan_tf.detection.heat_maps import file_stem
+from cgan_tf.detection.overlays import MAMMOGRAMS, OVERLAYS, SHOWN_CANDIDATES
+from cgan_tf.detection.predictions import (
+    CANDIDATES,
+    IMAGES,
+    LESIONS,
+    Candidate,
+    KnownLesion,
+    ScoredImage,
+    read_rows,
+)
+from cgan_tf.pages import html
+from cgan_tf.pages.html import (
+    Comparison,
+    Links,
+    Paragraph,
+    Part,
+    Picture,
+    Section,
+    Sliders,
+    middle_of,
+)
+from cgan_tf.runs.directory import write_bytes
+
+VIEWER = "viewer.html"
+TITLE = "Mammograms and what a classifier sees in them"
+HOW_TO_VIEW = (
+    "Drag the divider in a picture, or move it with the arrow keys: the mammogram is on its left, "
+    "the heat map on its right. The colour is the probability of a malignant lesion in the window "
+    "around a place: none below 0.1, then dark red to yellow. White boxes are the candidates with "
+    f"the highest scores, {SHOWN_CANDIDATES} at most. Amber boxes are malignant lesions that the "
+    "data set marks, blue ones benign; the switch shows and hides them on the mammograms."
+)
+_PNG_SIZE = slice(16, 20), slice(20, 24)  # width and height in the header of a PNG
+
+
+def write_viewer(directory: Path, phantom: bool) -> Path | None:
+    """Writes the page of the images that have pictures; None where no image has.
+
+    `phantom`: whether the images are drawn: the page and every picture say so.
+    """
+    images = [
+        image
+        for image in read_rows(directory / IMAGES, ScoredImage)
+        if _picture(directory, OVERLAYS, image) and _picture(directory, MAMMOGRAMS, image)
+    ]
+    if not images:
+        return None
+    images.sort(key=lambda image: (image.malignant != 1, -image.score, image.sop_uid))
+    shown = {image.sop_uid for image in images}
+    lesions: dict[str, list[KnownLesion]] = defaultdict(list)
+    for lesion in read_rows(directory / LESIONS, KnownLesion):
+        if lesion.sop_uid in shown:
+            lesions[lesion.sop_uid].append(lesion)
+    found = Counter(
+        candidate.sop_uid
+        for candidate in read_rows(directory / CANDIDATES, Candidate)
+        if candidate.sop_uid in shown
+    )
+    comparisons = [
+        _comparison(directory, f"image-{number}", image, lesions[image.sop_uid], found)
+        for number, image in enumerate(images, 1)
+    ]
+    path = directory / VIEWER
+    write_bytes(path, _page(images, comparisons, phantom).encode())
+    return path
+
+
+def _page(images: Sequence[ScoredImage], comparisons: Sequence[Comparison], phantom: bool) -> str:
+    parts: list[Part] = [Sliders(comparisons, large=True)]
+    if len(images) > 1:
+        titles = enumerate((comparison.title for comparison in comparisons), 1)
+        parts.insert(0, Links([(f"{n}. {title}", f"#image-{n}") for n, title in titles]))
+    malignant = sum(image.malignant == 1 for image in images)
+    facts = f"{len(images):,} images are shown, {malignant:,} of them with a malignant lesion."
+    opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_VIEW, "lead")]
+    opening.append(Paragraph(html.RESEARCH_ONLY, "lead"))
+    sections = [Section("Images", html.marked_as_phantom(parts) if phantom else parts)]
+    notice = PHANTOM_NOTICE if phantom else ""
+    # To some browsers a file on disk is not 'self'.
+    return html.page(TITLE, opening, sections, images="'self' file:", notice=notice)
+
+
+def _comparison(
+    directory: Path,
+    key: str,
+    image: ScoredImage,
+    lesions: Sequence[KnownLesion],
+    found: Counter[str],
+) -> Comparison:
+    before, after = (_picture(directory, name, image) for name in (MAMMOGRAMS, OVERLAYS))
+    assert before
+    assert after
+    scale = before.width / image.width, before.height / image.height
+    boxes = [
+        tuple(round(edge * scale[axis % 2], 2) for axis, edge in enumerate(lesion.box))
+        for lesion in lesions
+    ]
+    named = [
+        (box, lesion.patch_class.replace("_", " "))
+        for box, lesion in zip(boxes, lesions, strict=True)
+    ]
+    title = f"{image.laterality} {image.view} {image.source_file}".strip()
+    return Comparison(
+        *(key, title, _caption(image, title, named, found[image.sop_uid]), before, after),
+        labels=("mammogram", "heat map"),
+        boxes=named,
+        boxes_label="Known lesions",
+        start=middle_of(boxes, before.width),
+    )
+
+
+def _caption(
+    image: ScoredImage, title: str, named: Sequence[tuple[html.Box, str]], candidates: int
+) -> str:
+    score = f"score {image.score:.3f}"
+    if image.calibrated_score is not None:
+        score += f", calibrated {image.calibrated_score:.3f}"
+    counts = Counter(name for _, name in named)
+    known = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    truth = {1: known, 0: known or "no lesion known", None: "nothing known of lesions"}
+    return f"{title}: {score}, {candidates} candidates; {truth[image.malignant]}"
+
+
+def _picture(directory: Path, folder: str, image: ScoredImage) -> Picture | None:
+    address = f"{folder}/{file_stem(image.sop_uid)}.png"
+    path = directory / address
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        header = file.read(24)
+    width, height = (int.from_bytes(header[place]) for place in _PNG_SIZE)
+    return Picture(quote(address), width, height)
