@@ -13,10 +13,12 @@ logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns
 __all__ = [
     "Header",
     "Mammogram",
+    "ScoredMammogram",
     "SyntheticMammogram",
     "UserError",
     "add_lesions",
     "read_mammogram",
+    "score_mammogram",
 ]
 
 

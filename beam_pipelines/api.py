@@ -25,23 +25,29 @@ from beam_pipelines.insertion.finish import Composed, compose
 from beam_pipelines.insertion.generator import draw_lesions, extraction_for, setup_of
 from beam_pipelines.insertion.places import prepare
 from beam_pipelines.rejections import Reason, Rejected
+from beam_pipelines.scoring.classifier import setup_with
+from beam_pipelines.scoring.images import score_image
 from beam_pipelines.sources.base import Image
 from beam_pipelines.sources.folder import Folder
 from beam_pipelines.storage import files
-from cgan_tf.config import InsertionConfig
+from cgan_tf.config import InsertionConfig, PredictImagesConfig
+from cgan_tf.detection.heat_maps import Grid, window_batches
+from cgan_tf.detection.overlays import overlay, reduced
 from cgan_tf.gan.card import GeneratorCard
 from cgan_tf.runs import errors
-from cgan_tf.runs.directory import write_bytes
+from cgan_tf.runs.directory import Json, write_bytes
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import check_ranges
 
 __all__ = [
     "Header",
     "Mammogram",
+    "ScoredMammogram",
     "SyntheticMammogram",
     "UserError",
     "add_lesions",
     "read_mammogram",
+    "score_mammogram",
 ]
 
 
@@ -172,7 +178,97 @@ def _task_for(generator: Generator) -> str:
     return generator.task if generator.card.conditional else ""
 
 
-def _check(config: InsertionConfig) -> None:
+class Classifier(Protocol):
+    """What `score_mammogram` asks of a classifier, such as `cgan_tf.Classifier`.
+
+    Attributes:
+      manifest: what its training recorded.
+    """
+
+    manifest: Json
+
+    def decision_function(self, images: np.ndarray) -> np.ndarray:
+        """Logits float32 [n] of patches [n, size, size] in [-1, 1]."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredMammogram:
+    """What a patch classifier sees in a mammogram.
+
+    Attributes:
+      score: the highest probability of a malignant lesion in a window, 0 to 1.
+      boxes: float64 [n, 4], (x0, y0, x1, y1) of the candidates in stored pixels, from the highest
+        score down. scores: float64 [n], theirs, 0 to 1.
+      logits: float32 [R, C], the heat map; NaN where no window was scored.
+      x, y: float64 [C] and [R], the centres of the windows in stored pixels.
+      picture: uint8 [h, w, 3], red, green, blue: the mammogram with heat map and candidates.
+    """
+
+    score: float
+    boxes: np.ndarray
+    scores: np.ndarray
+    logits: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    picture: np.ndarray
+
+
+def score_mammogram(
+    path: str | os.PathLike[str],
+    classifier: Classifier,
+    *,
+    stride: int = 64,
+    min_tissue: float = 0.5,
+    candidates: int = 20,
+    resample_spacing_mm: float = -1.0,
+    reduction: int = 0,
+) -> ScoredMammogram:
+    """Scores a mammogram window by window with a patch classifier.
+
+    It does what `python -m beam_pipelines.predict_images --source=folder` does for one file.
+
+    Args:
+      path: a mammogram DICOM file.
+      classifier: from `cgan_tf.load_classifier`.
+      stride: pixels from a window to the next, for windows of 256 px; scales with their size.
+      min_tissue: share of breast in a window that is scored, 0 to 1.
+      candidates: at most so many.
+      resample_spacing_mm: pixel spacing that the classifier is shown, -1 for that of its training
+        patches, 0 for the file's own.
+      reduction: side in pixels of the blocks whose averages it is shown; 0 as in training.
+
+    Raises:
+      UserError: for a file that is no usable mammogram, and a classifier that does not say at which
+        resolution it was trained.
+      ValueError: for settings out of their range.
+    """
+    config = PredictImagesConfig(
+        source="folder", input_dir=str(Path(path).parent), stride=stride, min_tissue=min_tissue,
+        candidates=candidates, resample_spacing_mm=resample_spacing_mm, reduction=reduction,
+    )  # fmt: skip
+    _check(config)
+    setup = setup_with(config, classifier.manifest)
+
+    def score(grey: np.ndarray, grid: Grid, chosen: np.ndarray) -> np.ndarray:
+        batches = window_batches(grey, grid.corners(chosen), grid.size, config.batch_size)
+        return np.concatenate([classifier.decision_function(batch[..., 0]) for batch in batches])
+
+    with _in_one_line(path):
+        found = score_image(_image(path), setup, score, [])
+    prediction, heat = found.prediction, found.heat
+    over = overlay(reduced(found.mammogram.grey[:]), prediction, heat)
+    return ScoredMammogram(
+        score=heat.score,
+        boxes=np.array([each.box for each in prediction.candidates], np.float64).reshape(-1, 4),
+        scores=np.array([each.score for each in prediction.candidates], np.float64),
+        logits=heat.logits,
+        x=heat.x,
+        y=heat.y,
+        picture=np.ascontiguousarray(over[..., ::-1]),
+    )
+
+
+def _check(config: InsertionConfig | PredictImagesConfig) -> None:
     try:
         check_ranges(config)
     except UserError as error:  # it names a flag

@@ -63,7 +63,11 @@ class Setup:
 def setup_of(config: PredictImagesConfig) -> Setup:
     """Checks the flags and resolves those that follow the classifier; `UserError` otherwise."""
     check_ranges(config)
-    manifest = read_manifest(config.classifier, "train_classifier")
+    return setup_with(config, read_manifest(config.classifier, "train_classifier"))
+
+
+def setup_with(config: PredictImagesConfig, manifest: Json) -> Setup:
+    """The same with the manifest of the classifier at hand, and flags that are in their ranges."""
     size = int(manifest["patch_size"])
     stride = scaled_length(config.stride, size)
     if config.dense:

@@ -7,17 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import beam_pipelines
 import cgan_tf
 from beam_pipelines.insertion.job import insert_lesions
-from cgan_tf.config import InsertionConfig, SynthesisConfig
+from beam_pipelines.scoring.job import predict_images
+from cgan_tf.config import InsertionConfig, PredictImagesConfig, SynthesisConfig
 from cgan_tf.data.patch_sets import PatchSet
+from cgan_tf.detection.heat_maps import read_heat_map
+from cgan_tf.detection.predictions import read_predictions
 from cgan_tf.statistics.auc import delong_test
 from cgan_tf.synthesis.run import synthesize
 from tests.toys.blob_generator import SIZE, WIDTH, has_lesion, write_generator
+from tests.toys.classifier import write_toy_classifier
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = pytest.mark.parametrize("package", [cgan_tf, beam_pipelines], ids=lambda p: p.__name__)
@@ -286,6 +291,32 @@ def test_a_saved_file_reads_back_with_its_lesions(film, generator, tmp_path):
         change = made.after - made.before
         assert change[inside].mean() > 0.02
         assert (made.mask == number).any()
+
+
+def test_a_mammogram_has_the_scores_of_the_program(film, tmp_path):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / film.name).write_bytes(film.read_bytes())
+    run = write_toy_classifier(tmp_path / "run", 64)
+    config = PredictImagesConfig(
+        classifier=str(run), source="folder", input_dir=str(tmp_path / "films"), candidates=5,
+        output_dir=str(tmp_path / "out"), stride=128, intra_op_threads=0, inter_op_threads=0,
+    )  # fmt: skip
+    predict_images(config)
+    program = read_predictions(tmp_path / "out")
+    scored = beam_pipelines.score_mammogram(
+        film, cgan_tf.load_classifier(run), stride=128, candidates=5
+    )
+    assert scored.score == pytest.approx(program.images[0].score, abs=1e-5)
+    np.testing.assert_allclose(scored.boxes, [c.box for c in program.candidates], atol=0.1)
+    np.testing.assert_allclose(scored.scores, [c.score for c in program.candidates], atol=1e-5)
+    heat = read_heat_map(tmp_path / "out", program.images[0].sop_uid)
+    np.testing.assert_allclose(scored.logits, heat.logits, atol=1e-4)
+    assert (scored.x.tolist(), scored.y.tolist()) == (heat.x.tolist(), heat.y.tolist())
+    (shown,) = (tmp_path / "out" / "overlays").iterdir()
+    drawn = cv2.imread(str(shown))[..., ::-1].astype(int)
+    assert np.abs(drawn - scored.picture).mean() < 1
+    with pytest.raises(ValueError, match=r"^stride: expected 1 or more"):
+        beam_pipelines.score_mammogram(film, cgan_tf.load_classifier(run), stride=0)
 
 
 def test_a_mammogram_is_resampled_on_request(film):
