@@ -110,6 +110,7 @@ def test_a_dense_window_is_the_mean_of_its_places():
             assert found[row, column] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_resnet_sees_so_far_that_a_patch_is_its_own_image_and_tiles_need_their_margin():
     from cgan_tf.models.networks import build_classifier
 
