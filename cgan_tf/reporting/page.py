@@ -202,13 +202,16 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _links(inputs: ReportInputs) -> list[tuple[str, str]]:
-    """The pages beside the report, by relative addresses, as far as they are there."""
-    config, beside = inputs.config, Path(inputs.config.output).resolve().parent
+    """The pages beside the report, by relative addresses, as far as they are there.
+
+    Symbolic links stay in them, so that report and pages may be moved together.
+    """
+    config, beside = inputs.config, Path(inputs.config.output).absolute().parent
     pages = [(f"Images: {Path(d).name}", Path(d) / VIEWER) for d in config.insertion_dirs]
     sets = (*config.synthetic_dirs, *config.showcase_dirs)
     pages += [(f"Gallery: {'/'.join(Path(d).parts[-2:])}", Path(d) / GALLERY) for d in sets]
     shown = [
-        (text, quote(os.path.relpath(path.resolve(), beside)))
+        (text, quote(os.path.relpath(path.absolute(), beside)))
         for text, path in pages
         if path.exists()
     ]

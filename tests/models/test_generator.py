@@ -32,7 +32,7 @@ PHASES = ("half", "fade", "full")
 
 
 def build(**changes):
-    config = small_config(**changes)
+    config = small_config(**{"spectral_norm": "both", **changes})
     keras.utils.set_random_seed(1)
     network = Generator(config)
     size = config.size
@@ -261,7 +261,7 @@ def test_without_a_lesion_channel_the_output_is_the_combined_image(phase):
 
 @pytest.fixture(scope="module")
 def conditional():
-    network = Generator(small_config(conditional=True))
+    network = Generator(small_config(conditional=True, spectral_norm="both"))
     network(tf.zeros([1, 32, 32, 1]), tf.zeros([1, 6 + 3]), phase="fade", alpha=tf.constant(0.5))
     randomise(network)
     return network

@@ -21,6 +21,7 @@ from cgan_tf.pages import patches as pages_patches
 from cgan_tf.pages.html import Sliders, Table, section_of
 from cgan_tf.pages.style import auc_and_interval, column_decimals, format_p
 from cgan_tf.reporting import appendix, figure_1
+from cgan_tf.reporting import page as page_module
 from cgan_tf.reporting.inputs import PHANTOM_NOTICE, ReportInputs, auc_of, read_set
 from cgan_tf.reporting.page import FILMS_NOTICE, overlap_notices, write_report
 from cgan_tf.reporting.trust import MISTAKES_SHOWN
@@ -95,6 +96,16 @@ def test_page_needs_nothing_from_outside(page, config):
         assert card in "".join(reader.text)
     assert "url(" not in page
     assert "@import" not in page
+
+
+def test_a_gallery_is_linked_where_its_flag_says_through_a_symbolic_link_too(tmp_path):
+    (tmp_path / "elsewhere" / "mass").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "mass" / "gallery.html").touch()
+    (tmp_path / "synthetic").symlink_to(tmp_path / "elsewhere")
+    sets = (str(tmp_path / "synthetic" / "mass"),)
+    output = str(tmp_path / "report" / "report.html")
+    links = page_module._links(report_inputs(synthetic_dirs=sets, output=output))
+    assert links[0] == ("Gallery: synthetic/mass", "../synthetic/mass/gallery.html")
 
 
 def test_every_string_from_data_is_escaped(page):
