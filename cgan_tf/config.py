@@ -1267,6 +1267,9 @@ class ReportConfig:
     reader_study_dir: str = option(
         "", "Output directory of reader_study, for its page and what its readers answered."
     )
+    froc_dir: str = option(
+        "", "Output directory of evaluate --prediction_dirs, for the section on whole mammograms."
+    )
     insertion_dirs: tuple[str, ...] = option(
         (), "Output directories of insert_lesions, for Figure 3."
     )

@@ -14,6 +14,8 @@ from cgan_tf.classifier.results import ScoredTest, compared_with, read_evaluatio
 from cgan_tf.config import ReportConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.provenance import are_drawn
+from cgan_tf.detection.results import FrocResult
+from cgan_tf.detection.results import read_results as read_froc
 from cgan_tf.pages.patches import Pair, example_pairs
 from cgan_tf.pages.style import Estimate
 from cgan_tf.reporting.comparisons import FailedRun, Results, compare, read_failed_runs
@@ -127,6 +129,12 @@ class ReportInputs:
         return read_results(Path(directory) / CONTENT)
 
     @functools.cached_property
+    def froc(self) -> FrocResult | None:
+        """What evaluate found on whole mammograms; None without a run of it."""
+        directory = self.config.froc_dir
+        return read_froc(directory) if directory else None
+
+    @functools.cached_property
     def feature_space(self) -> FeatureSpace | None:
         """The map of Figure 4; None with too few patches."""
         return baseline_space(self.config, self.baseline)
@@ -182,6 +190,7 @@ def read_inputs(config: ReportConfig) -> ReportInputs:
         losses=read_losses(config.gan_dirs),
     )
     inputs.results  # noqa: B018  two runs of one seed and share are refused before anything is made
+    inputs.froc  # noqa: B018  and so is a directory that holds no evaluation of images
     return inputs
 
 

@@ -52,6 +52,7 @@ from cgan_tf.reporting import (
     figure_3,
     figure_4,
     figures_5_and_6,
+    froc,
     quality,
     readers,
     table_1,
@@ -81,6 +82,7 @@ OPEN: tuple[Callable[[ReportInputs], Section | None], ...] = (
     table_1.section,
     arms.section,
     curves.roc,
+    froc.section,
     figure_1.section,
     quality.section,
 )
