@@ -41,6 +41,7 @@ from cgan_tf.detection.predictions import (
     ScoredImage,
     ScoredPatient,
     read_rows,
+    trained_model,
     write_predictions,
     write_rows,
 )
@@ -200,6 +201,7 @@ def _finish(
     page = write_viewer(directory, phantom)
     account = _ledger(index, images, scored)
     content = {
+        "model": trained_model(setup.manifest),
         "weights_sha256": setup.weights_sha256,
         "patch_size": setup.size,
         "stride": setup.stride,

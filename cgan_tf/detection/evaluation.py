@@ -66,7 +66,9 @@ def evaluate_images(config: EvaluateConfig) -> None:
         result, hits = froc_result(models, config.split, rules, config.rounds, config.seed)
         write_results(run.directory, result, hits)
         files = {name: sha256(run.directory / name) for name in FILES}
-        finish_run(run.directory, PROGRAM, {"files": files})
+        drawn = any(model.predictions.manifest.get("phantom") for model in models)
+        content = {"files": files, **({"phantom": True} if drawn else {})}
+        finish_run(run.directory, PROGRAM, content)
         _tell(run.directory, result)
 
     run_to_the_end(config.output_dir, PROGRAM, config, open_inputs, work)

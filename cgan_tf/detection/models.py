@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from cgan_tf.config import ClassifierConfig
 from cgan_tf.detection.matching import NEITHER, Marks, Rules, Truth, marks_of, truth_of
 from cgan_tf.detection.predictions import (
     CANDIDATES,
@@ -19,10 +18,8 @@ from cgan_tf.detection.predictions import (
     ScoredPatient,
     read_predictions,
 )
-from cgan_tf.labels import arm_of, arm_title
-from cgan_tf.runs.directory import Json
+from cgan_tf.runs.directory import MANIFEST_FILE
 from cgan_tf.runs.errors import UserError
-from cgan_tf.runs.flags import renamed
 
 LEVELS = ("image", "breast", "patient")
 CALIBRATED = "_calibrated"  # behind a level: its calibrated score
@@ -144,20 +141,16 @@ def _names(read: Sequence[Predictions]) -> list[tuple[str, str, int | None]]:
 
 def _trained(predictions: Predictions) -> tuple[str, int | None]:
     """(what was trained, seed) as the manifest says it, or the name of the directory."""
-    manifest = predictions.manifest
-    unknown = (Path(predictions.directory).resolve().name, None)
+    model = predictions.manifest.get("model")
+    if model is None:
+        return Path(predictions.directory).resolve().name, None
     try:
-        if "model" in manifest:
-            return str(manifest["model"]["name"]), int(manifest["model"]["seed"])
-        flags = renamed(ClassifierConfig, manifest["classifier"]["flags"])
-        return _arm_of(flags), int(flags["seed"])
-    except (KeyError, TypeError, ValueError):
-        return unknown
-
-
-def _arm_of(flags: Json) -> str:
-    share, filling = float(flags["synthetic_fraction"]), flags.get("filling", "both")
-    return arm_title(arm_of(filling, share, flags["decay"]))
+        return str(model["name"]), int(model["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{predictions.directory / MANIFEST_FILE}: expected the name and seed of a model, found "
+            f"{model!r:.80}"
+        ) from error
 
 
 def _levels(predictions: Predictions, truth: Truth, rules: Rules) -> dict[str, LevelScores]:

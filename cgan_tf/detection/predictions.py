@@ -25,9 +25,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from cgan_tf.labels import MALIGNANT_CLASSES
+from cgan_tf.config import ClassifierConfig
+from cgan_tf.labels import MALIGNANT_CLASSES, arm_of, arm_title
 from cgan_tf.runs.directory import Json, read_manifest
 from cgan_tf.runs.errors import UserError, reading, writing
+from cgan_tf.runs.flags import renamed
 
 PROGRAMS = ("predict_images", "train_detector")  # those that write such directories
 IMAGES, CANDIDATES, LESIONS = "images.csv", "candidates.csv", "lesions.csv"
@@ -180,6 +182,18 @@ class Predictions:
     lesions: tuple[KnownLesion, ...]
     breasts: tuple[ScoredBreast, ...]
     patients: tuple[ScoredPatient, ...]
+
+
+def trained_model(classifier: Json) -> Json:
+    """What a manifest of predictions tells of its classifier, by the classifier's own manifest: the
+    `name` that evaluate and the report give it, as in Table 1, and the `seed` of its training.
+
+    A detector tells the same of itself in words of its own.
+    """
+    flags = renamed(ClassifierConfig, classifier["flags"])
+    share = float(flags.get("synthetic_fraction", 0.0))
+    arm = arm_of(flags.get("filling", "both"), share, flags.get("decay", "constant"))
+    return {"name": arm_title(arm), "seed": int(flags.get("seed", 0))}
 
 
 def read_predictions(directory: str | Path) -> Predictions:

@@ -10,6 +10,7 @@ from cgan_tf.classifier.evaluation import evaluate
 from cgan_tf.config import EvaluateConfig
 from cgan_tf.detection.matching import ALL, NEITHER, Rules
 from cgan_tf.detection.models import open_models
+from cgan_tf.detection.predictions import trained_model
 from cgan_tf.detection.results import FILES, MEASURES, read_results
 from cgan_tf.runs.errors import UserError
 from cgan_tf.statistics.auc import auc_interval, delong_test
@@ -204,7 +205,7 @@ def test_one_baseline_serves_all_seeds(tmp_path):
 
 def test_names_are_those_of_table_1_or_of_the_directories(tmp_path):
     flags = {"synthetic_fraction": 0.5, "decay": "multiplicative", "seed": 0, "filling": "both"}
-    classifier = {"classifier": {"flags": flags}}
+    classifier = {"model": trained_model({"flags": flags})}
     image = [predicted("1", [], [(LESION, MASS)]), predicted("2")]
     a = write_directory(tmp_path / "a", image, **classifier)
     b = write_directory(tmp_path / "b", image, **classifier)
@@ -261,6 +262,7 @@ def test_a_finished_evaluation_is_not_done_again(tmp_path, capsys):
             "b/images.csv, line 5: score: expected 0 to 1, found nan",
         ),
         ({"program": "make_patches"}, "found 'make_patches'"),
+        ({"model": {"name": "Detector"}}, "b/manifest.json: expected the name and seed of a model"),
     ],
 )
 def test_other_images_and_scores_that_are_none_are_refused(tmp_path, change, message):

@@ -71,10 +71,14 @@ def predicted(
         image,
         tuple(Candidate(*place, *box, score) for box, score in marks),
         tuple(
-            KnownLesion(*place, f"m{n}", kind, *box, 0.5 * max(box[2] - box[0], box[3] - box[1]))
+            KnownLesion(*place, f"m{n}", kind, *box, _size_mm(box))
             for n, (box, kind) in enumerate(lesions)
         ),
     )
+
+
+def _size_mm(box: Box) -> float:
+    return round(0.5 * max(box[2] - box[0], box[3] - box[1]), 2)
 
 
 def write_directory(
