@@ -6,6 +6,7 @@ study: the images of one patient from one visit (DICOM's Study Instance UID).
 image: one mammogram: a breast (laterality, L or R) in one projection (view, CC or MLO).
 mark: what a data set says of one lesion in an image: its place and what it is.
 box: (x0, y0, x1, y1) in pixels around a lesion; x1 and y1 are exclusive.
+candidate: a scored box that may be a malignant lesion; it hits one, or is a false positive.
 patch: a square cut from an image, float32 in [-1, 1]; its class is one of `PATCH_CLASSES`.
 source patch: the patch that a synthetic one was made from.
 lesion: a mass or a calcification; malignant or benign.
@@ -19,6 +20,7 @@ synthetic share: the fraction of a classifier's training samples that are synthe
 filling: what a classifier sees in that share of its samples, one of `FILLINGS`.
 arm: a filling with its share; the baseline's is 0. Arms are compared with one another.
 run: one start of a program in a directory, resumed until its manifest says that it is finished.
+model: a classifier or detector by what it was trained on, the same for all of its seeds.
 reader: a person who looks at the cases of a reader study and answers its question.
 case: what a reader answers at a time: one picture, or two to choose from.
 card: the JSON beside an exported generator that says what it is.

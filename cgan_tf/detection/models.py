@@ -61,9 +61,12 @@ class Model:
 def open_models(directories: Sequence[str], split: str, rules: Rules) -> list[Model]:
     """The models of directories of predictions, which share their images.
 
-    Raises `UserError` for a directory that cannot be read or that speaks of other images or lesions
-    than the first, for scores that are no probabilities, and as `truth_of` does.
+    Raises `UserError` for a directory that is named twice, cannot be read, or speaks of other
+    images or lesions than the first, for scores that are no probabilities, and as `truth_of` does.
     """
+    twice = [name for name, count in collections.Counter(directories).items() if count > 1]
+    if twice:
+        raise UserError(f"--prediction_dirs: expected each directory once, found {twice[0]} twice")
     read = [read_predictions(directory) for directory in directories]
     truths = [truth_of(predictions, split, rules) for predictions in read]
     for predictions, truth in zip(read, truths, strict=True):
@@ -148,8 +151,8 @@ def _trained(predictions: Predictions) -> tuple[str, int | None]:
         return str(model["name"]), int(model["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{predictions.directory / MANIFEST_FILE}: expected the name and seed of a model, found "
-            f"{model!r:.80}"
+            f"{predictions.directory / MANIFEST_FILE}: expected the name and seed of a model, "
+            f"found {model!r:.80}"
         ) from error
 
 

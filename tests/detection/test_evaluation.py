@@ -245,6 +245,12 @@ def test_a_finished_evaluation_is_not_done_again(tmp_path, capsys):
         evaluated(tmp_path, directory, rounds=51)
 
 
+def test_a_directory_is_named_once(tmp_path):
+    a = write_directory(tmp_path / "a", by_hand())
+    with pytest.raises(UserError, match="expected each directory once"):
+        evaluated(tmp_path, a, a)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
