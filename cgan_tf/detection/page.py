@@ -29,8 +29,8 @@ from cgan_tf.pages.html import (
     Picture,
     Section,
     Sliders,
-    middle_of,
 )
+from cgan_tf.pages.viewer import shortened
 from cgan_tf.runs.directory import write_bytes
 
 VIEWER = "viewer.html"
@@ -42,6 +42,13 @@ HOW_TO_VIEW = (
     f"the highest scores, {SHOWN_CANDIDATES} at most. Amber boxes are malignant lesions that the "
     "data set marks, blue ones benign; the switch shows and hides them on the mammograms."
 )
+_START = 8  # per cent of the width: the heat map is seen first
+_NAMES = {  # one and several lesions of a class
+    "malignant_mass": ("malignant mass", "malignant masses"),
+    "benign_mass": ("benign mass", "benign masses"),
+    "malignant_calcification": ("malignant calcification", "malignant calcifications"),
+    "benign_calcification": ("benign calcification", "benign calcifications"),
+}
 _PNG_SIZE = slice(16, 20), slice(20, 24)  # width and height in the header of a PNG
 
 
@@ -80,12 +87,11 @@ def write_viewer(directory: Path, phantom: bool) -> Path | None:
 def _page(images: Sequence[ScoredImage], comparisons: Sequence[Comparison], phantom: bool) -> str:
     parts: list[Part] = [Sliders(comparisons, large=True)]
     if len(images) > 1:
-        titles = enumerate((comparison.title for comparison in comparisons), 1)
-        parts.insert(0, Links([(f"{n}. {title}", f"#image-{n}") for n, title in titles]))
+        targets = [(f"{n}. {each.title}", f"#image-{n}") for n, each in enumerate(comparisons, 1)]
+        parts.insert(0, Links(targets))
     malignant = sum(image.malignant == 1 for image in images)
     facts = f"{len(images):,} images are shown, {malignant:,} of them with a malignant lesion."
     opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_VIEW, "lead")]
-    opening.append(Paragraph(html.RESEARCH_ONLY, "lead"))
     sections = [Section("Images", html.marked_as_phantom(parts) if phantom else parts)]
     notice = PHANTOM_NOTICE if phantom else ""
     # To some browsers a file on disk is not 'self'.
@@ -108,29 +114,34 @@ def _comparison(
         for lesion in lesions
     ]
     named = [
-        (box, lesion.patch_class.replace("_", " "))
-        for box, lesion in zip(boxes, lesions, strict=True)
+        (box, _NAMES[lesion.patch_class][0]) for box, lesion in zip(boxes, lesions, strict=True)
     ]
-    title = f"{image.laterality} {image.view} {image.source_file}".strip()
+    view = f"{image.laterality} {image.view}".strip()
+    title = f"{view} {shortened(image.source_file)}".strip()
     return Comparison(
-        *(key, title, _caption(image, title, named, found[image.sop_uid]), before, after),
+        *(key, title, _caption(image, view, lesions, found[image.sop_uid]), before, after),
         labels=("mammogram", "heat map"),
         boxes=named,
         boxes_label="Known lesions",
-        start=middle_of(boxes, before.width),
+        start=_START,
     )
 
 
-def _caption(
-    image: ScoredImage, title: str, named: Sequence[tuple[html.Box, str]], candidates: int
-) -> str:
+def _caption(image: ScoredImage, view: str, lesions: Sequence[KnownLesion], candidates: int) -> str:
     score = f"score {image.score:.3f}"
     if image.calibrated_score is not None:
         score += f", calibrated {image.calibrated_score:.3f}"
-    counts = Counter(name for _, name in named)
-    known = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    truth = {1: known, 0: known or "no lesion known", None: "nothing known of lesions"}
-    return f"{title}: {score}, {candidates} candidates; {truth[image.malignant]}"
+    counts = Counter(lesion.patch_class for lesion in lesions)
+    known = ", ".join(
+        f"{count} {_NAMES[name][count > 1]}" for name, count in sorted(counts.items())
+    )
+    truth = {
+        1: known or "malignant",
+        0: known or "no lesion known",
+        None: "nothing known of lesions",
+    }
+    found = f"{candidates} candidate{'s' if candidates != 1 else ''}"
+    return f"{view} {image.source_file}: {score}, {found}; {truth[image.malignant]}".strip()
 
 
 def _picture(directory: Path, folder: str, image: ScoredImage) -> Picture | None:

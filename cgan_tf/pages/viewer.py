@@ -92,7 +92,7 @@ class InsertedImage:
     @property
     def title(self) -> str:
         """View and file; the middle of a long file name is left out."""
-        return f"{self.view} {_shortened(self.source_file or self.name)}".strip()
+        return f"{self.view} {shortened(self.source_file or self.name)}".strip()
 
 
 def read_images(directory: str | Path) -> list[InsertedImage]:
@@ -148,7 +148,7 @@ def _box(edges: Any) -> Box:
     return (x0, y0, x1, y1)
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
     """A name as it is up to `NAME_LETTERS`, or its ends."""
     return name if len(name) <= NAME_LETTERS else f"{name[:12]}…{name[-12:]}"
 

@@ -41,7 +41,7 @@ def test_the_page_shows_what_is_known_and_predicted(tmp_path):
         f"mammograms/{file_stem('a/<b>.png')}.png",
     ]
     assert "3 images are shown, 1 of them with a malignant lesion" in page
-    assert "score 0.400, calibrated 0.250, 1 candidates; 1 benign mass, 1 malignant mass" in page
+    assert "score 0.400, calibrated 0.250, 1 candidate; 1 benign mass, 1 malignant mass" in page
     assert "score 0.900, 0 candidates; no lesion known" in page
     assert "score 0.100, 0 candidates; nothing known of lesions" in page
     # The picture has half the width of the image.
