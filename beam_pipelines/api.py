@@ -218,7 +218,7 @@ def score_mammogram(
     classifier: Classifier,
     *,
     stride: int = 64,
-    min_tissue: float = 0.5,
+    min_tissue: float = 0.9,
     candidates: int = 20,
     resample_spacing_mm: float = -1.0,
     reduction: int = 0,

@@ -30,6 +30,7 @@ BENCHMARKS = {
     "gan_step": "GAN step",
     "synthesis": "Synthesis",
     "classifier_step": "Classifier step",
+    "prediction_cost": "Scoring mammograms",
     "auc_statistics": "Comparison of AUCs",
     "growth": "Growth",
 }

@@ -1129,10 +1129,8 @@ class PredictConfig(RunConfig):
         "", "Output directory of make_patches, synthesize or paste_lesions (required)."
     )
     output_dir: str = option("", "Directory for scores.csv and manifest.json (required).")
-    splits: tuple[str, ...] = option((), f"Splits to score, of {', '.join(SPLITS)}; empty: all.")
-    classes: tuple[str, ...] = option(
-        (), "Classes to score, such as normal or malignant_mass; empty: all."
-    )
+    split: str = option("", "Split to score; empty: every one.", ("", *SPLITS))
+    classes: tuple[str, ...] = option((), "Classes to score; empty: every one.")
     batch_size: int = option(64, "Patches a batch.", COUNT)
     precision: str = option(
         "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
@@ -1184,9 +1182,9 @@ class PredictImagesConfig(RunConfig):
         "docs/mammograms.md. The stride and the patch size must be multiples of 32 pixels.",
     )
     min_tissue: float = option(
-        0.5,
-        "Of a window that is scored: the share of breast tissue in it. With half, the centres of "
-        "windows reach the skin.",
+        0.9,
+        "Of a window that is scored, as of normal training patches: 'contains at least 90% breast "
+        "tissue'. A classifier that has seen background only beside lesions calls it malignant.",
         FRACTION,
     )
     separation: int = option(

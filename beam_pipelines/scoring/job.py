@@ -198,7 +198,8 @@ def _finish(
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     phantom = is_drawn(config.input_dir)
-    page = write_viewer(directory, phantom)
+    model_phantom = bool(setup.manifest.get("phantom"))
+    page = write_viewer(directory, phantom, model_phantom)
     account = _ledger(index, images, scored)
     content = {
         "model": trained_model(setup.manifest),
@@ -208,6 +209,7 @@ def _finish(
         "resolution": {"resample_spacing_mm": setup.spacing_mm, "reduction": setup.reduction},
         "calibration": to_json(setup.calibration) if setup.calibration else None,
         **({"phantom": True} if phantom else {}),
+        **({"classifier_phantom": True} if model_phantom else {}),
         "images": scored.images,
         "breasts": len(breasts),
         "patients": len(patients),

@@ -46,7 +46,7 @@ def predict(config: PredictConfig) -> None:
     """Scores a set, or says that it is done.
 
     Raises `UserError` for a classifier or a set that is none, patches of another size than the
-    classifier's, and splits and classes that there are not.
+    classifier's, and classes that there are not.
     """
     check_ranges(config)
     console.quiet_tensorflow()
@@ -60,19 +60,18 @@ def _open(config: PredictConfig) -> tuple[Json, dict[tuple[str, str], PatchIndex
     """(manifest of the classifier, the patches by split and class)."""
     manifest = read_manifest(config.classifier, "train_classifier")
     patches = PatchSet(config.patches_dir)
-    for flag, allowed in (("splits", SPLITS), ("classes", PATCH_CLASSES)):
-        wrong = [name for name in getattr(config, flag) if name not in allowed]
-        if wrong:
-            raise UserError(f"--{flag}={wrong[0]}: expected some of {', '.join(allowed)}")
+    wrong = [name for name in config.classes if name not in PATCH_CLASSES]
+    if wrong:
+        raise UserError(f"--classes={wrong[0]}: expected some of {', '.join(PATCH_CLASSES)}")
     chosen = {
         (split, name): patches.index(split, name)
-        for split in config.splits or SPLITS
+        for split in ([config.split] if config.split else SPLITS)
         for name in config.classes or PATCH_CLASSES
         if patches.count(split, name)
     }
     if not chosen:
         raise UserError(
-            f"{config.patches_dir}: expected patches of --splits and --classes, found none"
+            f"{config.patches_dir}: expected patches of --split and --classes, found none"
         )
     for index in chosen.values():
         expected, found = int(manifest["patch_size"]), len(index.pixels(0))

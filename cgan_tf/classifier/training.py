@@ -18,7 +18,8 @@ import numpy as np
 from cgan_tf.classifier.inputs import ClassifierSets, open_sets
 from cgan_tf.classifier.sampling import SYNTHETIC, plan_checksum
 from cgan_tf.config import ClassifierConfig
-from cgan_tf.data.patch_sets import resolution_of
+from cgan_tf.data.patch_sets import PatchSet, resolution_of
+from cgan_tf.data.provenance import are_drawn
 from cgan_tf.models.weights_file import find_weights
 from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
@@ -224,6 +225,7 @@ class ClassifierTraining:
             "overlap": [dataclasses.asdict(overlap) for overlap in self.sets.overlaps],
             "patch_size": len(self.sets.validation.pixels(0)),
             "resolution": resolution_of(config.patches_dir),
+            **({"phantom": True} if are_drawn(PatchSet(config.patches_dir)) else {}),
             "threads": dataclasses.asdict(self.threads),
             "keras": settings(),
         }

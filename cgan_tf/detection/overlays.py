@@ -13,7 +13,8 @@ MAMMOGRAMS, OVERLAYS = "mammograms", "overlays"  # folders of the pictures
 LONGEST_SIDE = 1200  # pixels of a picture; a smaller image is enlarged twice at most
 SHOWN_CANDIDATES = 5
 COOLEST = 0.1  # below this probability nothing is coloured
-_DEEPEST = 0.6  # share of the colour at a probability of 1
+_DEEPEST = 0.5  # share of the colour at a probability of 1
+_HOTTEST = 190  # of 255: the map's yellow, beyond which it turns white
 # Blue, green, red.
 _CANDIDATE, _MALIGNANT, _BENIGN = (255, 255, 255), (0, 176, 255), (255, 190, 90)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -87,7 +88,7 @@ def heat_on(heat: HeatMap, shape: tuple[int, int], scale: tuple[float, float]) -
 def _heated(canvas: np.ndarray, heat: HeatMap, scale: tuple[float, float]) -> np.ndarray:
     shape = canvas.shape[0], canvas.shape[1]
     warm = np.clip((heat_on(heat, shape, scale) - COOLEST) / (1 - COOLEST), 0, 1)
-    colours = cv2.applyColorMap((warm * 255).astype(np.uint8), cv2.COLORMAP_HOT)
+    colours = cv2.applyColorMap((warm * _HOTTEST).astype(np.uint8), cv2.COLORMAP_HOT)
     share = (_DEEPEST * np.sqrt(warm))[..., None]
     return (canvas * (1 - share) + colours * share).astype(np.uint8)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from cgan_tf.data.provenance import PHANTOM_NOTICE
+from cgan_tf.data.provenance import PHANTOM_NOTICE, attribution
 from cgan_tf.detection.heat_maps import file_stem
 from cgan_tf.detection.overlays import MAMMOGRAMS, OVERLAYS, SHOWN_CANDIDATES
 from cgan_tf.detection.predictions import (
@@ -42,6 +42,10 @@ HOW_TO_VIEW = (
     f"the highest scores, {SHOWN_CANDIDATES} at most. Amber boxes are malignant lesions that the "
     "data set marks, blue ones benign; the switch shows and hides them on the mammograms."
 )
+MODEL_NOTICE = (
+    "The classifier has learnt from a phantom, lesions drawn by a computer: of mammograms it knows "
+    "nothing."
+)
 _START = 8  # per cent of the width: the heat map is seen first
 _NAMES = {  # one and several lesions of a class
     "malignant_mass": ("malignant mass", "malignant masses"),
@@ -52,10 +56,11 @@ _NAMES = {  # one and several lesions of a class
 _PNG_SIZE = slice(16, 20), slice(20, 24)  # width and height in the header of a PNG
 
 
-def write_viewer(directory: Path, phantom: bool) -> Path | None:
+def write_viewer(directory: Path, phantom: bool, model_phantom: bool = False) -> Path | None:
     """Writes the page of the images that have pictures; None where no image has.
 
-    `phantom`: whether the images are drawn: the page and every picture say so.
+    `phantom`: whether the images are drawn: the page and every picture say so. `model_phantom`:
+    whether what scored them has learnt from drawn ones.
     """
     images = [
         image
@@ -80,11 +85,14 @@ def write_viewer(directory: Path, phantom: bool) -> Path | None:
         for number, image in enumerate(images, 1)
     ]
     path = directory / VIEWER
-    write_bytes(path, _page(images, comparisons, phantom).encode())
+    notice = PHANTOM_NOTICE if phantom else MODEL_NOTICE if model_phantom else ""
+    write_bytes(path, _page(images, comparisons, phantom, notice).encode())
     return path
 
 
-def _page(images: Sequence[ScoredImage], comparisons: Sequence[Comparison], phantom: bool) -> str:
+def _page(
+    images: Sequence[ScoredImage], comparisons: Sequence[Comparison], phantom: bool, notice: str
+) -> str:
     parts: list[Part] = [Sliders(comparisons, large=True)]
     if len(images) > 1:
         targets = [(f"{n}. {each.title}", f"#image-{n}") for n, each in enumerate(comparisons, 1)]
@@ -92,8 +100,9 @@ def _page(images: Sequence[ScoredImage], comparisons: Sequence[Comparison], phan
     malignant = sum(image.malignant == 1 for image in images)
     facts = f"{len(images):,} images are shown, {malignant:,} of them with a malignant lesion."
     opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_VIEW, "lead")]
+    if source := attribution(image.sop_uid for image in images):
+        opening.append(Paragraph(source, "lead"))
     sections = [Section("Images", html.marked_as_phantom(parts) if phantom else parts)]
-    notice = PHANTOM_NOTICE if phantom else ""
     # To some browsers a file on disk is not 'self'.
     return html.page(TITLE, opening, sections, images="'self' file:", notice=notice)
 

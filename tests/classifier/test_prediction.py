@@ -58,7 +58,7 @@ def test_every_patch_of_the_set_has_its_score(toy_sets, classifier, tmp_path):
 def test_splits_and_classes_choose(toy_sets, classifier, tmp_path):
     predict(
         config_of(
-            toy_sets, classifier, tmp_path / "out", splits=("test",), classes=("normal", "source")
+            toy_sets, classifier, tmp_path / "out", split="test", classes=("normal", "source")
         )
     )
     rows = rows_of(tmp_path / "out")
@@ -75,9 +75,8 @@ def test_a_synthetic_set_names_its_sources(toy_sets, classifier, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"splits": ("exam",)}, "--splits=exam: expected some of train, validation, test"),
         ({"classes": ("cyst",)}, "--classes=cyst: expected some of normal"),
-        ({"splits": ("test",), "classes": ("source",)}, "expected patches of --splits and"),
+        ({"split": "test", "classes": ("source",)}, "expected patches of --split and"),
         ({"patches_dir": "nowhere"}, "nowhere: expected an output directory of make_patches"),
         ({"classifier": "nowhere"}, "nowhere: expected an output directory of train_classifier"),
     ],

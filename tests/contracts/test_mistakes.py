@@ -147,6 +147,22 @@ ROWS = (
     ),
     ("evaluate --images=p --hit=corner --output_dir=out", 2, "one of <centre|iou>"),
     # Directories that are not what they should be
+    (
+        "predict_images --classifier=evaluate --input_dir=phantom --output_dir=out",
+        1,
+        "expected a manifest of train_classifier, found 'evaluate'",
+    ),
+    (
+        "predict_images --classifier=nowhere --input_dir=phantom --output_dir=out --stride=0",
+        1,
+        "--stride: expected 1 or more, found 0",
+    ),
+    (
+        "predict --classifier=evaluate --patches_dir=patches --output_dir=out",
+        1,
+        "expected a manifest of train_classifier, found 'evaluate'",
+    ),
+    ("predict --patches_dir=patches --output_dir=out", 2, "--classifier required; see --help"),
     ("evaluate --images=patches --output_dir=out", 1, "expected a manifest of predict_images or"),
     ("evaluate --images=nowhere --output_dir=out", 1, "nowhere: expected an output directory of"),
     (

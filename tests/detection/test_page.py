@@ -54,6 +54,15 @@ def test_a_phantom_is_called_one(tmp_path):
     assert "drawn by a computer" in write_viewer(tmp_path, phantom=True).read_text("utf-8")
 
 
+def test_real_films_scored_by_what_a_phantom_taught(tmp_path):
+    film = scored_image("1.3.6.1.4.1.9590.100.1.2.7", malignant=None)
+    with_pictures(tmp_path, ImagePrediction(film, (), ()))
+    page = write_viewer(tmp_path, phantom=False, model_phantom=True).read_text("utf-8")
+    assert "The classifier has learnt from a phantom" in page
+    assert "The data are a phantom" not in page
+    assert "CBIS-DDSM" in page
+
+
 def test_without_pictures_there_is_no_page(tmp_path):
     write_predictions(tmp_path, [ImagePrediction(scored_image(), (), ())])
     assert write_viewer(tmp_path, phantom=False) is None

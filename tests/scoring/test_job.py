@@ -120,7 +120,8 @@ def test_a_patch_of_make_patches_has_the_logit_of_its_window(classifier, tmp_pat
     )  # fmt: skip
     index = PatchSet(tmp_path / "patches").index("train", "normal")
     model = load_classifier(classifier, read_manifest(classifier, "train_classifier"))
-    config = config_of(tree, tmp_path / "out", classifier, stride=8)  # every pixel, at 32 px
+    # A stride of 8 is a pixel for windows of 32 px.
+    config = config_of(tree, tmp_path / "out", classifier, stride=8, min_tissue=0.5)
     predict_images(config)
     assert len(index) == 4
     for number in range(len(index)):
