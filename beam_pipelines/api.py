@@ -21,8 +21,9 @@ from pydicom.errors import InvalidDicomError
 from beam_pipelines.dicom import reading
 from beam_pipelines.dicom.header import Header
 from beam_pipelines.dicom.reading import Mammogram
+from beam_pipelines.insertion.draws import draw_lesions
 from beam_pipelines.insertion.finish import Composed, compose
-from beam_pipelines.insertion.generator import draw_lesions, extraction_for, setup_of
+from beam_pipelines.insertion.generator import extraction_for, setup_of
 from beam_pipelines.insertion.places import prepare
 from beam_pipelines.rejections import Reason, Rejected
 from beam_pipelines.scoring.classifier import setup_with

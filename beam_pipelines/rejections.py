@@ -75,6 +75,10 @@ class Reason(enum.StrEnum):
     BAD_GREY_LEVELS = "bad_grey_levels"
     UNKNOWN_SPACING = "unknown_spacing"
     IMPLAUSIBLE_TISSUE_MASK = "implausible_tissue_mask"
+    UNKNOWN_VIEW = "unknown_view"
+    TOO_FEW_REAL_LESIONS = "too_few_real_lesions"
+    NO_OTHER_VIEW = "no_other_view"
+    UNKNOWN_NIPPLE = "unknown_nipple"
     NO_VALID_WINDOW = "no_valid_window"
     NO_LESION_ACCEPTED = "no_lesion_accepted"
     # Marks

@@ -598,16 +598,30 @@ class InsertionConfig(LesionsConfig, RunConfig):
     places: str = option(
         "random",
         "Where lesions are inserted; random: patches anywhere, none overlapping; row: 'contiguous "
-        "boxes in a mammogram ... patches in a row'.",
-        ("random", "row"),
+        "boxes in a mammogram ... patches in a row'; like_real: as dense as the data set's own "
+        "malignant lesions, by view, depth and height in the breast; or a CSV file with columns "
+        "image (SOP instance uid, or name of the file), x and y (pixels).",
+    )
+    both_views: bool = option(
+        False,
+        "Insert the same lesions into the CC and the MLO view of a breast, as far from the nipple "
+        "on both. Images without their other view are left out.",
+    )
+    size_quantiles: tuple[str, ...] = option(
+        (),
+        "LOW,HIGH: lesions are as large as the data set's own malignant ones between these "
+        "quantiles, e.g. 0,0.5. Not in the paper.",
+    )
+    contrast_quantiles: tuple[str, ...] = option(
+        (), "LOW,HIGH: the same for the contrast of lesions with what is around them."
     )
     min_tissue: float = option(
         0.9, "Of a patch that gets a lesion: 'at least 90% breast tissue'.", FRACTION
     )
-    exclude_pectoral: bool = option(
-        False,
+    exclude_pectoral: bool | None = option(
+        None,
         "Insert nothing into the pectoral muscle of an MLO view: it counts as no breast tissue. "
-        "The paper has no such rule.",
+        "The paper has no such rule; on with --places=like_real and with a file, else off.",
     )
     min_area_fraction: float = option(
         0.1,

@@ -17,7 +17,8 @@ from beam_pipelines.dicom.writing import (
     derived_names,
     file_bytes,
 )
-from beam_pipelines.insertion.generator import Answer, Setup
+from beam_pipelines.insertion.draws import Answer
+from beam_pipelines.insertion.generator import ROW, Setup
 from beam_pipelines.insertion.omidb_tree import image_path, side_car_bytes, side_car_path
 from beam_pipelines.insertion.pictures import png_bytes, write_figure3, write_preview
 from beam_pipelines.insertion.places import Place, Prepared
@@ -173,7 +174,11 @@ class Composed:
 def compose(
     prepared: Prepared, answer: Answer, setup: Setup, rejections: list[Rejection]
 ) -> Composed:
-    """Puts the lesions of an image into it. Rejections and `Rejected` as in `finish`."""
+    """Puts the lesions of an image into it.
+
+    Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
+    place got a lesion.
+    """
     accepted = _accepted(prepared, answer, setup, rejections)
     natives = [item.native for item in accepted]
     stored = prepared.stored
@@ -189,15 +194,8 @@ def compose(
     return Composed(made, contents, mask, stored.values, values, layout, inverse)
 
 
-def finish(
-    prepared: Prepared, answer: Answer, setup: Setup, preview: bool, rejections: list[Rejection]
-) -> MadeImage:
-    """Writes the files of an image and returns what the tables say of it.
-
-    Marks whose lesion could not be removed are added to `rejections`. Raises `Rejected` where no
-    place got a lesion.
-    """
-    composed = compose(prepared, answer, setup, rejections)
+def write_image(composed: Composed, prepared: Prepared, setup: Setup, preview: bool) -> MadeImage:
+    """Writes the files of a composed image and returns what the tables say of it."""
     made = composed.made
     for name, content in composed.contents.items():  # what a disk refuses is no fault of the image
         _write(setup, name, content)
@@ -206,7 +204,7 @@ def finish(
         return made
     before, after = composed.grey_levels()
     strip = None
-    if setup.config.places == "row" and not setup.removal:
+    if setup.config.places == ROW and not setup.removal:
         strip = write_figure3(setup, made, prepared, before, after)
     return dataclasses.replace(made, preview=write_preview(setup, made, before, after, strip))
 
@@ -246,11 +244,11 @@ def _accepted(
 ) -> list[Accepted]:
     accepted = []
     detail = _draws_detail(answer)
-    for place, lesion, draw in zip(prepared.places, answer.lesions, answer.draws, strict=True):
+    for place, lesion, draw in zip(prepared.places, answer.lesions, answer.chosen, strict=True):
         if lesion is not None:
             shape = prepared.stored.values.shape
             native = to_native(lesion, (place.left, place.top), prepared.scale, shape)
-            accepted.append(Accepted(place, native, draw - 1, lesion.area_px))
+            accepted.append(Accepted(place, native, draw, lesion.area_px))
         elif place.mark is not None:
             name = place.mark.name_on(prepared.image)
             rejections.append(Rejection(MARKS, name, Reason.NO_LESION_ACCEPTED, detail))

@@ -6,106 +6,27 @@ generator is given for an image depends on that image alone: its lesions have th
 other images a worker has, and in whatever order.
 """
 
-import collections
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from beam_pipelines.sources.base import Box
+from beam_pipelines.insertion.draws import Answer, Request, draw_lesions
+from beam_pipelines.insertion.real_lesions import LEAST_LESIONS, RealLesions
 from cgan_tf.config import InsertionConfig
 from cgan_tf.data.keyed import digest
 from cgan_tf.gan.card import GeneratorCard, task_of
 from cgan_tf.labels import scaled_length
 from cgan_tf.runs.console import quiet_tensorflow
-from cgan_tf.runs.errors import UserError
+from cgan_tf.runs.errors import UserError, reading
 from cgan_tf.runs.flags import check_ranges, config_to_dict
 from cgan_tf.runs.machine import Threads, set_threads
-from cgan_tf.synthesis.postprocess import Extraction, Lesion, extract_lesion, limited_extraction
-
-ELSEWHERE = "elsewhere"  # the largest object is not at the lesion that is to be removed
-SATURATED = "saturated"  # most of it is lost at the end of the grey scale
-OUTSIDE = "outside"  # it glows beyond the skin
-_SHOWN = 0.5  # of a lesion's sum at least
-_OUTSIDE = 0.05  # of a lesion's sum at most
-
-Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Request:
-    """The places of one image.
-
-    Attributes:
-      patches: float32 [n, size, size]. scalars: float32 [n, draws, z_width].
-      tissue: bool [n, size, size], where the breast is.
-      boxes: [n], what a lesion must touch, wherever it is; None: it must lie in tissue.
-    """
-
-    patches: np.ndarray
-    scalars: np.ndarray
-    tissue: np.ndarray
-    boxes: tuple[Box | None, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Answer:
-    """What was drawn for a request.
-
-    Attributes:
-      lesions: [n], None where nothing was accepted. draws: [n], the number of draws made.
-      rejected: how many draws were rejected, by reason.
-    """
-
-    lesions: tuple[Lesion | None, ...]
-    draws: tuple[int, ...]
-    rejected: dict[str, int]
-
-
-def draw_lesions(generate: Generate, request: Request, extraction: Extraction) -> Answer:
-    """The first accepted lesion of each place.
-
-    Args:
-      generate: patches [n, size, size] and scalars [n, z_width] to lesion channels.
-      extraction: the settings of `extract_lesion`.
-    """
-    lesions: list[Lesion | None] = [None] * len(request.patches)
-    draws = [0] * len(lesions)
-    rejected: collections.Counter[str] = collections.Counter()
-    for draw in range(request.scalars.shape[1]):
-        places = [place for place, lesion in enumerate(lesions) if lesion is None]
-        if not places:
-            break
-        channels = generate(request.patches[places], request.scalars[places, draw])
-        for place, channel in zip(places, channels, strict=True):
-            draws[place] = draw + 1
-            lesion = extract_lesion(channel, extraction, request.boxes[place] or ())
-            fault = lesion.rejected or _fault(lesion, request, place)
-            if fault:
-                rejected[fault] += 1
-            else:
-                lesions[place] = lesion
-    return Answer(tuple(lesions), tuple(draws), dict(sorted(rejected.items())))
-
-
-def _fault(lesion: Lesion, request: Request, place: int) -> str:
-    """Why a lesion that passed the paper's rules is unusable in a whole image; or empty."""
-    assert lesion.lesion is not None
-    assert lesion.box is not None
-    patch, box = request.patches[place], request.boxes[place]
-    change = np.abs(lesion.lesion)
-    shown = np.clip(patch + lesion.lesion, -1.0, 1.0) - patch
-    if np.abs(shown).sum() < _SHOWN * change.sum():
-        return SATURATED
-    if box is None:
-        beyond = change[~request.tissue[place]].sum()
-        return OUTSIDE if beyond > _OUTSIDE * change.sum() else ""
-    x0, y0, x1, y1 = lesion.box
-    touches = x0 < box[2] and box[0] < x1 and y0 < box[3] and box[1] < y1
-    return "" if touches else ELSEWHERE
+from cgan_tf.synthesis.postprocess import Extraction, limited_extraction
 
 
 def extraction_for(config: InsertionConfig, card: GeneratorCard) -> Extraction:
@@ -163,8 +84,13 @@ _OTHER_FLAGS = frozenset(
 )  # fmt: skip
 # Flags that came later: where they are what was done before, UIDs are those from before.
 _LATER_FLAGS = {
-    name: getattr(InsertionConfig(), name) for name in ("objects", "near", "max_area_fraction")
+    name: getattr(InsertionConfig(), name)
+    for name in (
+        *("objects", "near", "max_area_fraction"),
+        *("size_quantiles", "contrast_quantiles", "both_views"),
+    )
 }
+RANDOM, ROW, LIKE_REAL = "random", "row", "like_real"  # values of --places; any other is a file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +102,8 @@ class Setup:
       border: pixels at the edge of a patch where the generator changes nothing.
       reduction, spacing_mm: arguments of `dicom.reduce` that make what the generator is shown.
       fingerprint: stands for all that decides the pixels of an image besides its source.
+      size_quantiles, contrast_quantiles: (low, high) of the real lesions, or None: any.
+      real: the real lesions, where places, sizes or contrasts are to be like theirs.
     """
 
     config: InsertionConfig
@@ -185,6 +113,9 @@ class Setup:
     reduction: int
     spacing_mm: float
     fingerprint: str
+    size_quantiles: tuple[float, float] | None = None
+    contrast_quantiles: tuple[float, float] | None = None
+    real: RealLesions | None = None
 
     @property
     def size(self) -> int:
@@ -196,9 +127,33 @@ class Setup:
         """Whether lesions are removed."""
         return self.task == "removal"
 
+    @property
+    def listed(self) -> bool:
+        """Whether places are those of a file."""
+        return self.config.places not in (RANDOM, ROW, LIKE_REAL)
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether the real lesions have to be looked at."""
+        quantiles = self.size_quantiles or self.contrast_quantiles
+        return self.config.places == LIKE_REAL or bool(quantiles)
+
+    def with_real(self, real: RealLesions) -> "Setup":
+        """The setup with real lesions; `UserError` where they are too few."""
+        usable = len(real.contrasts()) if self.contrast_quantiles else len(real.lesions)
+        if usable < LEAST_LESIONS:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in real.left_out.items())
+            raise UserError(
+                f"{self.config.input_dir}: expected {LEAST_LESIONS} malignant lesions or more of "
+                f"type {self.task}, that others can be like, found {usable}"
+                + (f"; left out: {reasons}" if reasons else "")
+            )
+        fingerprint = digest(self.fingerprint, real.digest()).hex()
+        return dataclasses.replace(self, real=real, fingerprint=fingerprint)
+
 
 def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
-    """Checks the flags and resolves those that follow the generator; `UserError` otherwise."""
+    """Checks the flags and resolves those that follow others; `UserError` otherwise."""
     task = task_of(config, card)
     check_ranges(config)
     if not config.min_tissue:
@@ -208,13 +163,17 @@ def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
             "--source=folder names no lesions that could be removed; removal needs annotated "
             "images (--source=optimam)"
         )
+    config = _with_places(config, removal=task == "removal")
     reduction, spacing = _resolution(config, card)
     border = card.flags.get("border", 0)
     flags = {
         k: v
         for k, v in config_to_dict(config).items()
-        if k not in _OTHER_FLAGS and not (k in _LATER_FLAGS and v == _LATER_FLAGS[k])
+        if k not in _OTHER_FLAGS and not (k in _LATER_FLAGS and v in (_LATER_FLAGS[k], []))
     }
+    if config.places not in (RANDOM, ROW, LIKE_REAL):
+        with reading(config.places):
+            flags["places"] = digest(Path(config.places).read_bytes()).hex()
     decides = json.dumps([card.checksum, task, reduction, spacing, flags], sort_keys=True)
     return Setup(
         config=config,
@@ -224,7 +183,53 @@ def setup_of(config: InsertionConfig, card: GeneratorCard) -> Setup:
         reduction=reduction,
         spacing_mm=spacing,
         fingerprint=digest(decides).hex(),
+        size_quantiles=_quantiles(config, "size_quantiles"),
+        contrast_quantiles=_quantiles(config, "contrast_quantiles"),
     )
+
+
+def _with_places(config: InsertionConfig, removal: bool) -> InsertionConfig:
+    """The config with --exclude_pectoral decided; `UserError` for flags that do not go together."""
+    places = config.places
+    chosen = places not in (RANDOM, ROW)
+    if chosen and places != LIKE_REAL and not os.path.isfile(places):
+        raise UserError(
+            f"--places={places}: expected random, row, like_real or a CSV file, found neither"
+        )
+    if removal:
+        asked = {"places": chosen, "both_views": config.both_views} | {
+            name: bool(getattr(config, name)) for name in ("size_quantiles", "contrast_quantiles")
+        }
+        if name := next((name for name, given in asked.items() if given), ""):
+            raise UserError(f"--{name}: is for inserting; what is removed has its place and size")
+    if config.both_views and places == ROW:
+        raise UserError("--both_views: expected --places=random, like_real or a file, found row")
+    if config.source == "folder" and (
+        places == LIKE_REAL or config.size_quantiles or config.contrast_quantiles
+    ):
+        raise UserError(
+            "--source=folder names no real lesions that others could be like; expected a data set "
+            "with marks (--source=optimam), or --places=random or a file"
+        )
+    exclude = config.exclude_pectoral if config.exclude_pectoral is not None else chosen
+    return dataclasses.replace(config, exclude_pectoral=exclude)
+
+
+def _quantiles(config: InsertionConfig, name: str) -> tuple[float, float] | None:
+    """(low, high) of a flag, None where it is not given."""
+    texts = getattr(config, name)
+    if not texts:
+        return None
+    try:
+        low, high = map(float, texts)
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0 <= low < high <= 1:
+        raise UserError(
+            f"--{name}: expected two numbers from 0 to 1, the lower one first (0,0.5), found "
+            f"{','.join(texts)}"
+        )
+    return low, high
 
 
 def _resolution(config: InsertionConfig, card: GeneratorCard) -> tuple[int, float]:

@@ -13,6 +13,12 @@ from typing import Any
 from beam_pipelines.insertion.finish import INSERTED_IMAGES
 from beam_pipelines.insertion.generator import Setup, setup_of
 from beam_pipelines.insertion.omidb_tree import write_documents
+from beam_pipelines.insertion.plan import Plan, Task, planned
+from beam_pipelines.insertion.real_lesions import (
+    MeasureLesions,
+    real_lesions_from,
+    with_real_lesions,
+)
 from beam_pipelines.insertion.structured_reports import check_possible, write_structured_reports
 from beam_pipelines.insertion.tables import MadeImage, boxes_csv, coco
 from beam_pipelines.insertion.work import (
@@ -23,7 +29,7 @@ from beam_pipelines.insertion.work import (
     work_item,
 )
 from beam_pipelines.jobs.options import beam_options, check_paths
-from beam_pipelines.jobs.work import files_bar, run_work
+from beam_pipelines.jobs.work import files_bar, run_work, work_results
 from beam_pipelines.patches.ledger import rejections_csv
 from beam_pipelines.rejections import (
     FILES,
@@ -35,16 +41,15 @@ from beam_pipelines.rejections import (
     left_out,
 )
 from beam_pipelines.sources import index as sources_index
-from beam_pipelines.sources.base import LESION, Image, Source, UnitIndex
+from beam_pipelines.sources.base import Source, UnitIndex
 from beam_pipelines.sources.index import index_of, open_source
 from beam_pipelines.storage import files
 from cgan_tf import __version__
 from cgan_tf.config import InsertionConfig, PatchesConfig
-from cgan_tf.data.keyed import unit_hash
 from cgan_tf.data.provenance import is_drawn
 from cgan_tf.gan.card import read_card
-from cgan_tf.labels import MALIGNANT_CLASSES
 from cgan_tf.pages.viewer import write_viewer
+from cgan_tf.runs.console import progress_bar
 from cgan_tf.runs.directory import RUN_FILE, Json, Run, finish_run, run_to_the_end, write_json
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.machine import resolve_threads, save_threads
@@ -109,16 +114,14 @@ def counts_of(
 ) -> InsertionCounts:
     """What a finished run counted."""
     images = _images(results)
-    with_places = [result for result in results if result.places]
-    tried = sum(result.places for result in with_places)
     rejected: collections.Counter[str] = collections.Counter()
     for result in results:
         rejected.update(result.rejected_draws)
     return InsertionCounts(
         images=len(images),
         lesions=sum(len(image.lesions) for image in images),
-        wanted=tried if setup.removal else setup.config.lesions_per_image * len(with_places),
-        tried=tried,
+        wanted=sum(result.wanted for result in results),
+        tried=sum(result.places for result in results),
         draws=sum(result.draws for result in results),
         rejected_draws=dict(sorted(rejected.items())),
         ledger=_ledger(index, results, rejections, setup),
@@ -145,7 +148,7 @@ def _ledger(
             FILES: index.read.get(FILES, 0) - kinds[FILES],
         },
         not_needed={
-            IMAGES: len(index.images) - len(results),
+            IMAGES: len(index.images) - len(images) - new[IMAGES],
             MARKS: marks - removed - new[MARKS],
         },
         rejected=rejections,
@@ -176,7 +179,7 @@ def _in_brackets(reasons: Mapping[str, int]) -> str:
 
 PROGRAM = "insert_lesions"
 BOXES_JSON, BOXES_CSV, PREVIEWS_JSON = "boxes.json", "boxes.csv", "previews.json"
-REJECTIONS_FILE = "rejections.csv"
+REJECTIONS_FILE, REAL_LESIONS = "rejections.csv", "real_lesions.csv"
 
 
 def insert_lesions(config: InsertionConfig) -> None:
@@ -200,16 +203,20 @@ def insert_lesions(config: InsertionConfig) -> None:
         setup, patches, source = inputs
         try:
             index = index_of(source, patches, str(run.directory / sources_index.DIRECTORY), options)
-            images = fitting(index, setup)
+            setup = _with_real_lesions(setup, index, run, options)
+            plan = planned(index, setup)
         except UserError:
-            if not files.is_directory(str(run.directory / DIRECTORY)):  # nothing was done
+            if not files.is_directory(
+                str(run.directory / DIRECTORY / "images")
+            ):  # nothing was done
+                files.remove_directory(str(run.directory / DIRECTORY))
                 (run.directory / RUN_FILE).unlink()
             raise
         threads = resolve_threads(config, run.directory)
         save_threads(run.directory, threads)
         stages = InsertLesions(setup, threads)
-        results = _until_enough(images, setup, stages, str(run.directory / DIRECTORY), options)
-        _finish(run.directory, setup, index, results)
+        results = _until_enough(plan.tasks, setup, stages, str(run.directory / DIRECTORY), options)
+        _finish(run.directory, setup, index, plan, results)
 
     scratch = str(Path(config.output_dir) / DIRECTORY)
     run_to_the_end(
@@ -218,27 +225,23 @@ def insert_lesions(config: InsertionConfig) -> None:
     )
 
 
-def fitting(index: UnitIndex, setup: Setup) -> list[Image]:
-    """The images that lesions can be inserted into or removed from, in the order of the draw.
-
-    Lesions are inserted into images without lesions, as far as is known, and removed from images
-    with a malignant mark. Raises `UserError` if there are none.
-    """
-    if setup.removal:
-        images = [
-            image
-            for image in index.images
-            if image.use == LESION and any(m.patch_class in MALIGNANT_CLASSES for m in image.marks)
-        ]
-    else:
-        images = [image for image in index.images if image.use != LESION]
-    if not images:
-        wanted = "an image with a malignant mark" if setup.removal else "a healthy image"
-        raise UserError(
-            f"{setup.config.input_dir}: expected {wanted}, found none{left_out(index.rejections)}"
-        )
-    seed = setup.config.seed
-    return sorted(images, key=lambda image: unit_hash(seed, "insertion", image.sop_uid))
+def _with_real_lesions(setup: Setup, index: UnitIndex, run: Run, options: Any) -> Setup:
+    """The setup with the real lesions of the index, where others are to be like them."""
+    if not setup.needs_real:
+        return setup
+    config = setup.config
+    measure = MeasureLesions(
+        setup.task, setup.reduction, setup.spacing_mm, config.allow_synthetic, config.admit_special
+    )
+    images = with_real_lesions(index.images, setup.task, config.seed)
+    items = [dataclasses.asdict(image) for image in images]
+    directory = str(run.directory / DIRECTORY)
+    with progress_bar(len(items), "Looking at real lesions", "images") as bar:
+        results = []
+        for result in work_results(measure, items, directory, "real", options):
+            results.append(result)
+            bar.update()
+    return setup.with_real(real_lesions_from(results))
 
 
 def _as_patches(config: InsertionConfig) -> PatchesConfig:
@@ -251,24 +254,26 @@ def _as_patches(config: InsertionConfig) -> PatchesConfig:
 
 
 def _until_enough(
-    images: Sequence[Image], setup: Setup, stages: InsertLesions, directory: str, options: Any
+    tasks: Sequence[Task], setup: Setup, stages: InsertLesions, directory: str, options: Any
 ) -> list[Result]:
-    """The results of the first images, in their order, that give as many as are wanted.
+    """The results of the first tasks, in their order, that give as many images as are wanted.
 
     Each round tries as many images as should suffice at the rate so far; surplus ones are removed.
     """
-    wanted = setup.config.images or len(images)
+    each = 2 if setup.config.both_views else 1  # images of a task
+    wanted = setup.config.images or each * len(tasks)
     label = "Removing lesions" if setup.removal else "Inserting lesions"
     results: list[Result] = []
     for number in itertools.count():
         made, tried = len(_images(results)), len(results)
-        if made >= wanted or tried == len(images):
+        if made >= wanted or tried == len(tasks):
             return _first(results, wanted, setup)
-        tries = tried / max(made, 1) if tried else 1.0  # for an image
+        tries = tried / max(made, 1) if tried else 1.0 / each  # for an image
         last = tried + math.ceil((wanted - made) * tries)
         shown = tried + math.ceil(max(setup.config.previews - made, 0) * tries)
         items = [
-            work_item(image, place < shown) for place, image in enumerate(images[tried:last], tried)
+            work_item(task.images, place < shown, task.listed, task.wanted)
+            for place, task in enumerate(tasks[tried:last], tried)
         ]
         names = {item["name"]: place for place, item in enumerate(items)}
         with files_bar(f"{directory}/images", set(names), label):
@@ -278,7 +283,7 @@ def _until_enough(
 
 
 def _images(results: Sequence[Result]) -> list[MadeImage]:
-    return [result.image for result in results if result.image is not None]
+    return [image for result in results for image in result.images]
 
 
 def _first(results: list[Result], wanted: int, setup: Setup) -> list[Result]:
@@ -286,22 +291,25 @@ def _first(results: list[Result], wanted: int, setup: Setup) -> list[Result]:
 
     Removes the files of later images, and of previews beyond --previews.
     """
-    made = itertools.accumulate(result.image is not None for result in results)
-    last = next((place for place, count in enumerate(made, 1) if count == wanted), len(results))
+    made = list(itertools.accumulate(len(result.images) for result in results))
+    last = next((place for place, count in enumerate(made, 1) if count >= wanted), len(results))
     for image in _images(results[last:]):
         _remove(image.files, setup)
-    kept = results[:last]
-    shown = [place for place, result in enumerate(kept) if result.image and result.image.preview]
-    for place in shown[setup.config.previews :]:
-        kept[place] = _without_preview(kept[place], setup)
+    left = setup.config.previews
+    kept = []
+    for result in results[:last]:
+        images = []
+        for image in result.images:
+            left -= image.preview is not None
+            images.append(image if left >= 0 else _without_preview(image, setup))
+        kept.append(dataclasses.replace(result, images=tuple(images)))
     return kept
 
 
-def _without_preview(result: Result, setup: Setup) -> Result:
-    assert result.image
-    assert result.image.preview
-    _remove(result.image.preview.files, setup)
-    return dataclasses.replace(result, image=dataclasses.replace(result.image, preview=None))
+def _without_preview(image: MadeImage, setup: Setup) -> MadeImage:
+    if image.preview:
+        _remove(image.preview.files, setup)
+    return dataclasses.replace(image, preview=None)
 
 
 def _remove(names: Sequence[str], setup: Setup) -> None:
@@ -312,11 +320,14 @@ def _remove(names: Sequence[str], setup: Setup) -> None:
             os.removedirs(path.parent)
 
 
-def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Result]) -> None:
+def _finish(
+    directory: Path, setup: Setup, index: UnitIndex, plan: Plan, results: list[Result]
+) -> None:
     """Writes tables and manifest, removes what only a run needs, and prints the outcome."""
     config = setup.config
     images = sorted(_images(results), key=lambda image: image.source_sop_uid)
     new = {rejection for result in results for rejection in result.rejections}
+    new |= set(plan.rejections)
     if not images:
         raise UserError(f"{config.input_dir}: no image could be made{left_out(new)}")
     about = {
@@ -338,13 +349,26 @@ def _finish(directory: Path, setup: Setup, index: UnitIndex, results: list[Resul
         write_viewer(directory)
     if config.source == "optimam":
         write_documents(str(directory / INSERTED_IMAGES), images, setup.task, about)
-    written = {}
-    if config.structured_reports:
-        number = write_structured_reports(str(directory), images, setup)
-        written = {"structured_reports": number}
+    written = _written_on_demand(directory, setup, plan, images)
     rejections = [*index.rejections, *new]
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     counts = counts_of(index, results, rejections, setup)
     finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json(), **written})
     print(summary(counts, setup, directory))
+
+
+def _written_on_demand(
+    directory: Path, setup: Setup, plan: Plan, images: Sequence[MadeImage]
+) -> Json:
+    """Writes what only some flags ask for; returns what the manifest says of it."""
+    said: Json = {}
+    if setup.config.structured_reports:
+        said["structured_reports"] = write_structured_reports(str(directory), images, setup)
+    if setup.listed:
+        said["listed_places_left_out"] = dict(plan.left_out)
+    if setup.real:
+        files.write_atomically_from(str(directory / REAL_LESIONS), setup.real.csv())
+        counts = {**setup.real.counts(), "left_out": dict(setup.real.left_out)}
+        said["real_lesions"] = counts
+    return said

@@ -8,17 +8,19 @@ interrupted run finds what was done.
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import cv2
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 
-from beam_pipelines.insertion.finish import finish
-from beam_pipelines.insertion.generator import Answer, LesionModelHandler, Setup
-from beam_pipelines.insertion.places import Prepared, prepare
+from beam_pipelines.insertion.draws import Answer, Request
+from beam_pipelines.insertion.finish import compose, write_image
+from beam_pipelines.insertion.generator import LesionModelHandler, Setup
+from beam_pipelines.insertion.places import Prepared, prepare, prepare_both
 from beam_pipelines.insertion.tables import MadeImage, made_image_from
+from beam_pipelines.insertion.targets import ListedPlace
 from beam_pipelines.jobs.work import ERROR
 from beam_pipelines.patches.cutting import reject_whole
 from beam_pipelines.rejections import Rejected, Rejection, rejection_from
@@ -36,33 +38,37 @@ _READY = "ready"
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """One image on its way through a worker.
+    """One image, or both views of a breast, on the way through a worker.
 
     Attributes:
-      name: of the file of its result. preview: whether pictures of it are wanted.
+      name: of the file of its result. preview: whether pictures are wanted.
+      wanted: places where a lesion was asked for.
     """
 
     name: str
     preview: bool
-    image: Image
-    prepared: Prepared
+    wanted: int
+    images: tuple[Image, ...]
+    prepared: tuple[Prepared, ...]
     rejections: list[Rejection]
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What became of an image.
+    """What became of an image, or of both views of a breast.
 
     Attributes:
-      name: of the file that keeps it. image: None where none was made.
-      rejections: of the image, or of marks on it.
-      places: where a lesion was wanted. draws: made at all of them.
-      rejected_draws: how many of them were rejected, by reason.
+      name: of the file that keeps it. images: those that were made.
+      tried: how many images there were. rejections: of images, or of marks on them.
+      wanted: places that were asked for. places: where a lesion was tried.
+      draws: made at all of them. rejected_draws: how many of them were rejected, by reason.
     """
 
     name: str
-    image: MadeImage | None
+    images: tuple[MadeImage, ...]
     rejections: tuple[Rejection, ...]
+    tried: int = 1
+    wanted: int = 0
     places: int = 0
     draws: int = 0
     rejected_draws: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -70,9 +76,9 @@ class Result:
 
 def result_from(values: Json) -> Result:
     """The inverse of `dataclasses.asdict` after JSON."""
-    image = made_image_from(values["image"]) if values["image"] else None
+    images = tuple(map(made_image_from, values["images"]))
     rejections = tuple(map(rejection_from, values["rejections"]))
-    return Result(**{**values, "image": image, "rejections": rejections})
+    return Result(**{**values, "images": images, "rejections": rejections})
 
 
 class InsertLesions(beam.PTransform):
@@ -113,46 +119,109 @@ class _Prepare(beam.DoFn):
             if done is not None:
                 yield beam.pvalue.TaggedOutput(_READY, done)
                 return
-            image = image_from(item["image"])
+            images = tuple(map(image_from, item["images"]))
+            listed = tuple([ListedPlace(**row) for row in rows] for rows in item["listed"])
             try:
-                prepared, request = prepare(image, self.settings, rejections)
+                prepared, request = prepared_views(images, listed, self.settings, rejections)
             except Rejected as fault:
-                result = Result(name, None, reject_whole(image, fault, rejections))
+                result = Result(
+                    name, (), _rejected_whole(images, fault, rejections), tried=len(images)
+                )
                 yield beam.pvalue.TaggedOutput(_READY, keep_result(self.settings, result))
                 return
         except (OSError, UserError) as error:
             yield beam.pvalue.TaggedOutput(_READY, {ERROR: str(error)})
             return
-        yield Job(name, item["preview"], image, prepared, rejections), request
+        wanted = item["wanted"] or sum(len(each.places) for each in prepared)
+        yield Job(name, item["preview"], wanted, images, prepared, rejections), request
+
+
+def prepared_views(
+    images: tuple[Image, ...],
+    listed: tuple[list[ListedPlace], ...],
+    setup: Setup,
+    rejections: list[Rejection],
+) -> tuple[tuple[Prepared, ...], Request]:
+    """`prepare` for an image, `prepare_both` for two views."""
+    if len(images) == 1:
+        prepared, request = prepare(images[0], setup, rejections, listed[0])
+        return (prepared,), request
+    return prepare_both((images[0], images[1]), setup, rejections, (listed[0], listed[1]))
+
+
+def _rejected_whole(
+    images: tuple[Image, ...], fault: Rejected, rejections: list[Rejection]
+) -> tuple[Rejection, ...]:
+    """The rejections of an image, or of both views for a fault of one of them."""
+    known = tuple(rejections)
+    for image in images:
+        known = reject_whole(image, fault, list(known))
+    return known
 
 
 class _Finish(beam.DoFn):
-    """A job with its answer to the files of an image."""
+    """A job with its answer to the files of its images."""
 
     def __init__(self, settings: Setup):
         self.settings = settings
 
     def process(self, element: tuple[Job, Answer]) -> Iterator[Json]:
         job, answer = element
-        made: MadeImage | None = None
+        made: tuple[MadeImage, ...] = ()
         try:
             try:
-                made = finish(job.prepared, answer, self.settings, job.preview, job.rejections)
+                made = tuple(self._finished(job, answer))
                 rejections = tuple(job.rejections)
             except Rejected as fault:
-                rejections = reject_whole(job.image, fault, job.rejections)
-            result = Result(
-                job.name, made, rejections, len(answer.draws), sum(answer.draws), answer.rejected
+                rejections = _rejected_whole(job.images, fault, job.rejections)
+            yield keep_result(
+                self.settings,
+                Result(
+                    job.name,
+                    made,
+                    rejections,
+                    len(job.images),
+                    job.wanted,
+                    len(answer.draws),
+                    sum(answer.draws),
+                    answer.rejected,
+                ),
             )
-            yield keep_result(self.settings, result)
         except (OSError, UserError) as error:
             yield {ERROR: str(error)}
 
+    def _finished(self, job: Job, answer: Answer) -> Iterator[MadeImage]:
+        """The images, none of them written before all are made."""
+        composed, first = [], 0
+        for prepared in job.prepared:
+            part = answer.part(slice(first, first + len(prepared.places)))
+            first += len(prepared.places)
+            composed.append(compose(prepared, part, self.settings, job.rejections))
+        for made, prepared in zip(composed, job.prepared, strict=True):
+            yield write_image(made, prepared, self.settings, job.preview)
 
-def work_item(image: Image, preview: bool) -> Json:
-    """What `InsertLesions` is given for an image, ready for JSON."""
-    name = f"{digest('insertion', image.sop_uid).hex()}.json"
-    return {"name": name, "image": dataclasses.asdict(image), "preview": preview}
+
+def work_item(
+    images: Sequence[Image],
+    preview: bool,
+    listed: Sequence[Sequence[ListedPlace]] = ((),),
+    wanted: int = 0,
+) -> Json:
+    """What `InsertLesions` is given for an image or both views of a breast, ready for JSON.
+
+    Args:
+      listed: the places of a file, for each image. wanted: places asked for; 0: those that are
+        found.
+    """
+    rows = [[dataclasses.asdict(place) for place in places] for places in listed]
+    key = [image.sop_uid for image in images] + [json.dumps(rows)] * any(rows)
+    return {
+        "name": f"{digest('insertion', *key).hex()}.json",
+        "images": [dataclasses.asdict(image) for image in images],
+        "listed": rows,
+        "wanted": wanted,
+        "preview": preview,
+    }
 
 
 def read_result(setup: Setup, name: str) -> Json | None:

@@ -43,7 +43,7 @@ GROUPS: dict[str, str] = {
         eval_malignant_calcification allow_shortfall draws patches real_lesions splits grad_cams
         hit least_iou false_positives_on benign_marks rounds
         tsne_normal tsne_mass tsne_calcification tsne_synthetic_mass tsne_synthetic_calcification
-        corrections stride dense separation candidate_side candidates""",
+        corrections stride dense separation candidate_side candidates both_views""",
     "Data": """
         size bits inverted train_fraction validation_fraction min_tissue min_tissue_lesion
         exclude_pectoral max_offset flip_probability rotate scale_min scale_max augment_eval
@@ -53,7 +53,8 @@ GROUPS: dict[str, str] = {
         allow_evaluation_split benign validation_patches""",
     "Lesions": """
         threshold dilation smoothing objects near min_area_fraction max_area_fraction texture
-        min_share_removed max_critic_score patience min_acceptance feather""",
+        min_share_removed max_critic_score patience min_acceptance feather size_quantiles
+        contrast_quantiles""",
     "Networks": """
         network generator_filters bottleneck_filters embedding_channels leaky_relu_slope
         attention_size lesion_channel border spectral_norm discriminator_multiplier

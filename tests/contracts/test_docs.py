@@ -19,12 +19,14 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHANGELOG = ROOT / "CHANGELOG.md"
 EVERY = [*DOCS, CHANGELOG]
-KNOWN_FLAGS = {
-    field.name
+FIELDS = [
+    field
     for value in vars(config).values()
     if isinstance(value, type) and value.__name__.endswith("Config")
     for field in dataclasses.fields(value)
-}
+]
+SWITCHES = {f"no{field.name}" for field in FIELDS if field.type in (bool, bool | None)}
+KNOWN_FLAGS = {field.name for field in FIELDS} | SWITCHES
 OTHERS = {
     "flagfile",
     "help",

@@ -545,8 +545,8 @@ def test_an_interrupted_run_goes_on_with_what_was_made(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    real = work.finish
-    monkeypatch.setattr(work, "finish", interrupt)
+    real = work.compose
+    monkeypatch.setattr(work, "compose", interrupt)
     config = config_of(tree, tmp_path / "out", generators, lesions_per_image=2)
     with pytest.raises(KeyboardInterrupt):
         insert_lesions(config)
@@ -656,3 +656,143 @@ def test_mistakes_are_one_clear_line_and_workers_start_without_tensorflow(tmp_pa
     (line,) = run.stderr.strip().splitlines()
     assert line.startswith("insert_lesions: ")
     assert "none: expected a generator directory of train_gan, found no such directory" in line
+
+
+# Chosen places
+
+
+def marked_tree(root: Path) -> Tree:
+    """Three women with six masses each around (35, 105), and three without, both views each."""
+    tree = Tree(root / "tree")
+    marks = {
+        str(n): {
+            **MARK,
+            **{edge: str(int(MARK[edge]) + 2 * n) for edge in ("X1", "Y1")},
+            **{edge: str(int(MARK[edge]) - 2 * n) for edge in ("X2", "Y2")},
+            "MarkID": n,
+        }
+        for n in range(6)
+    }
+    for number in range(1, 4):
+        case = screening(SURGERY=malignant())
+        tree.client(f"demd{number}", {"LCC": marks, "LMLO": marks}, case)
+    for number in range(4, 7):
+        tree.client(f"demd{number}", {"LCC": None, "LMLO": None})
+    return tree
+
+
+@pytest.fixture(scope="module")
+def with_marks(tmp_path_factory):
+    return marked_tree(tmp_path_factory.mktemp("marked"))
+
+
+def test_places_like_those_of_real_lesions(with_marks, generators, tmp_path):
+    output = tmp_path / "out"
+    insert_lesions(
+        config_of(
+            with_marks, output, generators, places="like_real", size_quantiles=("0", "1"), draws=40
+        )
+    )
+    rows, _ = tables_of(output)
+    manifest = read_json(output / "manifest.json")
+    assert manifest["real_lesions"] == {"CC": 18, "MLO": 18, "left_out": {}}
+    with (output / "real_lesions.csv").open(newline="") as file:
+        real = list(csv.DictReader(file))
+    sizes = sorted(float(row["size"]) for row in real)
+    assert sizes == pytest.approx(sorted([1.0, 1.4, 1.8, 2.2, 2.6, 3.0] * 6))  # of 0.1 mm
+    assert {row["unit"] for row in real} == {"mm"}
+    assert len(rows) + manifest["places"]["no_lesion_accepted"] == 6
+    for row in rows:
+        x = (int(row["patch_left"]) + int(row["patch_left"]) + 32) / 2
+        y = (int(row["patch_top"]) + int(row["patch_top"]) + 32) / 2
+        assert abs(x - 35) < 20
+        assert abs(y - 105) < 25
+    draws = manifest["draws"]
+    assert draws["accepted"] + sum(draws["rejected"].values()) == draws["made"]
+    assert manifest["flags"]["exclude_pectoral"] is None
+
+
+def test_places_of_a_file(with_marks, generators, tmp_path):
+    path, output = tmp_path / "places.csv", tmp_path / "out"
+    lines = [
+        "1.2.826.0.4.1.1,40,100", "1.2.826.0.4.1.1,155,5", "1.2.826.0.5.2.1.dcm,30,70",
+        "1.2.826.0.1.1.1,40,100", "elsewhere.dcm,1,1",
+    ]  # fmt: skip
+    path.write_text("image,x,y\n" + "\n".join(lines) + "\n")
+    insert_lesions(config_of(with_marks, output, generators, places=str(path), draws=60))
+    rows, _ = tables_of(output)
+    found = {
+        row["source_sop_uid"]: [int(row[edge]) for edge in ("x0", "y0", "x1", "y1")] for row in rows
+    }
+    points = {"1.2.826.0.4.1.1": (40, 100), "1.2.826.0.5.2.1": (30, 70)}
+    assert found.keys() == points.keys()
+    for name, (x, y) in points.items():
+        x0, y0, x1, y1 = found[name]
+        assert x0 <= x <= x1
+        assert y0 <= y <= y1
+    manifest = read_json(output / "manifest.json")
+    assert manifest["listed_places_left_out"] == {"has_lesions": 1, "unknown_image": 1}
+    assert manifest["places"]["wanted"] == 3
+    assert manifest["places"]["no_valid_place"] == 1  # beside the breast
+    assert manifest["ledger"]["images"]["not_needed"] == 10
+
+
+def test_the_same_lesions_on_both_views(with_marks, generators, tmp_path):
+    output = tmp_path / "out"
+    insert_lesions(
+        config_of(with_marks, output, generators, both_views=True, lesions_per_image=2, draws=40)
+    )
+    rows, content = tables_of(output)
+    views = {}
+    for row in rows:
+        views.setdefault((row["client_id"], row["place"]), []).append(row)
+    assert len(views) >= 4
+    for pair in views.values():
+        assert sorted(row["view"] for row in pair) == ["CC", "MLO"]
+        assert pair[0]["draw"] == pair[1]["draw"]
+        sizes = [int(row["x1"]) - int(row["x0"]) for row in pair]
+        assert max(sizes) <= 1.5 * min(sizes)
+    manifest = read_json(output / "manifest.json")
+    assert manifest["images"] == len(content["images"]) == 6
+    assert manifest["places"]["wanted"] == 12
+    draws = manifest["draws"]
+    assert draws["accepted"] + sum(draws["rejected"].values()) == draws["made"]
+
+
+def test_images_without_their_other_view_are_left_out(generators, tmp_path):
+    tree = Tree(tmp_path / "tree")
+    tree.client("demd1", {"LCC": None, "LMLO": None})
+    tree.client("demd2", {"LCC": None, "RMLO": None})
+    tree.client("demd3", {"LCC": None, "LMLO": None}, headers={"LCC": {"ImagerPixelSpacing": None}})
+    output = tmp_path / "out"
+    insert_lesions(config_of(tree, output, generators, both_views=True, draws=40))
+    ledger = read_json(output / "manifest.json")["ledger"]["images"]
+    assert ledger["used"] == 2
+    assert ledger["rejected"] == {"no_other_view": 3, "unknown_spacing": 1}
+    one = Tree(tmp_path / "one")
+    one.client("demd2", {"LCC": None, "RMLO": None})
+    config = config_of(one, tmp_path / "no", generators, both_views=True)
+    with pytest.raises(UserError, match=r"expected a breast .*; left out: no_other_view 2$"):
+        insert_lesions(config)
+
+
+@pytest.mark.parametrize(
+    ("generator", "flags", "message"),
+    [
+        ("mass", {"places": "likereal"}, "--places=likereal: expected random, row, like_real or a"),
+        ("removal", {"places": "like_real"}, "--places: is for inserting"),
+        ("removal", {"both_views": True}, "--both_views: is for inserting"),
+        ("mass", {"both_views": True, "places": "row"}, "--both_views: expected --places=random"),
+        ("mass", {"size_quantiles": ("0.5",)}, r"--size_quantiles: expected two .* found 0\.5$"),
+        ("mass", {"size_quantiles": ("0.5", "x")}, r"--size_quantiles: expected two numbers"),
+        ("mass", {"contrast_quantiles": ("1", "0")}, r"--contrast_quantiles: .* found 1,0$"),
+        ("mass", {"places": "like_real", "source": "folder"}, "--source=folder names no real"),
+        ("calcification", {"places": "like_real"}, "expected 5 malignant lesions or more of type"),
+    ],
+)
+def test_flags_of_places_that_make_no_sense(
+    with_marks, generators, tmp_path, generator, flags, message
+):
+    with pytest.raises(UserError, match=message):
+        insert_lesions(config_of(with_marks, tmp_path / "out", generators, generator, **flags))
+    assert not (tmp_path / "out" / "run.json").exists()

@@ -5,7 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
-from beam_pipelines.insertion.generator import ELSEWHERE, OUTSIDE, SATURATED, Request, draw_lesions
+from beam_pipelines.insertion.draws import (
+    ELSEWHERE,
+    OFF_CONTRAST,
+    OFF_SIZE,
+    OTHER_NEARER,
+    OTHER_VIEW,
+    OUTSIDE,
+    SATURATED,
+    VIEWS_DIFFER,
+    Limits,
+    Request,
+    Wanted,
+    draw_lesions,
+)
 from cgan_tf.synthesis.postprocess import Extraction
 
 SIZE = 32
@@ -22,12 +35,12 @@ def generate(patches, z):
     return channels
 
 
-def request(*scalars, boxes=None, level=0.5, tissue=True):
+def request(*scalars, boxes=None, level=0.5, tissue=True, **more):
     """Places with the draws given, all as many."""
     z = np.array(scalars, np.float32)
     patches = np.full((len(z), SIZE, SIZE), level, np.float32)
     inside = np.broadcast_to(np.asarray(tissue), patches.shape)
-    return Request(patches, z, inside, boxes or (None,) * len(z))
+    return Request(patches, z, inside, boxes or (None,) * len(z), **more)
 
 
 def test_each_place_has_its_first_accepted_draw():
@@ -101,3 +114,58 @@ def test_only_places_without_a_lesion_are_drawn_again(pending):
     late, soon = [[0, 0, 0], [8, 3, 3]], [[8, 3, 3], [0, 0, 0]]
     draw_lesions(counted, request(*[late] * pending, *[soon] * (4 - pending)), EXTRACTION)
     assert calls == [4, pending]
+
+
+# What is wanted of a lesion; its box is 2 px larger than the square.
+
+
+def test_the_box_must_hold_the_point():
+    draws = [[6, 20, 20], [6, 4, 4]]
+    answer = draw_lesions(generate, request(draws, wanted=(Wanted(point=(5, 5)),)), EXTRACTION)
+    assert (answer.draws, answer.chosen, answer.rejected) == ((2,), (1,), {ELSEWHERE: 1})
+
+
+def test_the_nearest_size_within_the_limits_is_kept():
+    size = Limits(low=7.5, high=12, target=10.4, spread=4)
+    draws = [[5, 4, 4], [6, 4, 4], [12, 4, 4], [7, 4, 4], [10, 4, 4]]
+    answer = draw_lesions(generate, request(draws, wanted=(Wanted(size=size),)), EXTRACTION)
+    assert answer.lesions[0].box == (3, 3, 12, 12)  # 9 px, from the square of 7
+    assert (answer.draws, answer.chosen) == ((5,), (3,))
+    # 7 is too small for the limits, 14 too large; of 8, 9 and 12 the second is kept.
+    assert answer.rejected == {OFF_SIZE: 2, OTHER_NEARER: 2}
+    assert sum(answer.rejected.values()) + 1 == sum(answer.draws)
+
+
+def test_near_enough_ends_the_draws():
+    size = Limits(low=0, high=32, target=8.3, spread=4)
+    draws = [[12, 4, 4], [6, 4, 4], [6, 5, 5]]
+    answer = draw_lesions(generate, request(draws, wanted=(Wanted(size=size),)), EXTRACTION)
+    assert (answer.draws, answer.chosen, answer.rejected) == ((2,), (1,), {OTHER_NEARER: 1})
+
+
+def test_contrast_has_limits_too():
+    low, high = Limits(0, 0.1, 0.05, 1), Limits(0.2, 0.6, 0.3, 1)
+    for limits, reason in ((low, {OFF_CONTRAST: 1}), (high, {})):
+        found = draw_lesions(
+            generate, request([[8, 8, 8]], wanted=(Wanted(contrast=limits),)), EXTRACTION
+        )
+        assert found.rejected == reason
+
+
+def test_both_views_have_the_same_draw():
+    views = request(
+        [[0, 0, 0], [6, 4, 4], [6, 9, 9], [7, 3, 3]],
+        [[6, 4, 4], [0, 0, 0], [14, 9, 9], [7, 3, 3]],
+        groups=(0, 0),
+    )
+    answer = draw_lesions(generate, views, EXTRACTION)
+    assert (answer.draws, answer.chosen) == ((4, 4), (3, 3))
+    assert answer.rejected == {"empty": 2, OTHER_VIEW: 2, VIEWS_DIFFER: 2}
+    assert answer.part(slice(1, 2)).lesions == answer.lesions[1:]
+
+
+def test_groups_end_on_their_own():
+    views = request(*[[[6, 4, 4], [7, 4, 4]], [[0, 0, 0], [7, 4, 4]]] * 2, groups=(0, 1, 0, 1))
+    answer = draw_lesions(generate, views, EXTRACTION)
+    assert answer.draws == (1, 2, 1, 2)
+    assert answer.chosen == (0, 1, 0, 1)
