@@ -173,6 +173,7 @@ def test_the_ledger_adds_up_and_names_what_is_left_out(predicted):
     assert (ledger["marks"]["read"], ledger["marks"]["used"]) == (4, 4)
     assert (manifest["images"], manifest["patients"], manifest["breasts"]) == (11, 6, 9)
     assert manifest["windows"] > 1000
+    assert manifest["model"] == {"name": "Baseline", "seed": 0}
     with (predicted / "rejections.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["reason"] for row in rows] == ["broken_pixel_data"]
