@@ -1202,7 +1202,7 @@ class PredictImagesConfig(RunConfig):
         FRACTION,
     )
     separation: int = option(
-        128, "Two candidates of an image are at least so many pixels apart, at 256.", COUNT
+        128, "Two candidates of an image are farther apart than so many pixels, at 256.", COUNT
     )
     candidate_side: int = option(192, "Side of a candidate's box in pixels, at 256.", COUNT)
     candidates: int = option(20, "Candidates of an image, at most.", COUNT)

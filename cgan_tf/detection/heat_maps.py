@@ -158,8 +158,8 @@ class Peak:
 def peaks_of(heat: HeatMap, separation: float, most: int) -> list[Peak]:
     """The peaks of a map, from the highest score down, at most so many.
 
-    A peak is a window with the highest logit of all windows whose centres are nearer than
-    `separation`, a share of the window's side, in both directions. Its place is the mean of the
+    A peak is a window with the highest logit of all windows whose centres are within `separation`,
+    a share of the window's side, in both directions. Its place is the mean of the
     centres of those that reach half of its probability, weighted by their probabilities: a lesion
     is in the middle of the windows that see it.
     """
@@ -185,11 +185,11 @@ def peaks_of(heat: HeatMap, separation: float, most: int) -> list[Peak]:
 
 
 def _reach(heat: HeatMap, separation: float) -> tuple[int, int]:
-    """(rows, columns): how many windows are nearer than `separation`."""
+    """(rows, columns): how many windows on a side are within `separation`."""
     reach = []
     for centres, side in ((heat.y, heat.window[1]), (heat.x, heat.window[0])):
         step = (centres[-1] - centres[0]) / max(len(centres) - 1, 1)
-        reach.append(max(0, int(np.ceil(separation * side / step)) - 1) if step else 0)
+        reach.append(int(separation * side / step + 1e-6) if step else 0)
     return reach[0], reach[1]
 
 
