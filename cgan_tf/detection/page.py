@@ -97,14 +97,20 @@ def _page(
     if len(images) > 1:
         targets = [(f"{n}. {each.title}", f"#image-{n}") for n, each in enumerate(comparisons, 1)]
         parts.insert(0, Links(targets))
-    malignant = sum(image.malignant == 1 for image in images)
-    facts = f"{len(images):,} images are shown, {malignant:,} of them with a malignant lesion."
-    opening = [Paragraph(facts, "lead"), Paragraph(HOW_TO_VIEW, "lead")]
+    opening = [Paragraph(_facts(images), "lead"), Paragraph(HOW_TO_VIEW, "lead")]
     if source := attribution(image.sop_uid for image in images):
         opening.append(Paragraph(source, "lead"))
     sections = [Section("Images", html.marked_as_phantom(parts) if phantom else parts)]
     # To some browsers a file on disk is not 'self'.
     return html.page(TITLE, opening, sections, images="'self' file:", notice=notice)
+
+
+def _facts(images: Sequence[ScoredImage]) -> str:
+    shown = f"{len(images):,} image{'s are' if len(images) > 1 else ' is'} shown"
+    if all(image.malignant is None for image in images):
+        return f"{shown}; nothing is known of lesions."
+    malignant = sum(image.malignant == 1 for image in images)
+    return f"{shown}, {malignant:,} of them with a malignant lesion."
 
 
 def _comparison(

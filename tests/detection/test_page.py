@@ -60,6 +60,7 @@ def test_real_films_scored_by_what_a_phantom_taught(tmp_path):
     page = write_viewer(tmp_path, phantom=False, model_phantom=True).read_text("utf-8")
     assert "The classifier has learnt from a phantom" in page
     assert "The data are a phantom" not in page
+    assert "1 image is shown; nothing is known of lesions." in page
     assert "CBIS-DDSM" in page
 
 
