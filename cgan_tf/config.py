@@ -1192,8 +1192,8 @@ class PredictImagesConfig(RunConfig):
     )
     dense: bool = option(
         False,
-        "Run ResNet-50 over whole images in place of windows: far less work, other scores, see "
-        "docs/mammograms.md. The stride and the patch size must be multiples of 32 pixels.",
+        "Run ResNet-50 over whole images in place of windows: less work, other and worse scores, "
+        "see docs/mammograms.md. The stride and the patch size must be multiples of 32 pixels.",
     )
     min_tissue: float = option(
         0.9,
