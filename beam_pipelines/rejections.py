@@ -61,6 +61,7 @@ class Reason(enum.StrEnum):
     NOT_NORMAL = "not_normal"
     NO_FOLLOW_UP = "no_follow_up"
     NO_USABLE_MARK = "no_usable_mark"
+    UNUSABLE_MARK = "unusable_mark"
     # Images: their pixels
     BROKEN_DICOM = "broken_dicom"
     BROKEN_IMAGE = "broken_image"

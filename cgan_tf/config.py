@@ -283,6 +283,56 @@ class PatchesConfig(RunConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class ImagesConfig(RunConfig):
+    """`beam_pipelines.make_images`: whole mammograms to TFRecord shards with boxes."""
+
+    source: str = option(
+        "optimam",
+        "The data set, as in make_patches: optimam (OMI-DB, or the images of insert_lesions), "
+        "cbis_ddsm (CBIS-DDSM), table (DICOM, PNG, TIFF, PGM or JPEG files with a table), or one's "
+        "own as module:function.",
+    )
+    input_dir: str = option("", "Root of the data set (required).")
+    mapping: str = option("", "--source=table: as in make_patches.")
+    table: str = option("", "--source=table: as in make_patches.")
+    bits: int = option(0, "--source=table: as in make_patches.", Range(0, 16))
+    inverted: bool = option(False, "--source=table: as in make_patches.")
+    split_by: str = option("", "--source=table: as in make_patches.", ("", "column", "hash"))
+    output_dir: str = option("", "Directory for shards and manifest.json (required).")
+    seed: int = option(
+        0, "Keys the split; with that of a patch set every woman is in the same one.", WHOLE
+    )
+    train_fraction: float = option(0.6, "As in make_patches.", FRACTION)
+    validation_fraction: float = option(0.2, "As in make_patches.", FRACTION)
+    all_in_split: str = option("", "Put every client into this split.", ("", *SPLITS))
+    train_lesion_clients: str = option(
+        "",
+        "FIRST:END: as in make_patches, of the training images with lesions only those of some "
+        "clients. Empty: all.",
+    )
+    resample_spacing_mm: float = option(
+        0.0, "Resample every image to this pixel spacing; 0: native spacing.", NOT_NEGATIVE
+    )
+    reduction: int = option(
+        1, "Average the decoded image over blocks of this many pixels a side before that.", COUNT
+    )
+    normals_from_cases: bool = option(False, "Also use the contralateral breast of cases.")
+    normal_follow_up: bool = option(
+        False, "Normals only from clients with a later non-malignant episode."
+    )
+    allow_synthetic: bool = option(
+        False, "Use images that are marked as synthetic data, those of insert_lesions for one."
+    )
+    admit_special: tuple[str, ...] = option(
+        (), "Kinds of images to use that no screening makes, as in make_patches."
+    )
+    shard_megabytes: int = option(150, "Target size of a shard.", COUNT)
+    beam: tuple[str, ...] = option(
+        (), "A Beam pipeline option, e.g. --beam=--runner=FnApiRunner; may be repeated."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ShowPatchesConfig(RunConfig):
     """`cgan_tf.show_patches`: a patch set as pictures to look at."""
 
@@ -1018,6 +1068,100 @@ class ClassifierConfig(ClassifierTrainingConfig, RunConfig):
         "samples stand in the same places in all of them.",
         FILLINGS,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorConfig(RunConfig):
+    """`cgan_tf.train_detector`: RetinaNet on whole mammograms, with real and inserted lesions.
+
+    Nothing of it is in the paper, which names such a detector as its next step.
+    """
+
+    images_dir: str = option(
+        "", "Output directory of make_images: real mammograms and their lesions (required)."
+    )
+    inserted_dirs: tuple[str, ...] = option(
+        (), "Output directories of make_images whose images insert_lesions made."
+    )
+    inserted_fraction: float = option(
+        0.0,
+        "Share of the training images with lesions that are inserted ones; 1: no real lesion is "
+        "seen. The others, and the images without lesions, are real.",
+        FRACTION,
+    )
+    allow_overlap: bool = option(
+        False,
+        "Train on images of women, or on lesions that learnt from women, of the validation or test "
+        "split of --images_dir, for a deliberate study; the manifest says so.",
+    )
+    output_dir: str = option(
+        "", "Directory for checkpoints, logs, weights and predictions (required)."
+    )
+    seed: int = option(0, "Keys weights, the order of the images and their augmentation.", WHOLE)
+    network: str = option(
+        "resnet50",
+        "The network below the pyramid: resnet18 or resnet50, cut off at --max_level.",
+        ("resnet18", "resnet50"),
+    )
+    min_level: int = option(
+        3, "Finest level of the pyramid; a place of level n is 2^n px wide.", Range(2, 5)
+    )
+    max_level: int = option(6, "Coarsest level of the pyramid.", Range(2, 7))
+    anchor_size: float = option(
+        4.0, "Side of the smallest anchor of a level, in its places.", POSITIVE
+    )
+    anchor_scales: int = option(3, "Sizes of anchors on a level, up to twice the smallest.", COUNT)
+    aspect_ratios: tuple[str, ...] = option(
+        ("0.5", "1", "2"), "Height by width of the anchors at each size."
+    )
+    positive_iou: float = option(
+        0.5, "An anchor stands for a lesion from this overlap (IoU) on.", FRACTION
+    )
+    negative_iou: float = option(
+        0.4,
+        "An anchor stands for no lesion below this overlap; in between it is left out.",
+        FRACTION,
+    )
+    head_convolutions: int = option(4, "Convolutions of a head before its last.", WHOLE)
+    lesion_share: float = option(
+        0.5, "Share of the images of a batch that show a malignant lesion.", FRACTION
+    )
+    samples: int = option(80_000, "Training images in all.", COUNT)
+    validate_every: int = option(
+        4_000,
+        "Training images between validations: the mean sensitivity up to one false "
+        "positive an image. The best weights are kept.",
+        COUNT,
+    )
+    batch_size: int = option(8, "Images a step.", COUNT)
+    learning_rate: float = option(
+        1e-4, "Highest step size of Adam, which rises and falls as a cosine.", POSITIVE
+    )
+    warm_up: float = option(0.05, "Share of the run in which the step size rises.", BELOW_ONE)
+    clip_norm: float = option(1.0, "Longest gradient of a step.", POSITIVE)
+    flip_probability: float = option(
+        0.5, "Probability of a mirrored training image (left/right).", FRACTION
+    )
+    augment_scale: float = option(
+        0.1, "A training image is resized by 1 plus or minus up to this.", BELOW_ONE
+    )
+    augment_contrast: float = option(
+        0.1, "Its contrast is multiplied by 1 plus or minus up to this.", BELOW_ONE
+    )
+    candidates: int = option(20, "Boxes kept of an image, from the highest score down.", COUNT)
+    candidate_iou: float = option(
+        0.2,
+        "Of two boxes that overlap by more (IoU), the one with the higher score is kept.",
+        FRACTION,
+    )
+    precision: str = option(
+        "float32", "Arithmetic of the convolutions.", ("float32", "mixed_bfloat16")
+    )
+    intra_op_threads: int = option(
+        0, "TensorFlow threads within an operation; 0: all cores.", WHOLE
+    )
+    inter_op_threads: int = option(0, "TensorFlow threads across operations; 0: all cores.", WHOLE)
+    checkpoint_minutes: float = option(10.0, "Minutes between checkpoints.", NOT_NEGATIVE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -343,6 +343,10 @@ def _finish(
     phantom = {"phantom": True} if is_drawn(config.input_dir) else {}
     if setup.card.phantom:
         phantom["generator_phantom"] = True
+    learnt_from = {
+        "generator_patients": setup.card.patients,
+        "generator_patches_sha256": setup.card.patches_manifest_sha256,
+    }
     content = {"format": 1, "task": setup.task, **phantom, "images": previews}
     write_json(directory / PREVIEWS_JSON, content)
     if previews:
@@ -354,7 +358,8 @@ def _finish(
     table = rejections_csv(rejections, config.input_dir)
     files.write_atomically_from(str(directory / REJECTIONS_FILE), table)
     counts = counts_of(index, results, rejections, setup)
-    finish_run(directory, PROGRAM, {**about, **phantom, **counts.as_json(), **written})
+    content = {**about, **learnt_from, **phantom, **counts.as_json(), **written}
+    finish_run(directory, PROGRAM, content)
     print(summary(counts, setup, directory))
 
 

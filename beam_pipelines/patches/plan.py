@@ -71,7 +71,7 @@ def quotas_of(images: Sequence[Image], config: PatchesConfig, labelled: bool = T
         by_split: dict[str, list[Image]] = {split: [] for split in SPLITS}
         for image in images:
             by_split[split_of(image.client_id, config, image.splits)].append(image)
-        by_split["train"] = _of_lesion_clients(by_split["train"], config)
+        by_split["train"] = of_lesion_clients(by_split["train"], config)
         quotas = [
             Quota(split, name, count, _eligible(by_split[split], split, name, config))
             for split in SPLITS
@@ -94,7 +94,7 @@ def lesion_clients(config: PatchesConfig) -> tuple[int, int] | None:
     return bounds
 
 
-def _of_lesion_clients(images: Sequence[Image], config: PatchesConfig) -> list[Image]:
+def of_lesion_clients(images: Sequence[Image], config: PatchesConfig) -> list[Image]:
     """Training images without those with lesions of clients that --train_lesion_clients leaves
     out. A hash orders the clients, so that sets with the same seed share an order."""
     bounds = lesion_clients(config)

@@ -7,7 +7,6 @@ validation/ (the scores of every validation), best.weights.h5 and, at the end, m
 
 import contextlib
 import dataclasses
-import io
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -20,23 +19,16 @@ from cgan_tf.classifier.sampling import SYNTHETIC, plan_checksum
 from cgan_tf.config import ClassifierConfig
 from cgan_tf.data.patch_sets import PatchSet, resolution_of
 from cgan_tf.data.provenance import are_drawn
-from cgan_tf.models.weights_file import find_weights
+from cgan_tf.models.weights_file import find_weights, save_weights
 from cgan_tf.runs import console
 from cgan_tf.runs.console import stop_signals
-from cgan_tf.runs.directory import finish_run, run_to_the_end, sha256, write_bytes
+from cgan_tf.runs.directory import finish_run, run_to_the_end, sha256
 from cgan_tf.runs.errors import UserError
 from cgan_tf.runs.flags import check_ranges
 from cgan_tf.runs.machine import Threads, resolve_threads, save_threads, set_threads
 
 WEIGHTS_FILE = "best.weights.h5"
 VALIDATION_BATCH = 64
-
-
-class _NamedMemory(io.BytesIO):
-    """Where Keras writes weights: HDF5 that meets a full disk kills the process when it ends."""
-
-    def __str__(self) -> str:
-        return WEIGHTS_FILE  # Keras looks at the suffix
 
 
 def train_classifier(config: ClassifierConfig) -> None:
@@ -194,16 +186,10 @@ class ClassifierTraining:
         if auc > float(state["best_auc"]):
             for name, value in (("best_auc", auc), ("best_seen", seen), ("stale", 0)):
                 state[name].assign(value)
-            self._keep_weights()
+            save_weights(self.model, self.directory / WEIGHTS_FILE)
         log.add_validation(seen, loss, auc, float(state["best_auc"]), logits, self.sets.labels)
         state["loss_sum"].assign(0)
         state["loss_count"].assign(0)
-
-    def _keep_weights(self) -> None:
-        """Writes the weights whole or not at all."""
-        content = _NamedMemory()
-        self.model.save_weights(content)
-        write_bytes(self.directory / WEIGHTS_FILE, content.getbuffer())
 
     def _finish(self, plan: np.ndarray, log) -> None:
         from cgan_tf.models.keras_setup import settings

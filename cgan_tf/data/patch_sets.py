@@ -13,7 +13,7 @@ import bisect
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,17 +160,8 @@ class PatchSet:
         self.directory = Path(directory)
         self._indexes: dict[tuple[str, ...], PatchIndex] = {}
         self.manifest = read_manifest(directory, PROGRAMS)
-        splits = self.manifest.get("splits", {})
-        if not _is_splits(splits):
-            raise UserError(
-                f"{self.directory / MANIFEST_FILE}: expected splits with classes, counts and shards"
-            )
-        self.splits = _splits_from(splits)
-        for shard in self._shards(SPLITS, PATCH_CLASSES):
-            path = contained(self.directory, shard.file)
-            found = path.stat().st_size if path.exists() else None
-            if found != shard.bytes:
-                raise UserError(f"{path}: expected {shard.bytes} bytes, found {found}")
+        self.splits = splits_from(self.manifest, self.directory)
+        check_shards(self.directory, self._shards(SPLITS, PATCH_CLASSES))
 
     def count(self, split: str, *classes: str) -> int:
         """Patches of a split and classes."""
@@ -215,8 +206,14 @@ class PatchSet:
         return [shard for entry in found if entry for shard in entry.shards]
 
 
-def _splits_from(values: Json) -> Splits:
-    """The inverse of `splits_json`, for what `_is_splits`."""
+def splits_from(manifest: Json, directory: Path) -> Splits:
+    """The inverse of `splits_json`, from the manifest of a directory; `UserError` where it has no
+    such splits."""
+    values = manifest.get("splits", {})
+    if not _is_splits(values):
+        raise UserError(
+            f"{directory / MANIFEST_FILE}: expected splits with classes, counts and shards"
+        )
     return {
         split: {
             name: ClassShards(
@@ -226,6 +223,15 @@ def _splits_from(values: Json) -> Splits:
         }
         for split, classes in values.items()
     }
+
+
+def check_shards(directory: Path, shards: Iterable[Shard]) -> None:
+    """Raises `UserError` naming a shard that is missing or has another size."""
+    for shard in shards:
+        path = contained(directory, shard.file)
+        found = path.stat().st_size if path.exists() else None
+        if found != shard.bytes:
+            raise UserError(f"{path}: expected {shard.bytes} bytes, found {found}")
 
 
 def _is_splits(splits: Any) -> bool:

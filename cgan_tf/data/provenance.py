@@ -14,7 +14,7 @@ from cgan_tf.data.keyed import digest
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.data.records import decode_text
 from cgan_tf.labels import PATCH_CLASSES
-from cgan_tf.runs.directory import MANIFEST_FILE, read_json, sha256
+from cgan_tf.runs.directory import MANIFEST_FILE, Json, read_json, sha256
 from cgan_tf.runs.errors import UserError
 
 HELD_OUT = ("validation", "test")
@@ -76,13 +76,19 @@ class Overlap:
 def is_drawn(input_dir: str) -> bool:
     """Whether images of a directory are a phantom's, or were made from a phantom's.
 
-    The manifest of make_phantom says so, in the directory or above the `images` of insert_lesions.
+    The manifest of make_phantom says so, or that of insert_lesions.
     """
+    manifest = manifest_of_images(input_dir)
+    return manifest.get("program") == PHANTOM or bool(manifest.get("phantom"))
+
+
+def manifest_of_images(input_dir: str) -> Json:
+    """The manifest of the program that made the images of a directory: in it, or above the `images`
+    of insert_lesions; empty without one."""
     for directory in (Path(input_dir), Path(input_dir).parent):
         if (directory / MANIFEST_FILE).is_file():
-            manifest = read_json(directory / MANIFEST_FILE)
-            return manifest.get("program") == PHANTOM or bool(manifest.get("phantom"))
-    return False
+            return read_json(directory / MANIFEST_FILE)
+    return {}
 
 
 def are_drawn(patches: PatchSet) -> bool:

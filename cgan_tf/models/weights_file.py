@@ -1,9 +1,13 @@
-"""Finds and checks the classifier's starting weights, before TensorFlow is imported."""
+"""Finds and checks the classifier's starting weights, before TensorFlow is imported; keeps a
+network's own."""
 
 import hashlib
+import io
 import os
 from pathlib import Path
+from typing import Any
 
+from cgan_tf.runs.directory import write_bytes
 from cgan_tf.runs.errors import UserError
 
 IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -46,3 +50,17 @@ def _check_imagenet(path: Path) -> None:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != IMAGENET_MD5:
         raise UserError(f"{path}: expected md5 {IMAGENET_MD5}, found {found}; download it again")
+
+
+class _NamedMemory(io.BytesIO):
+    """Where Keras writes weights: HDF5 that meets a full disk kills the process when it ends."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"  # Keras looks at the suffix
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """Writes the weights of a Keras model whole or not at all."""
+    content = _NamedMemory()
+    model.save_weights(content)
+    write_bytes(path, content.getbuffer())

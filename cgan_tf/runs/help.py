@@ -27,15 +27,15 @@ GROUPS: dict[str, str] = {
     "Input and output": """
         output_dir output restart evaluations input_dir source mapping table normals_dir patches_dir
         synthetic_dirs pasted_dirs oracle_dirs scored_dirs showcase_dirs showcase_patches_dir
-        prediction_dirs froc_dir
-        insertion_dirs synthetic_dir quality_dir reader_study_dir analyse gan_dirs classifier critic
-        generator generators weights init_from imagenet_weights report_flagfile quality_flagfile
-        paste_flagfile failed_runs list_only keep_patient previews structured_reports overlays
-        heat_maps calibration_dir shard_megabytes title notice authors licence columns contact_sheet
-        list_patients""",
+        prediction_dirs froc_dir insertion_dirs images_dir inserted_dirs synthetic_dir
+        quality_dir reader_study_dir analyse gan_dirs classifier critic generator generators weights
+        init_from imagenet_weights report_flagfile quality_flagfile paste_flagfile failed_runs
+        list_only keep_patient previews structured_reports overlays heat_maps calibration_dir
+        shard_megabytes title notice authors licence columns contact_sheet list_patients""",
     "Task": """
         task conditional count images lesions_per_image places split split_by all_in_split classes
         source_classes source_split real_splits seeds synthetic_fractions synthetic_fraction filling
+        inserted_fraction lesion_share
         arms arm_share question answers cases training repeats break_every quality seed clients
         first_client image_size difficulty content broken_files folder_patches train_normal
         train_malignant_mass train_benign_mass train_malignant_calcification
@@ -59,14 +59,15 @@ GROUPS: dict[str, str] = {
         network generator_filters bottleneck_filters embedding_channels leaky_relu_slope
         attention_size lesion_channel border spectral_norm discriminator_multiplier
         discriminator_input discriminator_noise noise_maps minibatch_deviation batch_norm
-        batch_norm_momentum""",
+        batch_norm_momentum min_level max_level anchor_size anchor_scales aspect_ratios positive_iou
+        negative_iou head_convolutions candidate_iou""",
     "Training": """
         batch_size learning_rate beta_1 beta_2 epsilon samples validate_every
         early_stopping_validations decay decay_rate decay_every augment_elastic augment_contrast
         augment_noise generator_steps grow half_steps fade_in_steps full_steps ema benign_weight
         normal_weight penalty_weight penalty_target penalty_squared penalty_noise penalty_logit
         penalty_every augment mode_seeking_weight mode_seeking_margin collapse_steps
-        checkpoint_minutes log_every grid_every dry_run""",
+        checkpoint_minutes log_every grid_every dry_run warm_up clip_norm augment_scale""",
     "Machine": """
         precision strategy deterministic parallel workers intra_op_threads inter_op_threads beam""",
 }

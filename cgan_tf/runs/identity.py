@@ -23,6 +23,7 @@ OWN_FLAGS = frozenset({"output_dir"})
 INPUT_FLAGS = frozenset(
     {
         *("input_dir", "normals_dir", "mapping", "patches_dir", "synthetic_dirs", "scored_dirs"),
+        *("images_dir", "inserted_dirs"),
         *("pasted_dirs", "oracle_dirs", "gan_dirs", "generator", "generators", "init_from"),
         *("classifier", "critic", "weights", "imagenet_weights"),
         *("prediction_dirs", "calibration_dir"),

@@ -14,6 +14,7 @@ EXTRAS = (
     "demo",
     "onnx",
     "sr",
+    "detector",
     "dev",
     "fuzz",
 )  # cuda and gcp are for machines that tests do not run on
