@@ -102,7 +102,7 @@ def structured_report(
     ]
     first = evidence[0]
     observer = sr.ObserverContext(
-        observer_type=Code("121007", "DCM", "Device"),
+        observer_type=sr.CodedConcept("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=derived_uid("observer", PROGRAM), name="insert_lesions", manufacturer_name=PROGRAM
         ),
@@ -146,7 +146,11 @@ def _group(image: MadeImage, header: Dataset, lesion: PlacedLesion, setup: Setup
     # From the top left clockwise; places between pixels, (0, 0) being the image's corner.
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], np.float64)
     source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
-    outline = {"graphic_type": "POLYLINE", "graphic_data": corners, "source_image": source}
+    outline: dict[str, Any] = {
+        "graphic_type": "POLYLINE",
+        "graphic_data": corners,
+        "source_image": source,
+    }
     pixels = (x1 - x0) * (y1 - y0)
     known = image.spacing_mm > 0
     area = sr.Measurement(
