@@ -79,6 +79,7 @@ def plain_batches(config: GanConfig, patches) -> Iterator:
     import tensorflow as tf
 
     from cgan_tf.gan.data import CLASSES
+    from cgan_tf.labels import TASKS
 
     def pixels(serialised):
         png = tf.io.parse_single_example(
@@ -93,8 +94,10 @@ def plain_batches(config: GanConfig, patches) -> Iterator:
         records = tf.data.TFRecordDataset(files).shuffle(1000).repeat()
         return records.map(pixels, tf.data.AUTOTUNE).batch(config.batch_size, drop_remainder=True)
 
-    roles = {role: of_class(names[0]) for role, names in CLASSES[config.task].items()}
-    return iter(tf.data.Dataset.zip(roles).prefetch(tf.data.AUTOTUNE))
+    batches = {role: of_class(names[0]) for role, names in CLASSES[config.task].items()}
+    places = tf.fill([config.batch_size], tf.constant(TASKS.index(config.task), tf.int64))
+    batches["task"] = tf.data.Dataset.from_tensors(places).repeat()
+    return iter(tf.data.Dataset.zip(batches).prefetch(tf.data.AUTOTUNE))
 
 
 if __name__ == "__main__":

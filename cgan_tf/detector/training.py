@@ -206,12 +206,22 @@ class DetectorTraining:
         pool = self.sets.validation if split == "validation" else self.sets.test
         return predictions_of(self.candidates, pool, split, self.sets.canvas, advance)
 
+    def _load_best(self) -> None:
+        path = self.directory / WEIGHTS_FILE
+        try:
+            self.model.load_weights(path)
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected the weights that this run kept, found a damaged file; --restart "
+                "begins anew"
+            ) from error
+
     def _finish(self, plan: np.ndarray) -> None:
         from cgan_tf.detector.scoring import validation_measures, write_tables
         from cgan_tf.models.keras_setup import settings
 
         config, sets, state = self.config, self.sets, self.state
-        self.model.load_weights(self.directory / WEIGHTS_FILE)
+        self._load_best()
         total = len(sets.validation) + len(sets.test)
         found: list[ImagePrediction] = []
         with console.progress_bar(total, "scoring", "images") as bar:

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import types
 
 import keras
 import numpy as np
@@ -15,9 +14,10 @@ import tensorflow as tf
 
 from cgan_tf.classifier import training as classifier_training
 from cgan_tf.classifier.scoring import load_classifier, score
-from cgan_tf.classifier.training import ClassifierTraining, open_training, train_classifier
+from cgan_tf.classifier.training import open_training, train_classifier
 from cgan_tf.data import tfrecords
 from cgan_tf.data.patch_sets import PatchSet, evaluation_pool
+from cgan_tf.models.weights_file import save_weights
 from cgan_tf.runs import machine
 from cgan_tf.runs.directory import open_run, read_json, read_manifest
 from cgan_tf.runs.errors import UserError
@@ -429,9 +429,8 @@ def test_a_checkpoint_holds_everything_that_moves(toy_sets, tmp_path, tiny):
 def test_a_disk_that_is_full_of_weights_is_a_line(tmp_path):
     (tmp_path / f".best.weights.h5.{os.getpid()}.tmp").symlink_to("/dev/full")
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(3000)])
-    training = types.SimpleNamespace(directory=tmp_path, model=model)
     with pytest.raises(UserError, match=r"weights\.h5: cannot be written: No space left on device"):
-        ClassifierTraining._keep_weights(training)
+        save_weights(model, tmp_path / "best.weights.h5")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -439,15 +438,15 @@ def test_a_disk_that_is_full_of_weights_is_a_line(tmp_path):
 def test_weights_that_cannot_be_written_do_not_kill_the_process(tmp_path):
     """HDF5 would, with a segmentation fault when the process ends."""
     code = f"""
-import resource, types, keras
+import resource, keras
 from pathlib import Path
-from cgan_tf.classifier.training import ClassifierTraining
+from cgan_tf.models.weights_file import save_weights
 from cgan_tf.runs.errors import UserError
 directory = Path({str(tmp_path)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(3000)])
 try:
-    ClassifierTraining._keep_weights(types.SimpleNamespace(directory=directory, model=model))
+    save_weights(model, directory / "best.weights.h5")
 except UserError:
     raise SystemExit(3)
 """

@@ -44,6 +44,7 @@ def test_preprocessing_is_the_published_one():
     )
 
 
+@pytest.mark.slow  # test_networks loads Keras' own weights bit for bit
 def test_it_is_keras_resnet_50_at_any_size(resnet):
     assert resnet.backbone.count_params() == 23_587_712  # keras.applications, without its top
     for size in (32, 64):
@@ -52,6 +53,7 @@ def test_it_is_keras_resnet_50_at_any_size(resnet):
         assert (logits.dtype, features.dtype) == (tf.float32, tf.float32)
 
 
+@pytest.mark.slow
 def test_features_are_the_last_layer(resnet):
     patches = tf.random.stateless_uniform([1, 64, 64, 1], [0, 0], -1, 1)
     by_keras = keras.layers.GlobalAveragePooling2D()(resnet.backbone(preprocess(patches)))
