@@ -21,6 +21,7 @@ def config(tmp_path_factory):
     root = tmp_path_factory.mktemp("kills")
     return small_config(
         task="calcification",
+        spectral_norm="both",  # the paper's: its vectors must come back too
         half_steps=8,
         fade_in_steps=9,
         full_steps=7,
