@@ -42,7 +42,7 @@ from beam_pipelines.rejections import (
 )
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Source, UnitIndex
-from beam_pipelines.sources.index import index_of, open_source
+from beam_pipelines.sources.index import index_of, open_source, source_config
 from beam_pipelines.storage import files
 from cgan_tf import __version__
 from cgan_tf.config import InsertionConfig, PatchesConfig
@@ -194,7 +194,7 @@ def insert_lesions(config: InsertionConfig) -> None:
     check_paths(options, generator=config.generator, output_dir=config.output_dir)
 
     def open_inputs() -> tuple[Setup, PatchesConfig, Source]:
-        setup, patches = setup_of(config, read_card(config.generator)), _as_patches(config)
+        setup, patches = setup_of(config, read_card(config.generator)), source_config(config)
         if config.structured_reports:
             check_possible(setup)
         return setup, patches, open_source(patches)
@@ -242,15 +242,6 @@ def _with_real_lesions(setup: Setup, index: UnitIndex, run: Run, options: Any) -
             results.append(result)
             bar.update()
     return setup.with_real(real_lesions_from(results))
-
-
-def _as_patches(config: InsertionConfig) -> PatchesConfig:
-    """The flags that say what is read, as sources expect them."""
-    shared = {field.name for field in dataclasses.fields(InsertionConfig)} & {
-        "source", "input_dir", "normals_from_cases", "normal_follow_up", "allow_synthetic",
-        "admit_special",
-    }  # fmt: skip
-    return PatchesConfig(**{name: getattr(config, name) for name in shared})
 
 
 def _until_enough(

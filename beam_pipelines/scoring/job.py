@@ -28,7 +28,7 @@ from beam_pipelines.scoring.images import (
 )
 from beam_pipelines.sources import index as sources_index
 from beam_pipelines.sources.base import Image, Source, UnitIndex, split_of
-from beam_pipelines.sources.index import index_of, open_source
+from beam_pipelines.sources.index import index_of, open_source, source_config
 from beam_pipelines.storage import files
 from cgan_tf.config import PatchesConfig, PredictImagesConfig
 from cgan_tf.data.keyed import unit_hash
@@ -68,7 +68,7 @@ def predict_images(config: PredictImagesConfig) -> None:
     check_paths(options, classifier=config.classifier, output_dir=config.output_dir)
 
     def open_inputs() -> tuple[Setup, PatchesConfig, Source]:
-        setup, patches = setup_of(config), as_patches(config)
+        setup, patches = setup_of(config), source_config(config)
         return setup, patches, open_source(patches)
 
     def work(inputs: tuple[Setup, PatchesConfig, Source], run: Run) -> None:
@@ -99,15 +99,6 @@ def predict_images(config: PredictImagesConfig) -> None:
         *(config.output_dir, PROGRAM, config, open_inputs, work),
         drop_scratch=lambda: files.remove_directory(scratch),
     )
-
-
-def as_patches(config: PredictImagesConfig) -> PatchesConfig:
-    """The flags that say what is read, as sources expect them."""
-    names = (
-        "source", "input_dir", "mapping", "table", "bits", "inverted", "split_by",
-        "normals_from_cases", "normal_follow_up", "allow_synthetic", "admit_special",
-    )  # fmt: skip
-    return PatchesConfig(**{name: getattr(config, name) for name in names})
 
 
 def chosen_images(index: UnitIndex, setup: Setup) -> list[Image]:

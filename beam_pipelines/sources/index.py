@@ -16,7 +16,7 @@ from beam_pipelines.jobs.work import work_results
 from beam_pipelines.rejections import rejection_from
 from beam_pipelines.sources.base import FileFacts, Image, Mark, Source, UnitIndex, merge
 from beam_pipelines.storage import files
-from cgan_tf.config import PatchesConfig
+from cgan_tf.config import PatchesConfig, RunConfig
 from cgan_tf.runs.console import progress_bar
 from cgan_tf.runs.directory import Json
 from cgan_tf.runs.errors import UserError
@@ -45,6 +45,19 @@ SOURCES = {
     "folder": "beam_pipelines.sources.folder:open_source",
     "table": "beam_pipelines.sources.table:open_source",
 }
+
+
+# The flags that say what is read, in every program that reads a source.
+_WHAT_IS_READ = (
+    *("source", "input_dir", "mapping", "table", "bits", "inverted", "split_by"),
+    *("normals_from_cases", "normal_follow_up", "allow_synthetic", "admit_special"),
+)
+
+
+def source_config(config: RunConfig) -> PatchesConfig:
+    """What `config`, of any program that reads a source, says of it, as `open_source` expects."""
+    flags = (name for name in _WHAT_IS_READ if hasattr(config, name))
+    return PatchesConfig(**{name: getattr(config, name) for name in flags})
 
 
 def open_source(config: PatchesConfig) -> Source:

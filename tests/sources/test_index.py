@@ -13,8 +13,8 @@ from beam_pipelines.patches.job import make_patches
 from beam_pipelines.patches.plan import quotas_of
 from beam_pipelines.sources.base import HEALTHY, LESION, Image, UnitIndex, merge, split_of
 from beam_pipelines.sources.folder import open_folder
-from beam_pipelines.sources.index import SOURCES, open_source
-from cgan_tf.config import PatchesConfig
+from beam_pipelines.sources.index import SOURCES, open_source, source_config
+from cgan_tf.config import InsertionConfig, PatchesConfig, PredictImagesConfig
 from cgan_tf.data.patch_sets import PatchSet
 from cgan_tf.runs.errors import UserError
 from tests.toys.cbis_tree import CbisTree
@@ -289,3 +289,9 @@ def test_normals_of_omi_dbs_lesion_images_keep_away_from_their_boxes(tmp_path):
         assert left + 2 * side <= 90 or top - side >= 40
     with pytest.raises(UserError, match=r"train/normal +8 +0"):
         make_patches(_config("optimam", tree.root, tmp_path / "none", train_normal=8))
+
+
+@pytest.mark.parametrize("program", [InsertionConfig, PredictImagesConfig])
+def test_other_programs_hand_a_source_its_own_flags_and_no_others(program):
+    said = {"source": "table", "input_dir": "films", "mapping": "m.toml", "table": "t.csv"}
+    assert source_config(program(**said, output_dir="out", seed=3)) == PatchesConfig(**said)
