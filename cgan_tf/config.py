@@ -1426,6 +1426,9 @@ class ReportConfig:
     froc_dir: str = option(
         "", "Output directory of evaluate --prediction_dirs, for the section on whole mammograms."
     )
+    heat_map_dirs: tuple[str, ...] = option(
+        (), "Output directories of predict_images, whose heat maps that section shows."
+    )
     insertion_dirs: tuple[str, ...] = option(
         (), "Output directories of insert_lesions, for Figure 3."
     )

@@ -62,14 +62,31 @@ def write_viewer(directory: Path, phantom: bool, model_phantom: bool = False) ->
     `phantom`: whether the images are drawn: the page and every picture say so. `model_phantom`:
     whether what scored them has learnt from drawn ones.
     """
-    images = [
+    images = shown_images(directory)
+    if not images:
+        return None
+    images.sort(key=lambda image: (image.malignant != 1, -image.score, image.sop_uid))
+    comparisons = comparisons_of(directory, images, "image")
+    path = directory / VIEWER
+    notice = PHANTOM_NOTICE if phantom else MODEL_NOTICE if model_phantom else ""
+    write_bytes(path, _page(images, comparisons, phantom, notice).encode())
+    return path
+
+
+def shown_images(directory: Path) -> list[ScoredImage]:
+    """The images of a run that have pictures, in the order of its table."""
+    return [
         image
         for image in read_rows(directory / IMAGES, ScoredImage)
         if _picture(directory, OVERLAYS, image) and _picture(directory, MAMMOGRAMS, image)
     ]
-    if not images:
-        return None
-    images.sort(key=lambda image: (image.malignant != 1, -image.score, image.sop_uid))
+
+
+def comparisons_of(directory: Path, images: Sequence[ScoredImage], prefix: str) -> list[Comparison]:
+    """Each image beside its heat map, with the lesions that are known; keys begin with `prefix`.
+
+    The addresses of the pictures are relative to `directory`.
+    """
     shown = {image.sop_uid for image in images}
     lesions: dict[str, list[KnownLesion]] = defaultdict(list)
     for lesion in read_rows(directory / LESIONS, KnownLesion):
@@ -80,14 +97,10 @@ def write_viewer(directory: Path, phantom: bool, model_phantom: bool = False) ->
         for candidate in read_rows(directory / CANDIDATES, Candidate)
         if candidate.sop_uid in shown
     )
-    comparisons = [
-        _comparison(directory, f"image-{number}", image, lesions[image.sop_uid], found)
+    return [
+        _comparison(directory, f"{prefix}-{number}", image, lesions[image.sop_uid], found)
         for number, image in enumerate(images, 1)
     ]
-    path = directory / VIEWER
-    notice = PHANTOM_NOTICE if phantom else MODEL_NOTICE if model_phantom else ""
-    write_bytes(path, _page(images, comparisons, phantom, notice).encode())
-    return path
 
 
 def _page(

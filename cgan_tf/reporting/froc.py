@@ -34,6 +34,7 @@ from cgan_tf.pages.style import (
     house_style,
     interval,
 )
+from cgan_tf.reporting.heat_maps import heat_maps
 from cgan_tf.reporting.inputs import ReportInputs, attribute_title
 from cgan_tf.runs.dataclass_json import to_json
 from cgan_tf.statistics.froc import RATES
@@ -97,6 +98,8 @@ def section(inputs: ReportInputs) -> Section | None:
         parts.append(_difference_table(result))
     if seeds:
         parts.append(Fold("Seed by seed", [_table(result), _auc_table(result)]))
+    shown = heat_maps(inputs.config.heat_map_dirs)
+    parts += [shown] if shown else []
     parts.append(Fold("By type and size of the lesions", [_group_table(result), Notes([GROUPS])]))
     notes = [_rules(result), *METHOD, *([POOLED] if seeds else [])]
     return section_of(TITLE, *parts, Notes(notes))

@@ -118,6 +118,8 @@ def write_report(config: ReportConfig) -> None:
     """
     if config.showcase_dirs and not config.showcase_patches_dir:
         raise UserError("--showcase_patches_dir is required with --showcase_dirs")
+    if config.heat_map_dirs and not config.froc_dir:
+        raise UserError("--froc_dir is required with --heat_map_dirs")
     check_output(config.output, ".html")
     inputs = read_inputs(config)
     # Inputs are opened before anything is made: a mistyped flag must leave nothing.

@@ -27,7 +27,7 @@ GROUPS: dict[str, str] = {
     "Input and output": """
         output_dir output restart evaluations input_dir source mapping table normals_dir patches_dir
         synthetic_dirs pasted_dirs oracle_dirs scored_dirs showcase_dirs showcase_patches_dir
-        prediction_dirs froc_dir insertion_dirs images_dir inserted_dirs synthetic_dir
+        prediction_dirs froc_dir heat_map_dirs insertion_dirs images_dir inserted_dirs synthetic_dir
         quality_dir reader_study_dir analyse gan_dirs classifier critic generator generators weights
         init_from imagenet_weights report_flagfile quality_flagfile paste_flagfile failed_runs
         list_only keep_patient previews structured_reports overlays heat_maps calibration_dir

@@ -66,6 +66,7 @@ def demo_steps(root: Path, precision: str, threads: int, films: Path | None) -> 
         )  # fmt: skip
     steps += [_quality(root), _reader_study(root)]
     steps += _whole_images(root)
+    steps += _predictions(root, precision)
     steps.append(_report(root, tuple(step.name for step in steps), films is not None))
     return steps
 
@@ -200,6 +201,29 @@ def _whole_images(root: Path) -> list[Step]:
     return steps
 
 
+def _predictions(root: Path, precision: str) -> list[Step]:
+    """Both classifiers on whole images of the test split, and the lesions that they find."""
+    outputs = {name: root / "predictions" / name for name in ("baseline", "mixed")}
+    steps = [
+        Step(
+            f"score images with {name}", "beam_pipelines.predict_images",
+            ("--flagfile=configs/demo_predict_images.cfg",
+             f"--classifier={root / 'classifier' / name}", f"--patches_dir={root / 'patches'}",
+             f"--input_dir={root / 'phantom'}", f"--precision={precision}",
+             f"--output_dir={output}"),
+            output / "manifest.json", (f"{name} classifier",), seconds=30,
+        )
+        for name, output in outputs.items()
+    ]  # fmt: skip
+    found = root / "lesions_found"
+    flags = (f"--prediction_dirs={','.join(map(str, outputs.values()))}", f"--output_dir={found}")
+    after = tuple(step.name for step in steps)
+    steps.append(
+        Step("find lesions", "cgan_tf.evaluate", flags, found / "manifest.json", after, seconds=3)
+    )
+    return steps
+
+
 def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
     def joined(*parts: str) -> str:
         return ",".join(str(root / part) for part in parts)
@@ -213,6 +237,8 @@ def _report(root: Path, after: tuple[str, ...], films: bool) -> Step:
         f"--quality_dir={root / 'quality'}",
         f"--reader_study_dir={root / 'reader_study'}",
         f"--insertion_dirs={joined('inserted', 'inserted_removed')}",
+        f"--froc_dir={root / 'lesions_found'}",
+        f"--heat_map_dirs={joined('predictions/baseline', 'predictions/mixed')}",
         f"--output={root / 'report.html'}",
     ]
     if films:

@@ -140,6 +140,24 @@ CHAIN = (
         forks=False,
     ),
     Program(
+        name="predict_images",
+        module="beam_pipelines.predict_images",
+        flags=(
+            "--classifier=classifier/baseline",
+            "--input_dir=phantom",
+            "--patches_dir=patches",
+            "--output_dir=predictions",
+            "--images=4",
+            "--overlays=2",
+            "--stride=128",
+        ),
+        output="predictions",
+        inputs=("classifier/baseline", "phantom", "patches"),
+        victims=("classifier/baseline/best.weights.h5",),
+        tells_time=("metrics.json",),
+        forks=False,
+    ),
+    Program(
         name="experiment",
         module="cgan_tf.experiment",
         flags=(

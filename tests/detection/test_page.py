@@ -1,24 +1,12 @@
 import re
 from html import unescape
 
-import numpy as np
-
 from cgan_tf.detection.heat_maps import file_stem
-from cgan_tf.detection.overlays import png_bytes
 from cgan_tf.detection.page import write_viewer
 from cgan_tf.detection.predictions import Candidate, ImagePrediction, KnownLesion, write_predictions
-from tests.toys.predictions import scored_image
+from tests.toys.predictions import scored_image, write_pictures
 
 PLACE = ("women/1", "L", "CC")
-
-
-def with_pictures(directory, *predictions) -> None:
-    write_predictions(directory, predictions)
-    for folder in ("mammograms", "overlays"):
-        (directory / folder).mkdir()
-        for prediction in predictions:
-            name = f"{file_stem(prediction.image.sop_uid)}.png"
-            (directory / folder / name).write_bytes(png_bytes(np.zeros((300, 200), np.uint8)))
 
 
 def lesion(uid: str, patch_class: str) -> KnownLesion:
@@ -33,7 +21,8 @@ def test_the_page_shows_what_is_known_and_predicted(tmp_path):
     )
     healthy = ImagePrediction(scored_image("1.3", malignant=0, score=0.9), (), ())
     unknown = ImagePrediction(scored_image("a/<b>.png", malignant=None, score=0.1), (), ())
-    with_pictures(tmp_path, healthy, malignant, unknown)
+    write_predictions(tmp_path, [healthy, malignant, unknown])
+    write_pictures(tmp_path, [healthy, malignant, unknown])
     page = unescape(write_viewer(tmp_path, phantom=False).read_text(encoding="utf-8"))
     assert re.findall(r'src="(mammograms/[^"]+)"', page) == [
         "mammograms/1.2.png",  # the malignant one first
@@ -50,13 +39,17 @@ def test_the_page_shows_what_is_known_and_predicted(tmp_path):
 
 
 def test_a_phantom_is_called_one(tmp_path):
-    with_pictures(tmp_path, ImagePrediction(scored_image(), (), ()))
+    images = [ImagePrediction(scored_image(), (), ())]
+    write_predictions(tmp_path, images)
+    write_pictures(tmp_path, images)
     assert "drawn by a computer" in write_viewer(tmp_path, phantom=True).read_text("utf-8")
 
 
 def test_real_films_scored_by_what_a_phantom_taught(tmp_path):
     film = scored_image("1.3.6.1.4.1.9590.100.1.2.7", malignant=None)
-    with_pictures(tmp_path, ImagePrediction(film, (), ()))
+    images = [ImagePrediction(film, (), ())]
+    write_predictions(tmp_path, images)
+    write_pictures(tmp_path, images)
     page = write_viewer(tmp_path, phantom=False, model_phantom=True).read_text("utf-8")
     assert "The classifier has learnt from a phantom" in page
     assert "The data are a phantom" not in page

@@ -1,20 +1,33 @@
 """The section on whole mammograms says what evaluate measured."""
 
 import csv
+import re
 
+import numpy as np
 import pytest
 
 from cgan_tf.classifier.evaluation import evaluate
 from cgan_tf.config import EvaluateConfig
+from cgan_tf.detection.predictions import KnownLesion, ScoredImage, read_rows
 from cgan_tf.detection.results import read_results
 from cgan_tf.labels import arm_of, arm_title
-from cgan_tf.pages.html import Fold, Notes, Paragraph, Plot, Table, page, unfolded
+from cgan_tf.pages.html import (
+    Fold,
+    Heading,
+    Notes,
+    Paragraph,
+    Plot,
+    Sliders,
+    Table,
+    page,
+    unfolded,
+)
 from cgan_tf.pages.style import arm_colour
 from cgan_tf.reporting.froc import section
 from cgan_tf.reporting.page import table_csv
 from cgan_tf.runs.errors import UserError
 from tests.toys.pages import PageReader
-from tests.toys.predictions import screening, write_directory
+from tests.toys.predictions import screening, write_directory, write_pictures
 from tests.toys.report import report_inputs
 from tests.toys.scored_tests import scored_test
 
@@ -129,3 +142,59 @@ def test_the_page_describes_its_plot_to_who_cannot_see_it(one_seed):
     assert reader.values("section", "id") == ["froc-on-whole-mammograms"]
     assert reader.values("img", "alt") == ["Figure S1"]
     assert any("what chance finds" in text for text in reader.text)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Directories of a baseline and a mixed classifier, with pictures of every image."""
+    root, directories = tmp_path_factory.mktemp("pictures"), []
+    for name, skill in ((BASELINE, 1.0), (MIXED, 3.0)):
+        images = screening(4, skill)
+        model = {"name": name, "seed": 0}
+        directories.append(write_directory(root / name, images, model=model))
+        write_pictures(directories[-1], images, shape=(1400, 1000))
+    return directories
+
+
+def test_heat_maps_show_the_same_first_images_of_every_classifier(one_seed, scored):
+    directories = tuple(map(str, scored))
+    made = section(report_inputs(froc_dir=str(one_seed), heat_map_dirs=directories))
+    parts = list(unfolded(made.parts))
+    assert [part.text for part in parts if isinstance(part, Heading)] == [BASELINE, MIXED]
+    sliders = [part.comparisons for part in parts if isinstance(part, Sliders)]
+    known = {i.sop_uid: i.malignant for i in read_rows(scored[0] / "images.csv", ScoredImage)}
+    for malignant, place in ((1, 0), (1, 1), (0, 2)):
+        uid = [uid for uid, truth in known.items() if truth == malignant][place % 2]
+        for comparisons in sliders:
+            assert len(comparisons) == 3
+            assert uid in comparisons[place].caption
+    scores = [[re.search(r"score [.\d]+", c.caption)[0] for c in each] for each in sliders]
+    assert scores[0] != scores[1]
+    assert len({c.key for comparisons in sliders for c in comparisons}) == 6
+
+
+def test_heat_maps_are_reduced_and_their_boxes_with_them(one_seed, scored):
+    made = section(report_inputs(froc_dir=str(one_seed), heat_map_dirs=(str(scored[0]),)))
+    (sliders,) = (part for part in unfolded(made.parts) if isinstance(part, Sliders))
+    shown = sliders.comparisons[0]
+    assert (shown.before.width, shown.before.height) == (500, 700)
+    uid = next(i for i in read_rows(scored[0] / "images.csv", ScoredImage) if i.malignant)
+    lesions = [
+        each
+        for each in read_rows(scored[0] / "lesions.csv", KnownLesion)
+        if each.sop_uid == uid.sop_uid
+    ]
+    for (box, _), lesion in zip(shown.boxes, lesions, strict=True):
+        scale = np.array([500 / uid.width, 700 / uid.height] * 2)
+        np.testing.assert_allclose(box, scale * lesion.box, atol=0.01)
+
+
+def test_without_pictures_there_are_no_heat_maps(one_seed, tmp_path):
+    bare = write_directory(tmp_path / "bare", screening(2))
+    made = section(report_inputs(froc_dir=str(one_seed), heat_map_dirs=(str(bare),)))
+    assert not [part for part in unfolded(made.parts) if isinstance(part, Sliders)]
+
+
+def test_heat_maps_of_a_directory_that_has_none_are_refused(one_seed):
+    with pytest.raises(UserError, match="nowhere"):
+        section(report_inputs(froc_dir=str(one_seed), heat_map_dirs=("nowhere",)))

@@ -234,6 +234,7 @@ def test_other_patches_cannot_be_compared(config, tmp_path):
     [
         ({"evaluations": ("nowhere",)}, "expected an output directory of evaluate"),
         ({"showcase_patches_dir": ""}, "--showcase_patches_dir is required"),
+        ({"heat_map_dirs": ("nowhere",)}, "--froc_dir is required with --heat_map_dirs"),
         ({"synthetic_dirs": ("nowhere",)}, "expected an output directory of synthesize"),
         ({"gan_dirs": ("nowhere",)}, "nowhere"),
         ({"output": "/proc/nowhere/report.html"}, "cannot be written"),

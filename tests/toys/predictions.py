@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cgan_tf.detection.heat_maps import file_stem
+from cgan_tf.detection.overlays import png_bytes
 from cgan_tf.detection.predictions import (
     Candidate,
     ImagePrediction,
@@ -106,6 +108,16 @@ def write_directory(
     manifest = {"format": 1, "program": program, "flags": {}} | content
     write_json(directory / "manifest.json", manifest)
     return directory
+
+
+def write_pictures(directory: Path, images: Sequence[ImagePrediction], shape=(300, 200)) -> None:
+    """Every image's mammogram, grey, and its heat map, in colour, as predict_images writes them."""
+    for folder, levels in (("mammograms", np.zeros(shape, np.uint8)),
+                           ("overlays", np.zeros((*shape, 3), np.uint8))):  # fmt: skip
+        (directory / folder).mkdir()
+        for prediction in images:
+            name = f"{file_stem(prediction.image.sop_uid)}.png"
+            (directory / folder / name).write_bytes(png_bytes(levels))
 
 
 def _joined(images: Sequence[ScoredImage]) -> tuple[int, int | None, float, float | None]:
