@@ -7,7 +7,8 @@ import importlib
 import logging
 from typing import Any
 
-logging.getLogger().setLevel(logging.ERROR)  # before Beam is imported: it warns while it is
+# Before Beam is imported: it warns while it is. The root logger is the user's.
+logging.getLogger("apache_beam").setLevel(logging.ERROR)
 
 # The types are in __init__.pyi.
 __all__ = [

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import inspect
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,13 @@ def test_tensorflow_waits_for_a_generator_or_a_classifier():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_root_logger_is_the_users(monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    importlib.reload(beam_pipelines)
+    assert logging.getLogger().level == logging.INFO
+    assert logging.getLogger("apache_beam.transforms").getEffectiveLevel() == logging.ERROR
 
 
 def test_defaults_are_those_of_the_programs():
