@@ -129,7 +129,7 @@ def _check_scores(predictions: Predictions) -> None:
 
 def _names(read: Sequence[Predictions]) -> list[tuple[str, str, int | None]]:
     """(name, model, seed) of each."""
-    trained = [trained_model(predictions) for predictions in read]
+    trained = [model_and_seed(predictions) for predictions in read]
     twice = {pair for pair, count in collections.Counter(trained).items() if count > 1}
     models = [
         (f"{model} ({predictions.directory})" if (model, seed) in twice else model, seed)
@@ -142,7 +142,7 @@ def _names(read: Sequence[Predictions]) -> list[tuple[str, str, int | None]]:
     ]
 
 
-def trained_model(predictions: Predictions) -> tuple[str, int | None]:
+def model_and_seed(predictions: Predictions) -> tuple[str, int | None]:
     """(what was trained, seed) as the manifest says it, or the name of the directory."""
     model = predictions.manifest.get("model")
     if model is None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 
-from cgan_tf.detection.models import trained_model
+from cgan_tf.detection.models import model_and_seed
 from cgan_tf.detection.page import HOW_TO_VIEW, VIEWER, comparisons_of, shown_images
 from cgan_tf.detection.predictions import read_predictions
 from cgan_tf.pages import html
@@ -26,7 +26,7 @@ def heat_maps(directories: Sequence[str]) -> Fold | None:
     """
     parts: list[Part] = []
     for number, directory in enumerate(map(Path, directories), 1):
-        name, _ = trained_model(read_predictions(directory))
+        name, _ = model_and_seed(read_predictions(directory))
         shown = shown_images(directory)
         images = [
             image
