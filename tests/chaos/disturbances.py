@@ -17,6 +17,7 @@ from tests.end_to_end.test_chain import BAR
 
 KILL, TERM, DISK = "kill -9", "SIGTERM", "full disk"
 INPUT, COPY, READ_ONLY = "input gone", "second copy", "read-only output"
+KINDS = (KILL, TERM, DISK, INPUT, COPY, READ_ONLY)
 REFUSAL = "another process is working in it"
 # The runner of steps shows a line for all of them where there is no screen.
 _STEPS = re.compile(r"\[#* *\] +\d+%  .*|step '.*' failed: .*; the others go on")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.chaos.disturbances import Result, Undisturbed
+from tests.chaos.disturbances import KINDS, Result, Undisturbed
 
 BEGIN, END = "<!-- results of make chaos -->", "<!-- end of the results -->"
 _LIBRARIES = ("tensorflow", "keras", "apache-beam", "numpy")
@@ -16,7 +16,7 @@ def section(
     found: Sequence[Result], runs: dict[str, Undisturbed], seed: int, seconds: float
 ) -> str:
     """A table: a row a program, a column a disturbance, in each how many of the tries went well."""
-    kinds = list(dict.fromkeys(result.kind for result in found))
+    kinds = [kind for kind in KINDS if any(result.kind == kind for result in found)]
     cells = {(result.program, result.kind): _cell(result) for result in found}
     names = list(dict.fromkeys(result.program for result in found))
     rows = [
