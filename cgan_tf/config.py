@@ -1123,6 +1123,17 @@ class DetectorConfig(RunConfig):
         FRACTION,
     )
     head_convolutions: int = option(4, "Convolutions of a head before its last.", WHOLE)
+    head_norm: bool = option(
+        True,
+        "Normalise the heads' convolutions by groups over the image. Not with --window: an image "
+        "has other statistics than its windows.",
+    )
+    window: int = option(
+        0,
+        "Train on square windows of this side instead of whole images, in pixels: around a lesion "
+        "or around a place of the breast. Whole images are scored all the same. 0: whole images.",
+        WHOLE,
+    )
     lesion_share: float = option(
         0.5, "Share of the images of a batch that show a malignant lesion.", FRACTION
     )
@@ -1142,6 +1153,7 @@ class DetectorConfig(RunConfig):
     flip_probability: float = option(
         0.5, "Probability of a mirrored training image (left/right).", FRACTION
     )
+    rotate: bool = option(False, "Turn training windows by 0, 90, 180 or 270 degrees.")
     augment_scale: float = option(
         0.1, "A training image is resized by 1 plus or minus up to this.", BELOW_ONE
     )

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import DetectorConfig
+from cgan_tf.data.images import ImageRecord
 from cgan_tf.data.keyed import keyed_generator
-from cgan_tf.detector.inputs import DetectorSets, ImagePool
+from cgan_tf.detector.inputs import DetectorSets, ImagePool, training_canvas
 
 READERS = 2  # batches made side by side
 BACKGROUND = -1.0
@@ -24,6 +25,7 @@ class Placement:
     """Where an image lies on the canvas: x = scale * x + left of what is mirrored first.
 
     Attributes:
+      turns: quarter turns of the canvas at the end, which is a square then; anticlockwise.
       contrast: what grey levels above the background are multiplied by.
     """
 
@@ -32,26 +34,53 @@ class Placement:
     left: float = 0.0
     top: float = 0.0
     contrast: float = 1.0
+    turns: int = 0
 
 
 def drawn_placement(
-    config: DetectorConfig, sample: int, shape: tuple[int, int], canvas: tuple[int, int]
+    config: DetectorConfig,
+    sample: int,
+    shape: tuple[int, int],
+    canvas: tuple[int, int],
+    focus: tuple[float, float] | None = None,
 ) -> Placement:
     """The placement of training sample number `sample`, of an image of shape (H, W).
 
     It lies anywhere that keeps it on the canvas; an image that is larger lies so that none of the
-    canvas is left empty along that side.
+    canvas is left empty along that side, and so that `focus`, a place (x, y) of the image, is in
+    the middle half of the canvas where the image's edges allow it.
     """
-    draw = keyed_generator(config.seed, "placement", sample).random(5)
-    scale = 1 + config.augment_scale * (2 * draw[1] - 1)
-    room = [canvas[axis] - scale * shape[axis] for axis in (0, 1)]
+    draw = keyed_generator(config.seed, "placement", sample).random(6)
+    flip = bool(draw[0] < config.flip_probability)
+    scale = float(1 + config.augment_scale * (2 * draw[1] - 1))
+    room = np.array([canvas[1] - scale * shape[1], canvas[0] - scale * shape[0]])
+    corner = draw[2:4] * room
+    if focus:
+        x, y = shape[1] - focus[0] if flip else focus[0], focus[1]
+        wanted = (0.25 + draw[2:4] / 2) * canvas[::-1] - scale * np.array([x, y])
+        corner = np.where(room < 0, np.clip(wanted, room, 0), corner)
     return Placement(
-        flip=bool(draw[0] < config.flip_probability),
-        scale=float(scale),
-        left=float(draw[2] * room[1]),
-        top=float(draw[3] * room[0]),
+        flip=flip,
+        scale=scale,
+        left=float(corner[0]),
+        top=float(corner[1]),
         contrast=float(1 + config.augment_contrast * (2 * draw[4] - 1)),
+        turns=int(4 * draw[5]) if config.rotate else 0,
     )
+
+
+def drawn_focus(config: DetectorConfig, sample: int, record: ImageRecord) -> tuple[float, float]:
+    """What a window shows, (x, y) in an image's pixels: the middle of a malignant lesion, or where
+    there is none any place that is not background."""
+    draw = keyed_generator(config.seed, "focus", sample).random()
+    boxes = record.reduced(record.boxes)[record.malignant]
+    if len(boxes):
+        x0, y0, x1, y1 = boxes[int(draw * len(boxes))].tolist()
+        return (x0 + x1) / 2, (y0 + y1) / 2
+    places = np.flatnonzero(record.pixels > BACKGROUND)
+    place = int(places[int(draw * len(places))]) if len(places) else 0
+    row, column = divmod(place, record.pixels.shape[1])
+    return float(column), float(row)
 
 
 def placed_pixels(pixels: np.ndarray, placement: Placement, canvas: tuple[int, int]) -> np.ndarray:
@@ -73,7 +102,8 @@ def placed_pixels(pixels: np.ndarray, placement: Placement, canvas: tuple[int, i
     placed = cv2.warpAffine(
         pixels, matrix, canvas[::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=BACKGROUND
     )
-    return ((placed - BACKGROUND) * placement.contrast + BACKGROUND).clip(-1, 1)
+    placed = ((placed - BACKGROUND) * placement.contrast + BACKGROUND).clip(-1, 1)
+    return np.rot90(placed, placement.turns)
 
 
 def placed_boxes(
@@ -90,7 +120,11 @@ def placed_boxes(
     moved += np.tile([placement.left, placement.top], 2)
     inside = np.clip(moved, 0, np.tile(canvas[::-1], 2))
     areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (inside, moved)]
-    return inside[areas[0] > _LEAST_VISIBLE * areas[1]]
+    kept = inside[areas[0] > _LEAST_VISIBLE * areas[1]]
+    for _ in range(placement.turns):  # (x, y) comes to (y, side - x)
+        x0, y0, x1, y1 = kept.T
+        kept = np.stack([y0, canvas[1] - x1, y1, canvas[1] - x0], axis=1)
+    return kept
 
 
 def filled_up(boxes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -114,23 +148,24 @@ def training_batches(
 
     Boxes are x0, y0, x1, y1 in pixels of the canvas.
     """
-    height, width = sets.canvas
+    canvas = training_canvas(config, sets.canvas)
 
     def read(rows: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         images, boxes = [], []
         for (stream, number), sample in zip(rows.tolist(), samples.tolist(), strict=True):
             record = sets.streams[stream].record(number)
             shape = record.pixels.shape
-            placement = drawn_placement(config, sample, shape, sets.canvas)
-            images.append(placed_pixels(record.pixels, placement, sets.canvas))
+            focus = drawn_focus(config, sample, record) if config.window else None
+            placement = drawn_placement(config, sample, shape, canvas, focus)
+            images.append(placed_pixels(record.pixels, placement, canvas))
             own = record.reduced(record.boxes)[record.malignant]
-            boxes.append(placed_boxes(own, placement, shape[1], sets.canvas))
+            boxes.append(placed_boxes(own, placement, shape[1], canvas))
         return np.stack(images)[..., None], *filled_up(boxes)
 
     def fetch(rows: tf.Tensor, samples: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         images, boxes, labels = tf.numpy_function(read, [rows, samples], (tf.float32,) * 3)
         size = config.batch_size
-        return tf.ensure_shape(images, [size, height, width, 1]), {
+        return tf.ensure_shape(images, [size, *canvas, 1]), {
             "boxes": tf.ensure_shape(boxes, [size, None, 4]),
             "labels": tf.ensure_shape(labels, [size, None]),
         }

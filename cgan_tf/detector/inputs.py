@@ -125,6 +125,11 @@ def canvas_of(sets: Sequence[ImageSet], max_level: int) -> tuple[int, int]:
     return -(-height // step) * step, -(-width // step) * step
 
 
+def training_canvas(config: DetectorConfig, canvas: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a training batch: of a window, or of whole images."""
+    return (config.window, config.window) if config.window else canvas
+
+
 def _refuse_empty(sets: DetectorSets, config: DetectorConfig) -> None:
     share = config.inserted_fraction
     lesions = lesions_of_batch(config)

@@ -38,14 +38,14 @@ def keras_hub() -> Any:
     return package
 
 
-def build_detector(config: DetectorConfig, canvas: tuple[int, int]) -> keras.Model:
-    """A RetinaNet of one class, malignant lesion, on images [B, H, W, 1] in [-1, 1].
+def build_detector(config: DetectorConfig) -> keras.Model:
+    """A RetinaNet of one class, malignant lesion, on images [B, H, W, 1] in [-1, 1] of any size.
 
     KerasHub 0.32 starts its heads otherwise than the paper: it gives the prior to the box head,
     whose boxes then start at 1% of their anchors, and none to the classification head. Logits and
     box deltas are float32 whatever the precision: scores of 8 bits would be full of ties.
     """
-    hub, shape, dtype = keras_hub(), (*canvas, 1), config.precision
+    hub, shape, dtype = keras_hub(), (None, None, 1), config.precision
     network = _ENCODERS[config.network]
     depth = min(config.max_level, 5) - 1  # level n is the output of stack n - 2
     encoder = hub.models.ResNetBackbone(
@@ -73,7 +73,7 @@ def build_detector(config: DetectorConfig, canvas: tuple[int, int]) -> keras.Mod
         bounding_box_format=BOX_FORMAT,
         anchor_generator=anchors,
         label_encoder=_label_encoder(anchors, config),
-        use_prediction_head_norm=True,
+        use_prediction_head_norm=config.head_norm,
         pre_logits_num_conv_layers=config.head_convolutions,
         dtype=dtype,
     )

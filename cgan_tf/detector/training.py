@@ -56,6 +56,13 @@ def check_config(config: DetectorConfig) -> None:
         least, most = getattr(config, low), getattr(config, high)
         if most < least:
             raise UserError(f"--{high}: expected --{low}={least:g} or more, found {most:g}")
+    if config.window % 2**config.max_level:
+        raise UserError(
+            f"--window: expected a multiple of {2**config.max_level}, the width of a place of "
+            f"--max_level={config.max_level}, found {config.window}"
+        )
+    if config.rotate and not config.window:
+        raise UserError("--rotate: expected --window, since whole mammograms stand upright")
     for ratio in config.aspect_ratios:
         try:
             sound = 0 < float(ratio) < math.inf
@@ -94,7 +101,7 @@ class DetectorTraining:
         set_threads(threads)
         keras.utils.set_random_seed(config.seed)
         self.steps = steps_of(config)
-        self.model = build_detector(config, sets.canvas)
+        self.model = build_detector(config)
         compile_detector(self.model, config, self.steps)
         self.candidates = candidate_function(self.model, config, sets.canvas)
         self.state = {

@@ -60,14 +60,14 @@ GROUPS: dict[str, str] = {
         attention_size lesion_channel border spectral_norm discriminator_multiplier
         discriminator_input discriminator_noise noise_maps minibatch_deviation batch_norm
         batch_norm_momentum min_level max_level anchor_size anchor_scales aspect_ratios positive_iou
-        negative_iou head_convolutions candidate_iou""",
+        negative_iou head_convolutions head_norm candidate_iou""",
     "Training": """
         batch_size learning_rate beta_1 beta_2 epsilon samples validate_every
         early_stopping_validations decay decay_rate decay_every augment_elastic augment_contrast
         augment_noise generator_steps grow half_steps fade_in_steps full_steps ema benign_weight
         normal_weight penalty_weight penalty_target penalty_squared penalty_noise penalty_logit
         penalty_every augment mode_seeking_weight mode_seeking_margin collapse_steps
-        checkpoint_minutes log_every grid_every dry_run warm_up clip_norm augment_scale""",
+        checkpoint_minutes log_every grid_every dry_run warm_up clip_norm augment_scale window""",
     "Machine": """
         precision strategy deterministic parallel workers intra_op_threads inter_op_threads beam""",
 }

@@ -1,5 +1,7 @@
 """Images and boxes on a canvas: places computed by hand, and the batches of a run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from cgan_tf.config import DetectorConfig
 from cgan_tf.detector.batches import (
     NO_BOX,
     Placement,
+    drawn_focus,
     drawn_placement,
     filled_up,
     placed_boxes,
@@ -34,6 +37,9 @@ def test_an_image_lies_in_the_corner_as_it_is():
         (Placement(scale=2), [20, 40, 40, 64]),  # 80 is below the canvas
         (Placement(flip=True), [20, 20, 30, 40]),  # 40 px wide: 40 - 20, 40 - 10
         (Placement(flip=True, scale=0.5, left=4, top=1), [14, 11, 19, 21]),
+        (Placement(turns=1), [20, 44, 40, 54]),  # the right edge comes to the top: 64 - 20, 64 - 10
+        (Placement(turns=2), [44, 24, 54, 44]),
+        (Placement(turns=3), [24, 10, 44, 20]),
     ],
 )
 def test_boxes_follow_their_image(placement, expected):
@@ -51,7 +57,7 @@ def test_a_drawn_placement_moves_pixels_and_boxes_alike(sample):
     """A bright rectangle on the image lies in its box on the canvas, to a pixel."""
     image = np.full((60, 44), -0.5, np.float32)
     image[20:40, 8:28] = 0.5
-    config = DetectorConfig(augment_scale=0.3, augment_contrast=0.1)
+    config = DetectorConfig(augment_scale=0.3, augment_contrast=0.1, rotate=True)
     placement = drawn_placement(config, sample, image.shape, CANVAS)
     ((x0, y0, x1, y1),) = placed_boxes(np.array([[8.0, 20, 28, 40]]), placement, 44, CANVAS)
     rows, columns = np.nonzero(placed_pixels(image, placement, CANVAS) > 0)
@@ -101,3 +107,62 @@ def test_a_run_that_goes_on_sees_the_batches_that_were_to_come(tmp_path):
             x0, y0, x1, y1 = boxes[0].round().astype(int)
             inside = image[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2]
             assert inside.min() > 0.5  # the toys' lesions are bright
+
+
+def test_a_window_lies_around_its_focus():
+    """The focus is in the middle half of the canvas unless the image ends before."""
+    config = DetectorConfig(window=64, augment_scale=0.1)
+    shape, focus = (300, 220), (110.0, 150.0)
+    seen = []
+    for sample in range(200):
+        placement = drawn_placement(config, sample, shape, CANVAS, focus)
+        x = 220 - focus[0] if placement.flip else focus[0]
+        seen.append(
+            (placement.scale * x + placement.left, placement.scale * focus[1] + placement.top)
+        )
+    assert np.min(seen, axis=0) == pytest.approx([16, 16], abs=1)
+    assert np.max(seen, axis=0) == pytest.approx([48, 48], abs=1)
+    for sample in range(20):  # at the image's corner, which is the canvas' corner then
+        placement = drawn_placement(config, sample, shape, CANVAS, (0.0, 0.0))
+        corner = 64 - 220 * placement.scale if placement.flip else 0
+        assert (placement.left, placement.top) == pytest.approx((corner, 0))
+
+
+def test_an_image_smaller_than_a_window_stays_on_it_whole():
+    config = DetectorConfig(window=64, augment_scale=0)
+    placement = drawn_placement(config, 3, (40, 30), CANVAS, (15.0, 20.0))
+    assert 0 <= placement.left <= 34
+    assert 0 <= placement.top <= 24
+
+
+def test_the_focus_is_a_malignant_lesion_or_a_place_of_the_breast(tmp_path):
+    write_toy_images(tmp_path / "real", {"train": 3, "validation": 1, "test": 1})
+    sets = open_sets(DetectorConfig(images_dir=str(tmp_path / "real"), max_level=3))
+    healthy, lesions, _ = sets.streams
+    record = lesions.record(0)
+    middles = record.reduced(record.boxes)[record.malignant].reshape(-1, 2, 2).mean(axis=1)
+    drawn = {drawn_focus(DetectorConfig(), sample, record) for sample in range(30)}
+    assert drawn == set(map(tuple, middles.tolist()))
+    pixels = np.full((40, 30), -1.0, np.float32)
+    pixels[10:20, 5:9] = 0.2
+    record = dataclasses.replace(healthy.record(0), pixels=pixels)
+    drawn = {drawn_focus(DetectorConfig(), sample, record) for sample in range(200)}
+    assert len(drawn) > 30
+    assert all(5 <= x < 9 and 10 <= y < 20 for x, y in drawn)
+    empty = dataclasses.replace(record, pixels=np.full((40, 30), -1.0, np.float32))
+    assert drawn_focus(DetectorConfig(), 0, empty) == (0, 0)
+
+
+def test_batches_of_windows_show_the_lesions(tmp_path):
+    write_toy_images(tmp_path / "real", {"train": 3, "validation": 1, "test": 1})
+    config = DetectorConfig(
+        images_dir=str(tmp_path / "real"), batch_size=4, samples=24, max_level=3, window=32
+    )
+    sets = open_sets(config)
+    plan = training_plan(config, [len(stream) for stream in sets.streams])
+    for images, truth in training_batches(sets, plan, config, 0):
+        assert images.shape == (4, 32, 32, 1)
+        assert truth["labels"].numpy().max(axis=1).tolist() == [0, 0, -1, -1]
+        for image, boxes in zip(images.numpy()[:2], truth["boxes"].numpy()[:2], strict=True):
+            x0, y0, x1, y1 = boxes[0].round().astype(int)
+            assert image[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].min() > 0.5

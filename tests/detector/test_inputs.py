@@ -115,6 +115,8 @@ class TestRefusals:
         [
             ({"min_level": 4, "max_level": 3}, "--max_level: expected --min_level=4 or more"),
             ({"positive_iou": 0.3}, "--positive_iou: expected --negative_iou=0.4 or more"),
+            ({"rotate": True}, "--rotate: expected --window"),
+            ({"window": 60, "max_level": 3}, "--window: expected a multiple of 8, .* found 60"),
             ({"aspect_ratios": ("1", "wide")}, "--aspect_ratios: .* found 'wide'"),
             ({"aspect_ratios": ("-1",)}, "--aspect_ratios: .* found '-1'"),
             ({"min_level": 1}, "--min_level"),

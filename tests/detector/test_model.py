@@ -1,5 +1,7 @@
 """KerasHub's RetinaNet as it is built here: where it starts, its loss, its candidates."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ SMALL = DetectorConfig(
 
 @pytest.fixture(scope="module")
 def model():
-    built = build_detector(SMALL, CANVAS)
+    built = build_detector(SMALL)
     compile_detector(built, SMALL, steps=10)
     return built
 
@@ -123,3 +125,18 @@ def test_candidates_are_decoded_suppressed_and_in_order():
     assert np.isfinite(boxes).all()
     assert counts[0] == 3  # the third is one of those at -20
     assert scores[0, 2] < 1e-6
+
+
+@pytest.mark.parametrize("head_norm", [False, True])
+def test_a_window_is_judged_as_in_its_image_unless_heads_are_normalised(head_norm):
+    """At the middle of a window, where its edges are beyond what a place of level 3 sees."""
+    config = dataclasses.replace(SMALL, head_convolutions=1, head_norm=head_norm)
+    built = build_detector(config)
+    image = np.full((1, 256, 256, 1), -1, np.float32)
+    image[:, :, 64:] = np.random.default_rng(0).uniform(-1, 1, (1, 256, 192, 1))
+    window = image[:, 32:224, 64:]  # 192 px, without the image's background
+    middles = [
+        built(each, training=False)["cls_logits"].numpy().reshape(side, side)[y, x]
+        for each, side, y, x in ((image, 32, 16, 20), (window, 24, 12, 12))
+    ]
+    assert (abs(middles[0] - middles[1]) < 1e-4) != head_norm
