@@ -23,6 +23,7 @@ from cgan_tf.detection.results import (
     MEASURES,
     PROGRAM,
     AucResult,
+    Comparison,
     CurveResult,
     FrocResult,
     GroupResult,
@@ -86,6 +87,22 @@ def _tell(directory: Path, result: FrocResult) -> None:
             f"{found.measures[AREA].value:.3f} (chance {found.chance[AREA]:.3f}), sensitivity "
             f"there {found.measures[sensitivity_name(1)].value:.0%}"
         )
+    for row in result.pooled:
+        if row.measure == AREA:
+            print(f"  {_pooled_area(row)}")
+
+
+def _pooled_area(row: Comparison) -> str:
+    """A model's area over its seeds, and how far it is from the baseline's."""
+    told = f"{row.model}: mean area of {len(row.seeds)} seeds {row.mean:.3f}"
+    if row.spread is not None:
+        told += f" (SD {row.spread:.3f})"
+    if row.low is not None:
+        told += (
+            f", {row.difference:+.3f} against {row.against} (95% {row.low:+.3f} to "
+            f"{row.high:+.3f}, Holm's p {row.holm:.2g})"
+        )
+    return told
 
 
 def froc_result(

@@ -160,7 +160,7 @@ def test_who_knows_the_lesions_is_far_from_chance(tmp_path):
     assert max(model.overall.chance[name] for name in MEASURES) < 0.2
 
 
-def test_seeds_are_compared_with_the_baseline_of_their_own_and_pooled(tmp_path):
+def test_seeds_are_compared_with_the_baseline_of_their_own_and_pooled(tmp_path, capsys):
     directories = []
     for seed in (3, 4):
         for number, (name, skill) in enumerate((("Baseline", 0.5), ("50%", 3.0), ("25%", 0.5))):
@@ -190,6 +190,14 @@ def test_seeds_are_compared_with_the_baseline_of_their_own_and_pooled(tmp_path):
     assert (pooled.mean, pooled.spread) == pytest.approx((np.mean(models), np.std(models, ddof=1)))
     baseline = result.compared("Baseline", "auc_image")
     assert (baseline.difference, baseline.seeds) == (None, (3, 4))
+    base = result.compared("Baseline", "area")
+    told = capsys.readouterr().out.splitlines()[-3:]
+    assert told[0] == f"  Baseline: mean area of 2 seeds {base.mean:.3f} (SD {base.spread:.3f})"
+    assert told[1] == (
+        f"  50%: mean area of 2 seeds {pooled.mean:.3f} (SD {pooled.spread:.3f}), "
+        f"{pooled.difference:+.3f} against Baseline (95% {pooled.low:+.3f} to {pooled.high:+.3f}, "
+        f"Holm's p {pooled.holm:.2g})"
+    )
 
 
 def test_one_baseline_serves_all_seeds(tmp_path):
