@@ -7,8 +7,15 @@ import importlib
 import logging
 from typing import Any
 
-# Before Beam is imported: it warns while it is. The root logger is the user's.
+
+def _not_a_warning_of_beam(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR or "apache_beam" not in record.pathname
+
+
+# Beam warns while it is imported, by its own loggers and by the root's. The root's level is the
+# user's.
 logging.getLogger("apache_beam").setLevel(logging.ERROR)
+logging.getLogger().addFilter(_not_a_warning_of_beam)
 
 # The types are in __init__.pyi.
 __all__ = [

@@ -76,11 +76,23 @@ def test_tensorflow_waits_for_a_generator_or_a_classifier():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_the_root_logger_is_the_users(monkeypatch):
+def test_beam_is_quiet_and_the_root_logger_is_the_users(monkeypatch, caplog):
     monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
     importlib.reload(beam_pipelines)
     assert logging.getLogger().level == logging.INFO
-    assert logging.getLogger("apache_beam.transforms").getEffectiveLevel() == logging.ERROR
+    for path, level in (
+        ("apache_beam/io/gcp.py", 30),
+        ("apache_beam/io/gcp.py", 40),
+        ("own.py", 20),
+    ):
+        logging.getLogger().handle(
+            logging.LogRecord("root", level, path, 1, f"{path} {level}", None, None)
+        )
+    logging.getLogger("apache_beam.transforms").warning("hidden")
+    assert [record.message for record in caplog.records] == [
+        "apache_beam/io/gcp.py 40",
+        "own.py 20",
+    ]
 
 
 def test_defaults_are_those_of_the_programs():
