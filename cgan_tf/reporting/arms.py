@@ -4,12 +4,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from cgan_tf.classifier.results import ScoredTest, by_arm
 from cgan_tf.labels import Arm, arm_title
 from cgan_tf.pages import html
-from cgan_tf.pages.html import Part, Section, Table, section_of
-from cgan_tf.pages.style import difference_and_interval, format_probability, signed
+from cgan_tf.pages.html import Part, Plot, Section, Table, section_of
+from cgan_tf.pages.style import (
+    FAINT,
+    PAGE_INCHES,
+    arm_colour,
+    difference_and_interval,
+    format_probability,
+    house_style,
+    signed,
+)
 from cgan_tf.reporting.comparisons import Results
 from cgan_tf.reporting.inputs import ReportInputs
 from cgan_tf.reporting.table_1 import (
@@ -39,6 +48,11 @@ OPERATING = (
     "The threshold for the sensitivity is that of 90% specificity on the validation patches; the "
     "specificity that it has on the test patches stands beside it."
 )
+PLOT_CAPTION = (
+    "Diamond: mean AUC over the seeds; dots: each seed. Bar: the baseline's mean, the grey line, "
+    "plus the 95% interval of the difference from it, for other patients and other seeds. Where a "
+    "bar crosses the line, the interval holds zero."
+)
 SUBSTITUTES = (
     "Trained on these lesions alone and tested on real ones: how far they stand in for real ones. "
     "Normals are real, or those of the removal. The last column is (AUC − 0.5) of the arm over "
@@ -52,7 +66,7 @@ def section(inputs: ReportInputs) -> Section | None:
     if not results.has_arms:
         return None
     parts: list[Part] = [html.Paragraph(text, "lead") for text in answers(results)]
-    parts.append(arm_table(results))
+    parts += [Plot("table_1_arms", arm_figure(results), PLOT_CAPTION), arm_table(results)]
     if any(regime.arm.is_substitute for regime in results.regimes):
         parts += [html.Heading("Without a real lesion"), substitute_table(results)]
         parts.append(html.Paragraph(SUBSTITUTES, "note"))
@@ -138,6 +152,30 @@ def arm_table(results: Results) -> Table:
         )
         records.append(_record(arm, members, lost, pooled))
     return Table("table_1", headings, rows, records, TABLE_1)
+
+
+@house_style
+def arm_figure(results: Results) -> Figure:
+    """A row for every arm: its seeds, their mean, and the interval around it."""
+    groups = [
+        (arm, _values(members)["auc"], results.compared(results.regime(arm)))
+        for arm, members in _groups(results)
+        if members and not arm.is_substitute
+    ]
+    figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.8 + 0.32 * len(groups)), layout="constrained")
+    axis = figure.subplots()
+    for row, (arm, aucs, pooled) in enumerate(groups):
+        mean, colour = aucs.mean(), arm_colour(arm)
+        axis.plot(aucs, np.full(len(aucs), row), ".", color=colour, markersize=4, alpha=0.5)
+        axis.plot(mean, row, "D", color=colour, markersize=6)
+        if arm.is_baseline:
+            axis.axvline(mean, color=FAINT, linewidth=0.8, zorder=0)
+        if pooled and not math.isnan(pooled.low):
+            limits = mean - pooled.difference + np.array([pooled.low, pooled.high])
+            axis.plot(limits, (row, row), color=colour, linewidth=1.6)
+    axis.set_yticks(range(len(groups)), [arm_title(arm) for arm, *_ in groups])
+    axis.set(xlabel="AUC", ylim=(len(groups) - 0.4, -0.6))
+    return figure
 
 
 def substitute_table(results: Results) -> Table:

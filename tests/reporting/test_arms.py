@@ -87,6 +87,23 @@ def test_columns_by_hand(runs):
     assert row[4] == "3"
 
 
+def test_the_plot_shows_means_seeds_and_intervals(runs):
+    results = compare(runs)
+    (axis,) = arms.arm_figure(results).axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[0] == "Baseline"
+    assert not [name for name in names if "100%" in name]  # no substitutes
+    row = names.index("Synthetic lesions, 50%")
+    aucs = [e.metrics.auc["overall"].auc for e in runs if e.arm.name == "lesions"]
+    drawn = [line.get_xdata() for line in axis.lines if np.all(np.equal(line.get_ydata(), row))]
+    seeds, mean, bar = (np.atleast_1d(values) for values in drawn)
+    np.testing.assert_allclose(seeds, aucs)
+    np.testing.assert_allclose(mean, [np.mean(aucs)])
+    pooled = results.compared(results.named("lesions"))
+    base = np.mean([e.metrics.auc["overall"].auc for e in runs if e.arm.is_baseline])
+    np.testing.assert_allclose(bar, [base + pooled.low, base + pooled.high])
+
+
 def test_holm_leaves_out_what_asks_another_question(runs):
     """Six arms with real lesions; the one without is adjusted for itself alone."""
     results = compare(runs)
