@@ -73,7 +73,7 @@ def setup_with(config: PredictImagesConfig, manifest: Json) -> Setup:
     if config.dense:
         _check_dense(config, manifest, size, stride)
     reduction, spacing = _resolution(config, manifest)
-    calibration, calibrated_on = _calibration(config, manifest)
+    calibration, calibrated_on = _calibration(config, manifest, reduction, spacing)
     return Setup(
         config=config,
         manifest=manifest,
@@ -136,7 +136,7 @@ def _patients_of(config: PredictImagesConfig, manifest: Json) -> PatchesConfig:
 
 
 def _calibration(
-    config: PredictImagesConfig, manifest: Json
+    config: PredictImagesConfig, manifest: Json, reduction: int, spacing_mm: float
 ) -> tuple[Calibration | None, frozenset[str]]:
     if not config.calibration_dir:
         return None, frozenset()
@@ -146,6 +146,13 @@ def _calibration(
     different = [
         f"--{name}={was} there, {is_} here" for name, (was, is_) in told.items() if was != is_
     ]
+    there = predictions.manifest.get("resolution") or {}
+    for name, key, here in (
+        ("reduction", "reduction", reduction),
+        ("pixel spacing", "resample_spacing_mm", spacing_mm),
+    ):
+        if there.get(key) != here:
+            different.append(f"a {name} of {there.get(key)} there, {here} here")
     if predictions.manifest.get("weights_sha256") != manifest["weights_sha256"]:
         different.insert(0, "another classifier")
     if different:

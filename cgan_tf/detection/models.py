@@ -157,7 +157,8 @@ def model_and_seed(predictions: Predictions) -> tuple[str, int | None]:
 
 
 def _levels(predictions: Predictions, truth: Truth, rules: Rules) -> dict[str, LevelScores]:
-    """Scores by level; the calibrated ones where all have one.
+    """Scores by level; the calibrated ones where all have one. A level that has none is left out:
+    breasts, where no image tells its side.
 
     Where a candidate on a benign lesion is neither hit nor false positive, an image, breast or
     patient without a malignant lesion and with a benign one is neither positive nor negative.
@@ -186,7 +187,7 @@ def _levels(predictions: Predictions, truth: Truth, rules: Rules) -> dict[str, L
         }
         for name, field in ((level, "score"), (level + CALIBRATED, "calibrated_score")):
             scores = [getattr(row, field) for row in known.values()]
-            if None not in scores:
+            if scores and None not in scores:
                 levels[name] = LevelScores(
                     tuple(known),
                     np.array([row.malignant for row in known.values()], int),

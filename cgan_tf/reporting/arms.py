@@ -184,15 +184,19 @@ def substitute_table(results: Results) -> Table:
         "Training set", "AUC", "Average precision", "Sensitivity at 90% specificity", "Seeds",
         "Of the baseline",
     )  # fmt: skip
-    baseline = _mean_auc([e for e in results.evaluations if e.arm.is_baseline])
+    own = [e for e in results.evaluations if e.arm.is_baseline]
+    gain = _mean_auc(own) - 0.5 if own else 0.0
     rows, records = [], []
     for arm, members in _groups(results):
         if not members or not (arm.is_substitute or arm.is_baseline):
             continue
-        share = (_mean_auc(members) - 0.5) / (baseline - 0.5)
-        row = (arm_title(arm), *_over_seeds(members), f"{len(members)}", f"{share:.0%}")
+        share = (_mean_auc(members) - 0.5) / gain if gain > 0 else math.nan
+        shown = "–" if math.isnan(share) else f"{share:.0%}"
+        row = (arm_title(arm), *_over_seeds(members), f"{len(members)}", shown)
         rows.append(row)
-        records.append(_record(arm, members, 0, None) | {"of_baseline": share})
+        records.append(
+            _record(arm, members, 0, None) | {"of_baseline": "" if math.isnan(share) else share}
+        )
     return Table("table_1_substitutes", headings, rows, records)
 
 

@@ -235,6 +235,15 @@ def test_a_calibrated_score_is_measured_where_all_have_one(tmp_path):
     assert model.auc("patient_calibrated").auc.value == 1
 
 
+def test_a_level_without_any_score_is_not_measured(tmp_path):
+    """Breasts have no scores where no image tells its side."""
+    directory = write_directory(tmp_path / "p", [*by_hand(), predicted("6", [(HIT, 0.3)])])
+    heading = (directory / "breasts.csv").read_text().splitlines()[0]
+    (directory / "breasts.csv").write_text(f"{heading}\n")
+    model = evaluated(tmp_path, directory, rounds=3).models[0]
+    assert [each.level for each in model.aucs] == ["image", "patient"]
+
+
 def test_a_model_without_any_candidate_finds_nothing(tmp_path):
     images = [predicted("1", [], [(LESION, MASS)]), predicted("2")]
     (model,) = evaluated(tmp_path, write_directory(tmp_path / "p", images), rounds=3).models

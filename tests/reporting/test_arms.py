@@ -193,3 +193,19 @@ def test_files_hold_plain_numbers(runs):
     assert [record["arm"] for record in records][:2] == ["real_only", "pasted"]
     assert records[0]["difference"] == ""
     assert records[2]["p_value"] == compare(runs).named("lesions").pooled.p_value
+
+
+@pytest.mark.parametrize("baseline", ["failed", "guesses"])
+def test_no_proportion_of_a_baseline_that_tells_nothing(runs, baseline):
+    shown = [run for run in runs if run.seed == 0 and run.arm.name in ("real_only", "only_lesions")]
+    rest = [run for run in runs if run.seed == 0 and not run.arm.is_baseline]
+    if baseline == "guesses":
+        (first,) = (run for run in shown if run.arm.is_baseline)
+        rest.insert(0, with_logits(first, np.zeros(len(first.labels))))
+    rows = tables(rest)["table_1_substitutes"].rows
+    assert {row[-1] for row in rows} == {"–"}
+
+
+def test_without_a_baseline_nothing_is_said_of_the_oracle_s_gain(runs):
+    told = answers(compare([run for run in runs if not run.arm.is_baseline]))
+    assert not any("nan" in line or "leave no room" in line for line in told)

@@ -344,6 +344,11 @@ def test_calibrated_scores_rest_on_other_women(split_tree, patches, classifier, 
     changed = config("test", calibration_dir=str(tmp_path / "validation0"), stride=128)
     with pytest.raises(UserError, match="scored in the same way, found --stride=64 there, 128 her"):
         predict_images(changed)
+    # The flag is another way to say the same resolution; another reduction is another image.
+    for reduction, message in ((2, "found a reduction of 1 there, 2 here$"), (1, "other women")):
+        flags = {"calibration_dir": str(tmp_path / "validation0"), "reduction": reduction}
+        with pytest.raises(UserError, match=message):
+            predict_images(config("validation", **flags))
 
 
 # Refusals
