@@ -729,6 +729,7 @@ TWO_REPLICAS = textwrap.dedent("""
                 step=3,
                 phase="fade",
                 task="calcification",
+                spectral_norm="both",
                 attention_size=-1,  # a smaller graph
                 learning_rate=0.03,
                 epsilon=1.0,
