@@ -30,7 +30,7 @@ from beam_pipelines.phantom.breast import QUANTUM_NOISE, SPACINGS_MM
 from beam_pipelines.phantom.lesions import VISIBLE
 from cgan_tf.classifier.inputs import ClassifierSets, open_sets
 from cgan_tf.config import ClassifierConfig, EvaluateConfig
-from cgan_tf.pages.style import png
+from cgan_tf.pages.style import mark_as_phantom, png
 from cgan_tf.runs.directory import MANIFEST_FILE, open_run, read_json, write_bytes, write_json
 from cgan_tf.runs.flags import config_from_file
 from cgan_tf.runs.machine import resolve_threads
@@ -215,9 +215,12 @@ def picture(outcomes: Sequence[Outcome], noise: np.ndarray) -> bytes:
     left.legend(frameon=False)
     right.hist(noise, np.geomspace(0.5, 60, 30))
     right.set_xscale("log")
+    right.set_xticks((1, 3, 10, 30), ("1", "3", "10", "30"))
+    right.minorticks_off()
     right.axvline(1, color="grey", linestyle=":")
-    right.set_xlabel("contrast of a lesion / noise of a pixel")
+    right.set_xlabel("contrast / noise of a pixel")
     right.set_ylabel("lesions")
+    mark_as_phantom(figure)
     return png(figure)
 
 
