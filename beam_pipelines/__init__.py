@@ -5,11 +5,12 @@ The names in Python are those of `beam_pipelines.api`, imported when they are fi
 
 import importlib
 import logging
+from pathlib import Path
 from typing import Any
 
 
 def _not_a_warning_of_beam(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or "apache_beam" not in record.pathname
+    return record.levelno >= logging.ERROR or "apache_beam" not in Path(record.pathname).parts
 
 
 # Beam warns while it is imported, by its own loggers and by the root's. The root's level is the

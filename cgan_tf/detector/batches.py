@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from cgan_tf.config import DetectorConfig
-from cgan_tf.data.images import ImageRecord
 from cgan_tf.data.keyed import keyed_generator
 from cgan_tf.detector.inputs import DetectorSets, ImagePool, training_canvas
 
@@ -69,17 +68,18 @@ def drawn_placement(
     )
 
 
-def drawn_focus(config: DetectorConfig, sample: int, record: ImageRecord) -> tuple[float, float]:
-    """What a window shows, (x, y) in an image's pixels: the middle of a malignant lesion, or where
-    there is none any place that is not background."""
+def drawn_focus(
+    config: DetectorConfig, sample: int, pixels: np.ndarray, boxes: np.ndarray
+) -> tuple[float, float]:
+    """What a window shows, (x, y) in an image's pixels: the middle of one of `boxes`, [n, 4] with
+    x0, y0, x1, y1, or where there is none any place that is not background."""
     draw = keyed_generator(config.seed, "focus", sample).random()
-    boxes = record.reduced(record.boxes)[record.malignant]
     if len(boxes):
         x0, y0, x1, y1 = boxes[int(draw * len(boxes))].tolist()
         return (x0 + x1) / 2, (y0 + y1) / 2
-    places = np.flatnonzero(record.pixels > BACKGROUND)
+    places = np.flatnonzero(pixels > BACKGROUND)
     place = int(places[int(draw * len(places))]) if len(places) else 0
-    row, column = divmod(place, record.pixels.shape[1])
+    row, column = divmod(place, pixels.shape[1])
     return float(column), float(row)
 
 
@@ -154,11 +154,10 @@ def training_batches(
         images, boxes = [], []
         for (stream, number), sample in zip(rows.tolist(), samples.tolist(), strict=True):
             record = sets.streams[stream].record(number)
-            shape = record.pixels.shape
-            focus = drawn_focus(config, sample, record) if config.window else None
+            shape, own = record.pixels.shape, record.reduced(record.boxes)[record.malignant]
+            focus = drawn_focus(config, sample, record.pixels, own) if config.window else None
             placement = drawn_placement(config, sample, shape, canvas, focus)
             images.append(placed_pixels(record.pixels, placement, canvas))
-            own = record.reduced(record.boxes)[record.malignant]
             boxes.append(placed_boxes(own, placement, shape[1], canvas))
         return np.stack(images)[..., None], *filled_up(boxes)
 

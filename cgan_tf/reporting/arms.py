@@ -156,7 +156,9 @@ def arm_table(results: Results) -> Table:
 
 @house_style
 def arm_figure(results: Results) -> Figure:
-    """A row for every arm: its seeds, their mean, and the interval around it."""
+    """A row for every arm: its seeds, their mean, and the interval of the difference, which begins
+    at the baseline's mean."""
+    baseline = _baseline_auc(results)
     groups = [
         (arm, _values(members)["auc"], results.compared(results.regime(arm)))
         for arm, members in _groups(results)
@@ -165,14 +167,13 @@ def arm_figure(results: Results) -> Figure:
     figure = Figure(figsize=(PAGE_INCHES * 0.75, 0.8 + 0.32 * len(groups)), layout="constrained")
     axis = figure.subplots()
     for row, (arm, aucs, pooled) in enumerate(groups):
-        mean, colour = aucs.mean(), arm_colour(arm)
+        colour = arm_colour(arm)
         axis.plot(aucs, np.full(len(aucs), row), ".", color=colour, markersize=4, alpha=0.5)
-        axis.plot(mean, row, "D", color=colour, markersize=6)
-        if arm.is_baseline:
-            axis.axvline(mean, color=FAINT, linewidth=0.8, zorder=0)
-        if pooled and not math.isnan(pooled.low):
-            limits = mean - pooled.difference + np.array([pooled.low, pooled.high])
+        axis.plot(aucs.mean(), row, "D", color=colour, markersize=6)
+        if pooled:
+            limits = baseline + pooled.low, baseline + pooled.high
             axis.plot(limits, (row, row), color=colour, linewidth=1.6)
+    axis.axvline(baseline, color=FAINT, linewidth=0.8, zorder=0)
     axis.set_yticks(range(len(groups)), [arm_title(arm) for arm, *_ in groups])
     axis.set(xlabel="AUC", ylim=(len(groups) - 0.4, -0.6))
     return figure
@@ -184,19 +185,15 @@ def substitute_table(results: Results) -> Table:
         "Training set", "AUC", "Average precision", "Sensitivity at 90% specificity", "Seeds",
         "Of the baseline",
     )  # fmt: skip
-    own = [e for e in results.evaluations if e.arm.is_baseline]
-    gain = _mean_auc(own) - 0.5 if own else 0.0
+    gain = _baseline_auc(results) - 0.5
     rows, records = [], []
     for arm, members in _groups(results):
         if not members or not (arm.is_substitute or arm.is_baseline):
             continue
-        share = (_mean_auc(members) - 0.5) / gain if gain > 0 else math.nan
-        shown = "–" if math.isnan(share) else f"{share:.0%}"
-        row = (arm_title(arm), *_over_seeds(members), f"{len(members)}", shown)
-        rows.append(row)
-        records.append(
-            _record(arm, members, 0, None) | {"of_baseline": "" if math.isnan(share) else share}
-        )
+        share = (_mean_auc(members) - 0.5) / gain if gain > 0 else None
+        shown = "–" if share is None else f"{share:.0%}"
+        rows.append((arm_title(arm), *_over_seeds(members), f"{len(members)}", shown))
+        records.append(_record(arm, members, 0, None) | {"of_baseline": share})
     return Table("table_1_substitutes", headings, rows, records)
 
 
@@ -205,6 +202,12 @@ def _groups(results: Results) -> list[tuple[Arm, Sequence[ScoredTest]]]:
     groups = by_arm(results.evaluations)
     trained = sorted({*groups, *(run.trained for run in results.failed)})
     return [(arm, groups.get(arm, [])) for arm in trained]
+
+
+def _baseline_auc(results: Results) -> float:
+    """The mean over the baseline's seeds; NaN where all have failed."""
+    own = [e for e in results.evaluations if e.arm.is_baseline]
+    return _mean_auc(own) if own else math.nan
 
 
 def _mean_auc(members: Sequence[ScoredTest]) -> float:

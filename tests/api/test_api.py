@@ -84,6 +84,7 @@ def test_beam_is_quiet_and_the_root_logger_is_the_users(monkeypatch, caplog):
         ("apache_beam/io/gcp.py", 30),
         ("apache_beam/io/gcp.py", 40),
         ("own.py", 20),
+        ("my_apache_beam_jobs/own.py", 30),
     ):
         logging.getLogger().handle(
             logging.LogRecord("root", level, path, 1, f"{path} {level}", None, None)
@@ -92,6 +93,7 @@ def test_beam_is_quiet_and_the_root_logger_is_the_users(monkeypatch, caplog):
     assert [record.message for record in caplog.records] == [
         "apache_beam/io/gcp.py 40",
         "own.py 20",
+        "my_apache_beam_jobs/own.py 30",
     ]
 
 

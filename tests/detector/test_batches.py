@@ -1,7 +1,5 @@
 """Images and boxes on a canvas: places computed by hand, and the batches of a run."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -140,17 +138,20 @@ def test_the_focus_is_a_malignant_lesion_or_a_place_of_the_breast(tmp_path):
     sets = open_sets(DetectorConfig(images_dir=str(tmp_path / "real"), max_level=3))
     healthy, lesions, _ = sets.streams
     record = lesions.record(0)
-    middles = record.reduced(record.boxes)[record.malignant].reshape(-1, 2, 2).mean(axis=1)
-    drawn = {drawn_focus(DetectorConfig(), sample, record) for sample in range(30)}
+    boxes = record.reduced(record.boxes)[record.malignant]
+    middles = boxes.reshape(-1, 2, 2).mean(axis=1)
+    config = DetectorConfig()
+    drawn = {drawn_focus(config, sample, record.pixels, boxes) for sample in range(30)}
     assert drawn == set(map(tuple, middles.tolist()))
     pixels = np.full((40, 30), -1.0, np.float32)
     pixels[10:20, 5:9] = 0.2
-    record = dataclasses.replace(healthy.record(0), pixels=pixels)
-    drawn = {drawn_focus(DetectorConfig(), sample, record) for sample in range(200)}
+    none = healthy.record(0).boxes
+    assert none.shape == (0, 4)
+    drawn = {drawn_focus(config, sample, pixels, none) for sample in range(200)}
     assert len(drawn) > 30
     assert all(5 <= x < 9 and 10 <= y < 20 for x, y in drawn)
-    empty = dataclasses.replace(record, pixels=np.full((40, 30), -1.0, np.float32))
-    assert drawn_focus(DetectorConfig(), 0, empty) == (0, 0)
+    empty = np.full((40, 30), -1.0, np.float32)
+    assert drawn_focus(config, 0, empty, none) == (0, 0)
 
 
 def test_batches_of_windows_show_the_lesions(tmp_path):
